@@ -1,0 +1,66 @@
+"""The parts there are, and what can be set on the command line."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmimg.errors import UserError
+from llmimg.settings import build, nearest
+
+PARTS = ("tokens", "breakdown", "prepare", "growth", "warm", "training")
+ONE_CORE = ("tokens", "breakdown")
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    data: CIFAR-10, a hub id or a local folder; null looks in $LLMIMG_SHARED (../shared), and then asks the hub.
+    tokenizer: GPT-2's, likewise.
+    images: the most images any part uses; every part scales with it.
+    rounds: how often the sides of a comparison take turns; null is each part's own number.
+    num_proc: processes on either side of `prepare`.
+    steps: optimizer steps a round of `training`.
+    """
+
+    data: str | None = None
+    tokenizer: str | None = None
+    images: int = 60_000
+    rounds: int | None = None
+    num_proc: int = 2
+    steps: int = 60
+
+    def __post_init__(self):
+        for name in ("images", "rounds", "num_proc", "steps"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} is out of range: it takes 1 or more.")
+
+    @property
+    def data_path(self) -> str:
+        """A local folder or a hub id."""
+        return self.data or _shared("data/cifar10") or "uoft-cs/cifar10"
+
+    @property
+    def tokenizer_path(self) -> str:
+        """A local folder or a hub id."""
+        return self.tokenizer or _shared("models/gpt2") or "openai-community/gpt2"
+
+
+def parse(arguments: list[str]) -> tuple[list[str], Settings]:
+    """The parts to run, in the order of `PARTS`, and the settings.
+
+    Raises:
+        UserError: an unknown part or key, or a value out of range.
+    """
+    pairs = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    names = [argument for argument in arguments if "=" not in argument]
+    for name in names:
+        if name not in PARTS:
+            raise UserError(f"There is no benchmark '{name}': {nearest(name, PARTS)}")
+    return [name for name in PARTS if name in names or not names], build(Settings, pairs)
+
+
+def _shared(name: str) -> str | None:
+    place = Path(os.environ.get("LLMIMG_SHARED") or _ROOT.parent / "shared") / name
+    return str(place) if place.is_dir() else None

@@ -1,0 +1,140 @@
+"""`python -m llmimg show | predict | run | report | cache`: what needs no composed configuration."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from llmimg.errors import UserError
+from llmimg.ranks import is_first_process
+from llmimg.settings import build, choose, nearest
+
+USAGE = """llmimg: a language model sees an image only as text
+
+  python -m llmimg show IMAGE [textify=NAME textify.KEY=VALUE …] [size=N fit=FIT] [vocabulary=NAME tokenizer=PATH]
+      an image's text, its tokens and what they cost
+  python -m llmimg predict RUN IMAGE…
+      one JSON line an image, by the recogniser a run left
+  python -m llmimg run CONFIG.yaml [run_dir=PATH]
+      repeat a run from its config.yaml
+  python -m llmimg report RUN
+      make a run's report.html again
+  python -m llmimg cache list | prune [days=N] [cache_dir=PATH]
+      prepared image text: what there is; remove what was not used for N days (0: all)
+
+Training and evaluation: python run.py experiment=NAME group=choice key=value
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line. A user's mistake ends it with one sentence and status 1."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return
+    try:
+        choose(words[0], COMMANDS, "command")(*_parted(words[1:]))
+    except UserError as error:
+        if is_first_process():
+            print(f"llmimg: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # `… | head` has read enough
+        sys.stderr.close()
+
+
+def _parted(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Command-line words → plain ones, and `key=value` ones; a path of a file that is there is a plain one."""
+    plain = [word for word in words if "=" not in word or Path(word).exists()]
+    return plain, dict(word.split("=", 1) for word in words if word not in plain)
+
+
+def _show(plain: list[str], given: dict[str, str]) -> None:
+    from llmimg.show import ShowSettings, show
+
+    if len(plain) != 1:
+        raise UserError("show takes one image: python -m llmimg show IMAGE textify=NAME.")
+    textify = {"name": given.pop("textify", "region_color")}
+    textify |= {key.removeprefix("textify."): given.pop(key) for key in list(given) if key.startswith("textify.")}
+    print(show(plain[0], build(ShowSettings, {**given, "textify": textify})))
+
+
+def _predict(plain: list[str], given: dict[str, str]) -> None:
+    _no_settings("predict", given)
+    if len(plain) < 2:
+        raise UserError("predict takes a run and images: python -m llmimg predict RUN IMAGE….")
+    from llmimg.recogniser import Recogniser
+
+    run, *images = plain
+    for image in images:
+        if not Path(image).is_file():
+            raise UserError(f"There is no image {image}.")
+    for image, answer in zip(images, Recogniser.load(run)(images), strict=True):
+        print(json.dumps({"image": image, **answer}, ensure_ascii=False))
+
+
+def _run(plain: list[str], given: dict[str, str]) -> None:
+    import yaml
+
+    from llmimg.carry_out import carry_out
+
+    if len(plain) != 1 or not Path(plain[0]).is_file():
+        raise UserError("run takes the config.yaml of a run: python -m llmimg run CONFIG.yaml run_dir=PATH.")
+    config = yaml.safe_load(Path(plain[0]).read_text())
+    if not isinstance(config, Mapping):
+        raise UserError(f"{plain[0]} is no configuration: give the config.yaml of a run.")
+    carry_out({**config, **_known("run", given, {"run_dir": str(Path(plain[0]).parent)})})
+
+
+def _report(plain: list[str], given: dict[str, str]) -> None:
+    _no_settings("report", given)
+    if len(plain) != 1:
+        raise UserError("report takes one run: python -m llmimg report RUN.")
+    from llmimg.report.archive import load_record
+    from llmimg.report.page import render
+    from llmimg.run_folder import write_text
+
+    target = Path(plain[0]) / "report.html"
+    write_text(target, render(load_record(plain[0])))
+    print(target)
+
+
+def _cache(plain: list[str], given: dict[str, str]) -> None:
+    from llmimg.tokens.cache import cache_entries, cache_folder, prune
+
+    settings = _known("cache", given, {"days": "0", "cache_dir": None})
+    folder = cache_folder(settings["cache_dir"])
+    if plain == ["list"]:
+        for entry in cache_entries(folder):
+            about = " ".join(str(entry.about.get(key)) for key in ("data", "split", "textify", "vocabulary"))
+            print(f"{entry.key}  {entry.bytes / 1e6:8.1f} MB  {entry.about.get('rows'):>9,} images  {about}")
+        print(f"in {folder}")
+    elif plain == ["prune"]:
+        try:
+            days = float(settings["days"])
+        except ValueError as error:
+            raise UserError(f"days={settings['days']} is no number.") from error
+        print(f"removed {len(prune(folder, days))} from {folder}")
+    else:
+        raise UserError("cache takes list or prune: python -m llmimg cache list.")
+
+
+def _known(command: str, given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    for name in given:
+        if name not in defaults:
+            raise UserError(f"{command} has no setting '{name}': {nearest(name, defaults)}")
+    return {**defaults, **given}
+
+
+def _no_settings(command: str, given: Mapping[str, str]) -> None:
+    for word in given:
+        raise UserError(f"{command} takes no setting ('{word}=') and no file of that name is there.")
+
+
+COMMANDS: dict[str, Callable[[list[str], dict[str, str]], None]] = {
+    "show": _show,
+    "predict": _predict,
+    "run": _run,
+    "report": _report,
+    "cache": _cache,
+}

@@ -1,0 +1,127 @@
+"""The one place that knows Hydra and OmegaConf: what it composes becomes plain values, and its errors become sentences."""
+
+import contextlib
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from llmimg.errors import UserError
+from llmimg.ranks import is_first_process, world_size
+from llmimg.run_folder import FREE, flatten
+from llmimg.settings import nearest
+
+# Groups whose choice is no key of what they compose to.
+GROUPS = ("debug", "experiment")
+_LONGEST_NAME = 120
+
+
+def command_line(arguments: list[str]) -> list[str]:
+    """The command line as Hydra is to read it: under `trainer.`, any name may be given, and is checked later.
+
+    Raises:
+        UserError: a sweep inside one of several processes.
+    """
+    if world_size() > 1 and {"-m", "--multirun"} & set(arguments):
+        raise UserError(
+            "A sweep cannot run inside accelerate launch or torchrun: start it with plain python, and launch=accelerate "
+            "launch.processes=N."
+        )
+    return [re.sub(r"^\+{0,2}(?=trainer\.)", "++", argument) for argument in arguments]
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The composed configuration, resolved, as plain values; `run_dir` is filled in.
+
+    Raises:
+        UserError: a value that is missing or cannot be resolved.
+    """
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    if plain.get("run_dir") is None:
+        plain["run_dir"] = f"runs/{plain['experiment']}/{_differences(plain)}/seed={plain['seed']}"
+    return plain
+
+
+def _differences(plain: Mapping[str, Any]) -> str:
+    """What differs from the experiment's defaults, as the name of a folder: the same in every process, whenever it runs."""
+    experiment = f"experiment={_choices(HydraConfig.get())['experiment']}"
+    defaults = _choices(_composed([experiment]).hydra)
+    chosen = {group: choice for group, choice in _choices(HydraConfig.get()).items() if defaults.get(group) != choice}
+    base = flatten(_plain(_composed([experiment, *(f"{group}={choice}" for group, choice in chosen.items())])))
+    changed = {
+        key: value for key, value in flatten(plain).items() if base.get(key) != value and key not in {*FREE, "seed"}
+    }
+    parts = [
+        f"{name}={quote(str(value), safe='')}" for name, value in {**chosen, **changed}.items() if name != "launch"
+    ]
+    name = ",".join(parts) or "default"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{name[: _LONGEST_NAME - len(digest) - 1]}-{digest}"
+
+
+def _choices(hydra: DictConfig) -> dict[str, str]:
+    return {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
+
+
+def _composed(overrides: list[str]) -> DictConfig:
+    loader = GlobalHydra.instance().config_loader()
+    return loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    return {key: value for key, value in OmegaConf.to_container(config, resolve=False).items() if key != "hydra"}
+
+
+@contextlib.contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """End the program with one sentence and status 1 where a user's mistake shows; defects keep their traceback."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its exceptions on
+    try:
+        yield
+    except UserError as error:
+        sentence = str(error)
+    except MissingConfigException as error:
+        sentence = _about_choice(error)
+    except ConfigCompositionException as error:
+        sentence = _about_key(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        sentence = str(error).splitlines()[0]
+    except ValueError as error:
+        if "Config group override" not in str(error):  # Hydra's answer to data=7
+            raise
+        sentence = f"{error}."
+    else:
+        return
+    if is_first_process():
+        print(f"llmimg: {sentence}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _about_choice(error: MissingConfigException) -> str:
+    if not error.missing_cfg_file or not error.options:
+        return str(error).splitlines()[0]
+    group, _, choice = error.missing_cfg_file.rpartition("/")
+    options = [option for option in error.options if not option.startswith("_")]
+    return f"There is no {group} '{choice}': {nearest(choice, options)}"
+
+
+def _about_key(error: ConfigCompositionException) -> str:
+    named, cause = re.search(r"Could not override '([^']+)'", str(error)), error.__cause__
+    if not named or not isinstance(cause, OmegaConfBaseException):
+        return str(error).splitlines()[0]
+    key, known = named[1].lstrip("+~"), cause.parent_node
+    if not isinstance(known, DictConfig) or cause.key in known:  # the name is right, and the value is not
+        return f"The setting '{key}' cannot be set so: {str(cause).splitlines()[0]}"
+    return f"There is no setting '{key}': {nearest(str(cause.key), {*map(str, known), *GROUPS} if '.' not in key else known)}"

@@ -1,0 +1,107 @@
+"""One composed configuration as dataclasses: what `conf/` composes to, checked by name, type and range."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmimg import textify
+from llmimg.data import AugmentSettings, DataSettings
+from llmimg.errors import UserError
+from llmimg.models.settings import ModelSettings
+from llmimg.readouts import check_combination
+from llmimg.settings import build, choose
+from llmimg.textify import Textifier
+from llmimg.tokens.settings import TokensSettings, VocabularySettings
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A group of which only the name counts."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Attributes:
+    processes: how many this run is spread over by accelerate, one a GPU; 1 stays in this process.
+    """
+
+    processes: int = 1
+
+    def __post_init__(self):
+        if self.processes < 1:
+            raise UserError(f"launch.processes={self.processes} is out of range: it takes 1 or more.")
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Attributes:
+    patience: evaluations without a better one before training ends, with the best weights; null never ends early.
+    metric: `accuracy` or `loss`, on the validation split.
+    """
+
+    patience: int | None = None
+    metric: str = "accuracy"
+
+    def __post_init__(self):
+        choose(self.metric, dict.fromkeys(("accuracy", "loss")), "early_stopping.metric")
+        if self.patience is not None and self.patience < 1:
+            raise UserError(f"early_stopping.patience={self.patience} is out of range: it takes 1 or more, or null.")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything an experiment depends on, and where it goes.
+
+    Attributes:
+        experiment: its name, for the run's folder.
+        trainer: fields of transformers.TrainingArguments.
+        run_dir: the run's folder.
+        dry_run: check and show, but read no data.
+        force: start over, whatever the folder holds.
+        profile: steps of training to trace into the run's folder; 0 traces none.
+    """
+
+    data: DataSettings
+    textify: dict[str, Any]
+    model: ModelSettings
+    augment: AugmentSettings = AugmentSettings()
+    vocabulary: VocabularySettings = VocabularySettings()
+    tokens: TokensSettings = TokensSettings()
+    task: Choice = Choice("classify")
+    readout: Choice = Choice("head")
+    trainer: dict[str, Any] = field(default_factory=dict)
+    early_stopping: EarlyStopping = EarlyStopping()
+    launch: Launch = Launch()
+    experiment: str = "run"
+    seed: int = 0
+    run_dir: str | None = None
+    dry_run: bool = False
+    force: bool = False
+    profile: int = 0
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Configuration":
+        """From plain values, everything checked that can be without reading data.
+
+        Raises:
+            UserError: an unknown name, a value of the wrong type or out of range, or parts that do not go together.
+        """
+        configuration = build(cls, plain)
+        configuration.textifier()
+        check_combination(configuration.task.name, configuration.readout.name)
+        return configuration
+
+    def textifier(self) -> Textifier:
+        settings = dict(self.textify)
+        if "name" not in settings:
+            raise UserError("The setting 'textify.name' has no default: give it a value.")
+        return textify.make(settings.pop("name"), **settings)
+
+    @property
+    def vocabulary_name(self) -> str:
+        """`auto` resolved: the tokens of a pretrained model, or one a piece for a model from scratch."""
+        if self.vocabulary.name != "auto":
+            return self.vocabulary.name
+        return "reuse" if self.model.pretrained else "own"

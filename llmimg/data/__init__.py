@@ -1,0 +1,24 @@
+"""Images and their labels: sources → canonical columns → splits; anything → uint8 [H, W, C]; augmentation.
+
+Importing this package is cheap: `datasets` and scikit-learn are imported where data are read.
+"""
+
+from llmimg.data.augment import AugmentSettings, augment, example_seeds
+from llmimg.data.decoding import Decoding, decode, stack
+from llmimg.data.placement import Placement, place
+from llmimg.data.settings import DataSettings
+from llmimg.data.splits import Data, load
+
+__all__ = [
+    "AugmentSettings",
+    "Data",
+    "DataSettings",
+    "Decoding",
+    "Placement",
+    "augment",
+    "decode",
+    "example_seeds",
+    "load",
+    "place",
+    "stack",
+]

@@ -1,0 +1,62 @@
+"""The canonical columns of a labelled set of images, and what identifies their content.
+
+image: {"bytes", "path"} as files hold them (`Image(decode=False)`); label: ClassLabel, negative or null where unknown;
+id: text that finds the row again in its source split (its number there, or a file's path in its folder).
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def fingerprint(*parts: str | bytes) -> str:
+    """32 hexadecimal digits that the parts alone decide, the same in every process."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()[:32]
+
+
+def from_pixels(images: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> "Dataset":
+    """uint8 [N, H, W] and class numbers [N] → canonical columns; images are kept as PNG, without loss.
+
+    The fingerprint is that of the pixels, labels and names, wherever they came from.
+    """
+    key = fingerprint(str(images.shape), images.tobytes(), labels.astype("<i8").tobytes(), *names)
+    # Uncompressed: these images are small, and compressing them would take longer than all the rest of loading.
+    stored = [cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes() for image in images]
+    return _dataset(({"bytes": data, "path": None} for data in stored), labels, names, rows(len(images)), key)
+
+
+def from_files(
+    paths: Sequence[str], ids: Sequence[str], labels: Sequence[int], names: Sequence[str], key: str
+) -> "Dataset":
+    """Paths of image files → canonical columns; `key` is the fingerprint. Nothing is read from the files."""
+    return _dataset(({"bytes": None, "path": path} for path in paths), labels, names, ids, key)
+
+
+def rows(count: int) -> list[str]:
+    """The ids "0", "1", … of a source whose rows have no name of their own."""
+    return [str(row) for row in range(count)]
+
+
+def _dataset(
+    images: Iterable[dict], labels: Sequence[int] | np.ndarray, names: Sequence[str], ids: Sequence[str], key: str
+) -> "Dataset":
+    import pyarrow as pa
+    from datasets import ClassLabel, Dataset, DatasetInfo, Features, Image, Value
+    from datasets.table import InMemoryTable
+
+    features = Features({"image": Image(decode=False), "label": ClassLabel(names=list(names)), "id": Value("string")})
+    columns = {"image": list(images), "label": np.asarray(labels, np.int64), "id": list(ids)}
+    table = pa.table(columns, schema=features.arrow_schema)
+    # Not Dataset.from_dict: it would draw a fingerprint at random, and no cache would ever be found again.
+    return Dataset(InMemoryTable(table), info=DatasetInfo(features=features), fingerprint=key)

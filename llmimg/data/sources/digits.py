@@ -1,0 +1,27 @@
+"""scikit-learn's handwritten digits: 1,797 gray images of 8x8, ten classes, no split of their own.
+
+They are the test part of UCI's "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, 1998). Their values
+0..16 become v · 255 / 16, rounded.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llmimg.data.columns import from_pixels
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from llmimg.data.settings import DataSettings
+
+READS = frozenset()
+
+
+def load(settings: "DataSettings") -> dict[str, "Dataset"]:
+    """All digits, as one split "train"."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)
+    return {"train": from_pixels(images, digits.target, [str(name) for name in digits.target_names])}

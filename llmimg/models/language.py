@@ -1,0 +1,117 @@
+"""Language models: from scratch, from the hub, a local folder, a GGUF file, or another run."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from llmimg.errors import UserError
+from llmimg.models.scratch import ARCHITECTURES, Sizes
+from llmimg.models.settings import ModelSettings
+from llmimg.settings import choose
+from llmimg.tokens.vocabulary import Vocabulary, mean_embeddings
+
+
+def context_limit(settings: ModelSettings) -> int | None:
+    """The longest sequence a pretrained model reads; None from scratch, where the data decide.
+
+    Raises:
+        UserError: where there is no such model.
+    """
+    if not settings.pretrained:
+        return None
+    return getattr(_pretrained_config(settings).get_text_config(), "max_position_embeddings", None)
+
+
+def make_model(
+    settings: ModelSettings,
+    vocabulary: Vocabulary,
+    context: int,
+    auto_class: type[AutoModel],
+    head: Mapping[str, Any],
+) -> PreTrainedModel:
+    """The model, with embeddings for every token of the vocabulary and its padding token set.
+
+    Args:
+        context: the longest sequence, framing included; from scratch, so many positions.
+        auto_class: the transformers class that gives the model its head.
+        head: what that head needs in the configuration (`num_labels`, …).
+
+    Raises:
+        UserError: where there is no such model, or its architecture has no such head.
+    """
+    pad = vocabulary.tokenizer.pad_token_id
+    try:
+        if settings.pretrained:
+            model = _pretrained(settings, auto_class, {**head, "pad_token_id": pad})
+            _fit_embeddings(model, vocabulary)
+        else:
+            sizes = Sizes(vocabulary=len(vocabulary.tokenizer), context=context, pad=pad)
+            config = choose(settings.architecture, ARCHITECTURES, "model architecture")(settings, sizes)
+            config.update(dict(head))
+            model = auto_class.from_config(config, dtype=getattr(torch, settings.dtype))
+    except ValueError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+        raise UserError(
+            f"The model '{settings.path or settings.architecture}' has no {auto_class.__name__.removeprefix('AutoModelFor')} "
+            "head in transformers: choose another model or readout."
+        ) from error
+    model.config.pad_token_id = pad
+    return model
+
+
+def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides: Mapping[str, Any]) -> PreTrainedModel:
+    path, gguf_file = settings.location
+    config = _pretrained_config(settings)
+    config.update(dict(overrides))
+    try:
+        # The checkpoint's own dtype would be taken otherwise; mixed precision wants float32 weights.
+        return auto_class.from_pretrained(
+            path, gguf_file=gguf_file, revision=settings.revision, config=config, dtype=getattr(torch, settings.dtype)
+        )
+    except OSError as error:
+        raise UserError(_missing(path, "weights", error)) from error
+
+
+def _pretrained_config(settings: ModelSettings) -> PreTrainedConfig:
+    path, gguf_file = settings.location
+    extra = {"gguf_file": gguf_file} if gguf_file else {}
+    try:
+        return AutoConfig.from_pretrained(path, revision=settings.revision or "main", **extra)
+    except (OSError, ValueError) as error:
+        raise UserError(_missing(path, "configuration", error)) from error
+    except ImportError as error:
+        raise UserError(f"A GGUF file needs the package gguf: pip install gguf ({error}).") from error
+
+
+def _missing(path: str, what: str, error: Exception) -> str:
+    if Path(path).is_dir():
+        return f"The folder '{path}' holds no model {what} that transformers can read: give model.path= a whole model."
+    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    return (
+        f"The model '{path}' is no local folder, and the hub has no answer for it{offline}: check the name and the network, or "
+        "give model.path= a local folder, or choose a model from scratch (model=gpt2_tiny)."
+    )
+
+
+def _fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
+    """Give added pieces the mean embedding of the tokens they replace; give an own vocabulary embeddings of its own."""
+    size = len(vocabulary.tokenizer)
+    if vocabulary.name == "own":
+        spread = float(model.get_input_embeddings().weight.std())
+        model.resize_token_embeddings(size, mean_resizing=False)
+        with torch.no_grad():
+            model.get_input_embeddings().weight.normal_(0, spread)
+    elif vocabulary.replaced:
+        old = model.get_input_embeddings().weight.detach().float().numpy()
+        model.resize_token_embeddings(max(size, len(old)), mean_resizing=False)
+        weight = model.get_input_embeddings().weight
+        with torch.no_grad():
+            means = torch.from_numpy(mean_embeddings(old, vocabulary.replaced))
+            weight[list(vocabulary.replaced)] = means.to(weight)
+    elif size > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(size)

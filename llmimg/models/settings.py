@@ -1,0 +1,69 @@
+"""conf/model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmimg.errors import UserError
+from llmimg.settings import choose
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which model reads the text: one from scratch of a given shape, or a pretrained one.
+
+    Attributes:
+        name: as in the file's name.
+        architecture: a file's entry in `llmimg.models.scratch` to start from scratch; null is pretrained.
+        path: the pretrained model: a hub id, a local folder, a GGUF file, or a run's folder.
+        tokenizer: whose tokenizer `vocabulary=reuse` and `extend` take where the model has none: a hub id or a local folder.
+        gguf_file: the name of the GGUF file in `path`.
+        revision: the hub's branch, tag or commit.
+        layers, width, heads: the shape from scratch.
+        dropout: the rate of every dropout from scratch, 0 to 1.
+        initializer_range: standard deviation of the initial weights from scratch.
+        dtype: of the weights: `float32` (which mixed precision wants too), `bfloat16` or `float16`.
+    """
+
+    name: str
+    architecture: str | None = None
+    path: str | None = None
+    tokenizer: str | None = None
+    gguf_file: str | None = None
+    revision: str | None = None
+    layers: int = 2
+    width: int = 64
+    heads: int = 4
+    dropout: float = 0.0
+    initializer_range: float = 0.02
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        choose(self.dtype, dict.fromkeys(DTYPES), "model.dtype")
+        for name in ("layers", "width", "heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name}={getattr(self, name)} is out of range: it takes 1 or more.")
+        if self.width % self.heads:
+            raise UserError(
+                f"model.width={self.width} is not a multiple of model.heads={self.heads}: change one of them."
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"model.dropout={self.dropout} is out of range: it takes 0 to less than 1.")
+        if self.path is None and self.architecture is None:
+            raise UserError(
+                f"The model '{self.name}' is pretrained and has no path: give model.path= a hub id or a folder."
+            )
+
+    @property
+    def pretrained(self) -> bool:
+        return self.architecture is None
+
+    @property
+    def location(self) -> tuple[str | None, str | None]:
+        """Where the model's files are: (hub id or folder, GGUF file in it). A run's folder stands for the model in it."""
+        if self.path and self.path.endswith(".gguf") and self.gguf_file is None:
+            return str(Path(self.path).parent), Path(self.path).name
+        if self.path and (Path(self.path) / "model" / "config.json").is_file():
+            return str(Path(self.path) / "model"), self.gguf_file
+        return self.path, self.gguf_file

@@ -1,0 +1,111 @@
+"""What a run leaves for others: model, tokenizer, textifier and task in one folder; images in, answers out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from llmimg.data import Decoding
+from llmimg.errors import UserError
+from llmimg.readouts import head
+from llmimg.tasks import TASKS, Task
+from llmimg.textify import make
+from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.layout import Layout
+from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+
+_FILE = "recogniser.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A trained model with all it takes to put an image before it.
+
+    >>> Recogniser.load("runs/digits/default/seed=0")(["four.png"])
+    [{'label': '4', 'probability': 0.99…, 'probabilities': {…}}]
+    """
+
+    model: PreTrainedModel
+    encoder: Encoder
+    layout: Layout
+    task: Task
+
+    def __call__(self, images: Any, batch_size: int = 64) -> list[dict[str, Any]]:
+        """The answer to each image, in JSON's types.
+
+        Args:
+            images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), or a single one.
+            batch_size: images that go through the model at once.
+
+        Raises:
+            UserError: an image that cannot be read, or whose text does not fit the model's context.
+        """
+        if not isinstance(images, Sequence) or isinstance(images, str | bytes):
+            images = [images]
+        outputs = head.outputs(self.model, self.layout, self._batches(images, batch_size))
+        return [answer for output in outputs for answer in self.task.answers(output)]
+
+    def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[np.ndarray]]:
+        for start in range(0, len(images), batch_size):
+            ids, problems = self.encoder(images[start : start + batch_size])
+            if problems:
+                raise UserError(next(iter(problems.values())))
+            yield list(ids)
+
+    def save(self, folder: Path) -> None:
+        """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
+        self.model.save_pretrained(folder)
+        self.encoder.vocabulary.tokenizer.save_pretrained(folder)
+        described = {
+            "format": _FORMAT,
+            "decoding": {"size": self.encoder.decoding.size, "fit": self.encoder.decoding.fit},
+            "textify": self.encoder.textifier.settings(),
+            "context": self.layout.context,
+            "overflow": self.layout.overflow,
+            "task": {"name": TASKS.name_of(type(self.task)), **self.task.settings()},
+            "readout": "head",
+        }
+        (folder / _FILE).write_text(json.dumps(described, indent=1, ensure_ascii=False))
+
+    @classmethod
+    def load(cls, run: str | Path, device: str | None = None) -> "Recogniser":
+        """From a run's folder, or the `model` folder in it, wherever that was moved to.
+
+        Args:
+            device: where the model goes; None is the accelerator, where there is one.
+
+        Raises:
+            UserError: where there is none, or another version of llmimg wrote it.
+        """
+        folder = next((each for each in (Path(run) / "model", Path(run)) if (each / _FILE).is_file()), None)
+        if folder is None:
+            raise UserError(f"'{run}' holds no recogniser: give the folder of a finished run, or its model folder.")
+        described = json.loads((folder / _FILE).read_text())
+        if described.get("format") != _FORMAT:
+            raise UserError(
+                f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one reads "
+                f"{_FORMAT}): load it with that version, or train it anew."
+            )
+        size = described["decoding"]["size"]
+        decoding = Decoding(size=size and tuple(size), fit=described["decoding"]["fit"])
+        textifier = make(**described["textify"])
+        vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
+        task_settings = dict(described["task"])
+        task = TASKS[task_settings.pop("name")].of(**task_settings)
+        return cls(
+            model=head.AUTO_CLASS.from_pretrained(folder).to(device or _accelerator()),
+            encoder=Encoder(decoding, textifier, vocabulary),
+            layout=Layout.of(vocabulary, described["context"], described["overflow"]),
+            task=task,
+        )
+
+
+def _accelerator() -> str:
+    import torch
+
+    return torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"

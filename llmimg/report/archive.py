@@ -1,0 +1,73 @@
+"""What the report needs beyond the run's other files, kept as `record.json`, so that the page can be made again."""
+
+import base64
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+from PIL import Image
+
+from llmimg.errors import UserError
+from llmimg.report.record import Example, RunRecord
+from llmimg.run_folder import RunFolder, write_text
+
+_KEPT = ("title", "history", "label_names", "context", "notes")
+
+
+def save_record(record: RunRecord, folder: RunFolder) -> None:
+    kept = {name: getattr(record, name) for name in _KEPT}
+    kept |= {name: [_packed(each) for each in getattr(record, name)] for name in ("examples", "mistakes")}
+    write_text(folder.path / "record.json", json.dumps(kept, ensure_ascii=False))
+
+
+def load_record(path: str | Path) -> RunRecord:
+    """The record of a finished run.
+
+    Raises:
+        UserError: where there is none.
+    """
+    folder = RunFolder(path)
+    if not folder.is_finished or not (folder.path / "record.json").is_file():
+        raise UserError(f"'{path}' is no folder of a finished run: give one that holds metrics.json and record.json.")
+    kept = json.loads((folder.path / "record.json").read_text())
+    table = pyarrow.parquet.read_table(folder.path / "predictions.parquet")
+    names = tuple(kept.pop("label_names"))
+    return RunRecord(
+        config=folder.config(),
+        environment=folder.environment(),
+        metrics=folder.metrics(),
+        label_names=names,
+        labels=np.array([names.index(label) for label in table["label"].to_pylist()], np.int64),
+        probabilities=np.array(table["probabilities"].to_pylist(), np.float64),
+        lengths=table["tokens"].to_numpy(),
+        examples=[_unpacked(each) for each in kept.pop("examples")],
+        mistakes=[_unpacked(each) for each in kept.pop("mistakes")],
+        **kept,
+    )
+
+
+def _packed(example: Example) -> dict:
+    fields = dataclasses.asdict(example)
+    return {name: _png(value) if isinstance(value, np.ndarray) else value for name, value in fields.items()}
+
+
+def _unpacked(fields: dict) -> Example:
+    return Example(
+        **{name: _pixels(value) if name in ("image", "way_back") else value for name, value in fields.items()}
+    )
+
+
+def _png(image: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _pixels(png: str | None) -> np.ndarray | None:
+    if png is None:
+        return None
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(png))))
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels

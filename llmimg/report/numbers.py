@@ -1,0 +1,94 @@
+"""How each number of a run is named, written and explained; the page and the terminal's table share it."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+def percent(share: float) -> str:
+    """0.947 → `94.7 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def count(value: float) -> str:
+    """105472 → `105 k`; below ten thousand every digit is kept: `1,437`."""
+    if abs(value) < 10_000:
+        return f"{value:,.0f}"
+    rounded = float(f"{value:.3g}")
+    power = min(math.floor(math.log10(abs(rounded))) // 3, 3)
+    return f"{rounded / 1000**power:g} {' kMB'[power]}"
+
+
+def duration(seconds: float) -> str:
+    """54.2 → `54 s`; 250 → `4 min 10 s`; 7500 → `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def plain(value: float) -> str:
+    """Four significant digits, and whole numbers as they are."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+
+
+class Kind(NamedTuple):
+    name: str
+    write: Callable[[float], str]
+    meaning: str
+
+
+KINDS: dict[str, Kind] = {
+    "test/accuracy": Kind("Test accuracy", percent, "share of test images answered rightly"),
+    "test/macro_f1": Kind("Macro F1", percent, "precision and recall together, every class counting alike"),
+    "test/ece": Kind("Calibration error", percent, "how far its sureness lies from its accuracy, on average"),
+    "test/loss": Kind("Test loss", lambda nats: f"{nats:.3f} nats", "mean surprise at the right answer"),
+    "val/accuracy": Kind("Validation accuracy", percent, "on images set aside from training"),
+    "data/tokens_per_image": Kind("Tokens an image", lambda tokens: f"{tokens:.4g}", "what one image costs to read"),
+    "data/truncated_fraction": Kind("Tokens cut off", percent, "share of all tokens the model did not get to read"),
+    "data/psnr_db": Kind("Text fidelity", lambda db: f"{db:.1f} dB", "PSNR of the image its text gives back"),
+    "model/parameters": Kind("Parameters", count, "size of the language model"),
+    "model/trainable_parameters": Kind("Trained parameters", count, "those that learned"),
+    "train/images_per_second": Kind("Images a second", count, "while training"),
+    "time/prepare_seconds": Kind("Time to prepare", duration, "writing the images as text, or finding it cached"),
+    "time/train_seconds": Kind("Time to train", duration, "wall clock"),
+}
+
+
+class Reading(NamedTuple):
+    """One number as it is shown."""
+
+    key: str
+    name: str
+    value: str
+    interval: str  # "92.0 to 96.6 %", or nothing
+    meaning: str
+
+
+def readings(metrics: Mapping[str, float]) -> tuple[list[Reading], list[Reading]]:
+    """The numbers of a run as (known, others): the known in their order of importance, the others sorted by key.
+
+    `…_low` and `…_high` become their number's interval. A number that is missing or not finite is left out of the
+    known; among the others it is shown as it is.
+    """
+    known = [_reading(metrics, key, kind) for key, kind in KINDS.items() if math.isfinite(metrics.get(key, math.nan))]
+    ends = {end for key in metrics if _ends(key) <= metrics.keys() for end in _ends(key)}
+    shown = {reading.key for reading in known}
+    others = [key for key in sorted(metrics) if key not in shown and key not in ends]
+    return known, [_reading(metrics, key, Kind(key, plain, "")) for key in others]
+
+
+def _ends(key: str) -> set[str]:
+    return {f"{key}_low", f"{key}_high"}
+
+
+def _reading(metrics: Mapping[str, float], key: str, kind: Kind) -> Reading:
+    low, high = metrics.get(f"{key}_low", math.nan), metrics.get(f"{key}_high", math.nan)
+    interval = ""
+    if math.isfinite(low) and math.isfinite(high):
+        start, end = kind.write(low), kind.write(high)
+        unit = start.partition(" ")[2]
+        # The unit once is enough: "92.0 to 96.6 %".
+        interval = f"{start.removesuffix(unit).rstrip() if unit == end.partition(' ')[2] else start} to {end}"
+    return Reading(key, kind.name, kind.write(metrics[key]), interval, kind.meaning)

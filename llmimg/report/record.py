@@ -1,0 +1,40 @@
+"""What the page is made from: plain values and arrays, so that it can be rebuilt from a run's folder at any time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test image beside what the model read of it."""
+
+    id: str
+    image: np.ndarray  # uint8 [H, W, C], C = 1 or 3
+    text: str  # the image's text
+    tokens: int  # how many tokens the model read of it
+    cut: int  # tokens cut off by tokens.overflow=truncate; usually 0
+    way_back: np.ndarray | None  # uint8 [H, W, C]: the image its text gives back, where there is a way back
+    label: str
+    prediction: str
+    probability: float  # of the prediction, 0 to 1
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished run. Empty arrays and lists are left out of the page."""
+
+    title: str  # "digits · gray · gpt2_tiny"
+    config: dict[str, Any]  # resolved; nested plain values
+    environment: dict[str, Any]  # versions, git commit, device
+    metrics: dict[str, float]  # flat: test/accuracy, data/tokens_per_image, …
+    history: list[dict[str, float]]  # the Trainer's log_history
+    label_names: tuple[str, ...]
+    labels: np.ndarray  # int [N], of the test split
+    probabilities: np.ndarray  # float [N, K], of the test split
+    lengths: np.ndarray  # int [N]: tokens an image of the test split, before any cut
+    context: int  # the model's context length, in tokens
+    examples: list[Example]
+    mistakes: list[Example]  # the surest wrong answers
+    notes: list[str]  # sentences

@@ -1,0 +1,118 @@
+"""Plain values → frozen dataclasses: every setting is checked by name and type, and a wrong name is answered with the
+nearest right one.
+
+Each room states its settings as a frozen dataclass; a YAML file and a `key=value` on the command line map to it one to
+one. Hydra is not needed here, so that `python -m llmimg` works where only the package is installed.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from llmimg.errors import UserError
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint to put behind an error: the nearest known name, or all of them where none is near."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}."
+
+
+def choose(name: str, known: Mapping[str, Any], what: str) -> Any:
+    """`known[name]`.
+
+    Raises:
+        UserError: where there is no such name; it says the nearest.
+    """
+    if name not in known:
+        raise UserError(f"There is no {what} '{name}': {nearest(str(name), known)}")
+    return known[name]
+
+
+def check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse names that are not known.
+
+    Raises:
+        UserError: naming the first unknown one as `where.name` and the nearest known one.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            dotted = f"{where}.{name}" if where else name
+            raise UserError(f"There is no setting '{dotted}': {nearest(name, known)}")
+
+
+def build(cls: type, values: Mapping[str, Any], where: str = "") -> Any:
+    """Make the dataclass `cls` from plain values; nested dataclasses are made from nested mappings.
+
+    Numbers and booleans may come as text (`"16"`, `"true"`), as they do from a command line; lists become tuples.
+
+    Raises:
+        UserError: an unknown name, a missing one, or a value of the wrong type; or what `cls` itself refuses.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    check_names(values, fields, where)
+    hints = typing.get_type_hints(cls)
+    made = {name: _convert(value, hints[name], f"{where}.{name}".lstrip(".")) for name, value in values.items()}
+    for name, field in fields.items():
+        if name not in made and field.default is field.default_factory is dataclasses.MISSING:
+            raise UserError(f"The setting '{where}.{name}'".replace("'.", "'") + " has no default: give it a value.")
+    return cls(**made)
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return value if isinstance(value, kind) else build(kind, value, where)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        options = typing.get_args(kind)
+        if value is None or value in ("null", "none"):
+            if type(None) in options:
+                return None
+        for option in options:
+            if option is not type(None):
+                try:
+                    return _convert(value, option, where)
+                except UserError:
+                    continue
+    elif kind is Any:
+        return value
+    elif typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
+        inner = typing.get_args(kind)
+        if inner[-1] is Ellipsis:
+            return tuple(_convert(item, inner[0], where) for item in value)
+        if len(inner) == len(value):
+            return tuple(_convert(item, each, where) for item, each in zip(value, inner, strict=True))
+    elif kind is bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+    elif kind in (int, float):
+        if not isinstance(value, bool):
+            try:
+                number = kind(value)
+                if kind is float or number == float(value):
+                    return number
+            except (TypeError, ValueError):
+                pass
+    elif kind is str and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    elif kind in (dict, list) or typing.get_origin(kind) in (dict, list):
+        if isinstance(value, typing.get_origin(kind) or kind):
+            return value
+    raise UserError(f"The setting '{where}' cannot be {value!r}: it takes {_describe(kind)}.")
+
+
+def _describe(kind: Any) -> str:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(option) for option in typing.get_args(kind))
+    if kind is type(None):
+        return "null"
+    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if kind in plain:
+        return plain[kind]
+    return f"a list ({kind})" if typing.get_origin(kind) is tuple else f"a {getattr(kind, '__name__', kind)}"

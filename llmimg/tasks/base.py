@@ -1,0 +1,50 @@
+"""What every task is: the columns it needs, a batch for the model, the model's output as answers, and their score."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from llmimg.registry import Registry
+
+TASKS = Registry("task", "llmimg.tasks")
+
+
+class Task(abc.ABC):
+    """One thing to ask of images. What it needs to be made again is plain values: `settings`."""
+
+    columns: tuple[str, ...]  # of the data, besides `image` and `id`
+
+    @classmethod
+    @abc.abstractmethod
+    def of(cls, label_names: Sequence[str]) -> "Task":
+        """The task for a data set with these class names."""
+
+    @abc.abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make it again, JSON's types only."""
+
+    @abc.abstractmethod
+    def head(self) -> dict[str, Any]:
+        """What a model's configuration says of it where the answer comes from a head."""
+
+    @abc.abstractmethod
+    def targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """What the model is to answer for the examples of a batch, under the names of its arguments."""
+
+    @abc.abstractmethod
+    def metrics(self, output: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        """The field's own numbers, flat.
+
+        Raises:
+            UserError: where there is nothing to score, or the output is not finite.
+        """
+
+    @abc.abstractmethod
+    def answers(self, output: np.ndarray) -> list[dict[str, Any]]:
+        """The answer to each example, in JSON's types."""
+
+    @abc.abstractmethod
+    def table(self, output: np.ndarray, references: np.ndarray) -> dict[str, Any]:
+        """Columns of predictions.parquet: one row an example."""

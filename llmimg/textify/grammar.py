@@ -1,0 +1,113 @@
+"""Lexicon and grammar: which pieces there are, and which may follow which."""
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmimg.errors import UserError
+from llmimg.textify.ragged import Ragged
+
+START = "start"
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The finite, ordered tuple of all pieces of one textifier; a piece's id is its place in it.
+
+    Attributes:
+        pieces: the pieces; one may stand twice, if it does in two kinds.
+        kinds: name → the range of ids of that kind.
+    """
+
+    pieces: tuple[str, ...]
+    kinds: Mapping[str, range]
+
+    @classmethod
+    def of(cls, **kinds: Sequence[str]) -> "Lexicon":
+        """One range of ids a kind, in the order given."""
+        ends = list(itertools.accumulate(len(pieces) for pieces in kinds.values()))
+        ranges = {name: range(end - len(pieces), end) for (name, pieces), end in zip(kinds.items(), ends, strict=True)}
+        return cls(tuple(itertools.chain.from_iterable(kinds.values())), ranges)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest unsigned type that holds every id, 16 bits at least."""
+        return np.promote_types(np.uint16, np.min_scalar_type(len(self.pieces)))
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def text(self, ids: np.ndarray) -> str:
+        """The text of a sequence of piece ids: the pieces joined by nothing."""
+        return "".join([self.pieces[i] for i in ids.tolist()])
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A deterministic automaton over kinds of piece, from the state `"start"`.
+
+    Attributes:
+        lexicon: the pieces it speaks of.
+        moves: state → kind → the state that follows a piece of that kind.
+        final: the states in which a text may end.
+    """
+
+    lexicon: Lexicon
+    moves: Mapping[str, Mapping[str, str]]
+    final: frozenset[str]
+
+    def allowed(self, state: str) -> Iterator[tuple[int, str]]:
+        """The piece ids that may stand in `state`, each with the state after it."""
+        for kind, after in self.moves.get(state, {}).items():
+            for piece in self.lexicon.kinds[kind]:
+                yield piece, after
+
+    @functools.cached_property
+    def _choices(self) -> dict[str, tuple[dict[str, tuple[int, str]], list[int]]]:
+        """State → (piece text → (id, next state)) and the lengths of those pieces, longest first."""
+        choices = {}
+        for state in {START, *self.moves, *self.final}:
+            table = {self.lexicon.pieces[piece]: (piece, after) for piece, after in self.allowed(state)}
+            choices[state] = table, sorted({len(text) for text in table}, reverse=True)
+        return choices
+
+    def parse(self, text: str) -> np.ndarray:
+        """The piece ids of a text, longest pieces first, stepping back where that leads nowhere.
+
+        Raises:
+            UserError: where the text cannot be read; it says from which character on.
+        """
+        trail: list[tuple[int, Iterator[tuple[int, int, str]]]] = [(0, self._readings(text, 0, START))]
+        ids: list[int] = []
+        furthest = 0
+        state_at = [START]
+        while trail:
+            place, readings = trail[-1]
+            if place == len(text) and state_at[-1] in self.final:
+                return np.asarray(ids, self.lexicon.dtype)
+            reading = next(readings, None)
+            if reading is None:
+                trail.pop()
+                state_at.pop()
+                if ids:
+                    ids.pop()
+                continue
+            piece, end, state = reading
+            ids.append(piece)
+            state_at.append(state)
+            trail.append((end, self._readings(text, end, state)))
+            furthest = max(furthest, end)
+        raise UserError(f"The text cannot be read from character {furthest} on: {text[furthest : furthest + 24]!r}.")
+
+    def _readings(self, text: str, place: int, state: str) -> Iterator[tuple[int, int, str]]:
+        table, lengths = self._choices[state]
+        for length in lengths:
+            found = table.get(text[place : place + length])
+            if found is not None and place + length <= len(text):
+                yield found[0], place + length, found[1]
+
+    def parse_all(self, texts: Sequence[str]) -> Ragged:
+        return Ragged.from_rows([self.parse(text) for text in texts], self.lexicon.dtype)

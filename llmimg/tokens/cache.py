@@ -1,0 +1,222 @@
+"""The Arrow cache: `datasets.map` with processes, under one key of our own.
+
+A prepared split is a folder named by its key. It is written beside, and renamed when whole: what stands under a key is
+complete. Whoever holds the key's lock prepares; others wait for it, be they ranks of one run or two runs.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from filelock import FileLock
+
+import llmimg.textify
+from llmimg.errors import UserError
+from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.store import ImageIds
+
+_LIBRARIES = ("numpy", "pillow", "opencv-python-headless", "tokenizers", "transformers", "pyarrow", "datasets")
+_CODE = ("textify", "data/decoding.py", "data/placement.py", "tokens")
+_BATCH = 1000
+_ROWS_A_PROCESS = 20_000
+
+
+def cache_folder(cache_dir: str | None = None) -> Path:
+    """The folder of all prepared splits."""
+    return Path(cache_dir or os.environ.get("LLMIMG_CACHE") or "~/.cache/llmimg").expanduser()
+
+
+def cache_key(dataset: datasets.Dataset, encoder: Encoder, split: str) -> str:
+    """Sixteen hexadecimal digits that stand for everything that shapes the ids of a split.
+
+    That is: the rows (their fingerprint), the split, decoding and resizing, the textifier with its settings, the
+    tokenizer's contents, the code that makes ids, and the versions of the libraries it calls.
+    """
+    textifier = encoder.textifier
+    parts = {
+        "source": dataset._fingerprint,
+        "split": split,
+        "decoding": [encoder.decoding.size, encoder.decoding.fit],
+        "textifier": [type(textifier).__module__, textifier.settings()],
+        "tokenizer": encoder.vocabulary.fingerprint(),
+        "code": _code_fingerprint(),
+        "versions": {name: version(name) for name in _LIBRARIES},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def prepare(
+    dataset: datasets.Dataset,
+    encoder: Encoder,
+    split: str,
+    *,
+    folder: Path,
+    about: dict[str, Any],
+    num_proc: int | None = None,
+    skip_broken: bool = False,
+) -> ImageIds:
+    """The image ids of a split, from the cache, or written there first.
+
+    Args:
+        dataset: columns `image` (undecoded) and `id`.
+        folder: `cache_folder(…)`.
+        about: what `cache list` says of it.
+        num_proc: processes; None chooses by the number of images and cores.
+        skip_broken: whether broken images are noted (`ImageIds.problems`), or an error.
+
+    Raises:
+        UserError: a broken image, a full disk, or a folder that cannot be written.
+    """
+    place = folder / cache_key(dataset, encoder, split)
+    if not (place / "about.json").exists():
+        try:
+            with _lock(place):
+                if not (place / "about.json").exists():
+                    _write(dataset, encoder, place, about | {"split": split}, num_proc, skip_broken)
+        except OSError as error:
+            raise _disk_error(error, folder) from error
+    ids = ImageIds.open(sorted(place.glob("*.arrow")))
+    if ids.problems and not skip_broken:
+        raise UserError(next(iter(ids.problems.values())) + _BROKEN_REMEDY)
+    with contextlib.suppress(OSError):  # a cache that others own may be read-only
+        os.utime(place)  # `cache prune` goes by last use
+    return ids
+
+
+def _lock(place: Path, timeout: float = -1) -> FileLock:
+    """The lock of a key. Its file stays: removing one that another process waits for would let two in."""
+    locks = place.parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / place.name, timeout=timeout)
+
+
+_BROKEN_REMEDY = " Mend or remove it, or set data.broken=skip."
+
+
+def _write(
+    dataset: datasets.Dataset, encoder: Encoder, place: Path, about: dict, num_proc: int | None, skip_broken: bool
+) -> None:
+    for stale in place.parent.glob(f"{place.name}.writing*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    work = place.with_name(f"{place.name}.writing")
+    work.mkdir()
+    processes = num_proc or min(os.cpu_count() or 1, len(dataset) // _ROWS_A_PROCESS)
+    processes = min(processes, len(dataset))
+    started = time.perf_counter()
+    dtype = encoder.vocabulary.lookup.dtype.name
+    try:
+        with _quiet_maps(), _serial_tokenizer():
+            dataset.select_columns(["image", "id"]).with_format("arrow").map(
+                _encode_rows,
+                fn_kwargs={"encoder": encoder, "skip_broken": skip_broken},
+                batched=True,
+                batch_size=_BATCH,
+                writer_batch_size=_BATCH * 10,
+                num_proc=processes if processes > 1 else None,
+                remove_columns=["image", "id"],
+                features=datasets.Features(
+                    {"image_ids": datasets.List(datasets.Value(dtype)), "problem": datasets.Value("string")}
+                ),
+                cache_file_name=str(work / "ids.arrow"),
+                new_fingerprint=place.name,
+                desc=f"writing {about.get('split')} images as text",
+            )
+        about |= {"rows": len(dataset), "seconds": round(time.perf_counter() - started, 3)}
+        (work / "about.json").write_text(json.dumps(about, indent=1))
+        work.rename(place)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _encode_rows(rows: pa.Table, encoder: Encoder, skip_broken: bool) -> pa.Table:
+    images = rows["image"].to_pylist()
+    ids, problems = encoder(images, rows["id"].to_pylist())
+    if problems and not skip_broken:
+        raise UserError(problems[min(problems)] + _BROKEN_REMEDY)
+    lists = pa.ListArray.from_arrays(pa.array(ids.offsets, pa.int32()), pa.array(ids.values))
+    return pa.table({"image_ids": lists, "problem": pa.array(map(problems.get, range(len(images))), pa.string())})
+
+
+@contextlib.contextmanager
+def _quiet_maps():
+    """A progress bar where someone looks at it, and no log lines of the library's."""
+    datasets.logging.set_verbosity_error()
+    yield
+
+
+@contextlib.contextmanager
+def _serial_tokenizer():
+    """A tokenizer's threads do not survive a fork: each process tokenises with one."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before
+
+
+def _disk_error(error: OSError, folder: Path) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return UserError(
+            f"The disk that holds the cache {folder} is full: free some space (`python -m llmimg cache prune`), or set "
+            "tokens.cache_dir to another disk. Nothing unfinished was kept."
+        )
+    return UserError(f"The cache {folder} cannot be written ({error}): set tokens.cache_dir to a folder that can.")
+
+
+def _code_fingerprint() -> str:
+    root = Path(llmimg.textify.__file__).parent.parent
+    digest = hashlib.sha256()
+    for name in _CODE:
+        for file in sorted([root / name] if name.endswith(".py") else (root / name).glob("*.py")):
+            digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One prepared split: its key, what it is, its bytes, and when it was last used (seconds since the epoch)."""
+
+    key: str
+    about: dict[str, Any]
+    bytes: int
+    used: float
+
+
+def cache_entries(folder: Path) -> list[CacheEntry]:
+    """All prepared splits, the last used first."""
+    found = []
+    for about in folder.glob("*/about.json"):
+        size = sum(file.stat().st_size for file in about.parent.iterdir())
+        found.append(CacheEntry(about.parent.name, json.loads(about.read_text()), size, about.parent.stat().st_mtime))
+    return sorted(found, key=lambda entry: -entry.used)
+
+
+def prune(folder: Path, older_than_days: float = 0) -> list[str]:
+    """Remove prepared splits not used for that many days, and what killed preparations left; running ones are spared.
+
+    Returns:
+        The names of the removed folders.
+    """
+    removed = []
+    limit = time.time() - older_than_days * 86400
+    for place in sorted(path for path in folder.glob("[!.]*") if path.is_dir()):
+        with contextlib.suppress(TimeoutError), _lock(place.with_suffix(""), timeout=0):
+            if place.stat().st_mtime <= limit or place.suffix == ".writing":
+                shutil.rmtree(place)
+                removed.append(place.name)
+    return removed

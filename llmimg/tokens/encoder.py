@@ -1,0 +1,63 @@
+"""The one encoder: decode → resize → textify → ids. The cached map, live augmentation and the recogniser all call it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llmimg.data import Decoding
+from llmimg.textify import Ragged, Textifier
+from llmimg.tokens.vocabulary import Vocabulary
+
+
+# A batch of images uint8 [N, H, W, C] and their places → the same, changed: augmentation.
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Images → image ids: the tokens of an image's text, unframed and uncut."""
+
+    decoding: Decoding
+    textifier: Textifier
+    vocabulary: Vocabulary
+
+    def __call__(self, items: Sequence[Any], names: Sequence[str] | None = None) -> tuple[Ragged, dict[int, str]]:
+        """Encode whatever `llmimg.data.decode` takes.
+
+        Returns:
+            Image ids, and for each image that is broken why, by its place; its row of ids is empty.
+        """
+        images, problems = self.decoding(items, names)
+        whole = [image for image in images if image is not None]
+        ids = self.ids(whole) if whole else Ragged.from_rows([])
+        if problems:
+            empty = np.empty(0, ids.values.dtype)
+            rows = iter(ids)
+            ids = Ragged.from_rows([empty if image is None else next(rows) for image in images])
+        return ids, problems
+
+    def ids(self, images: Sequence[np.ndarray], change: Change | None = None) -> Ragged:
+        """Image ids of decoded images, uint8 `[H, W, C]` each, after `change`."""
+        return self.vocabulary.lookup(self.pieces(images, change))
+
+    def pieces(self, images: Sequence[np.ndarray], change: Change | None = None) -> Ragged:
+        """Piece ids of decoded images: whole batches, one for each size that occurs."""
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for place, image in enumerate(images):
+            by_shape.setdefault(image.shape, []).append(place)
+        rows: list[np.ndarray | None] = [None] * len(images)
+        for places in by_shape.values():
+            batch = np.stack([images[place] for place in places])
+            written = self.textifier.write(batch if change is None else change(batch, np.array(places)))
+            if len(by_shape) == 1:
+                return written
+            for place, row in zip(places, written, strict=True):
+                rows[place] = row
+        return Ragged.from_rows(rows)
+
+    def way_back(self, images: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+        """The images that the texts of these give back, uint8 `[H, W, C]` each; None where the textifier has no way back."""
+        back = [self.textifier.read(self.textifier.write(image[None]), *image.shape[:2]) for image in images]
+        return None if any(image is None for image in back) else [image[0] for image in back]

@@ -1,0 +1,107 @@
+"""Piece ids → token ids: by table, or by the tokenizer itself where a table cannot be proven."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from llmimg.textify import Lexicon, Ragged
+from llmimg.textify.ragged import ends_to_offsets
+
+
+def token_dtype(backend: Tokenizer) -> np.dtype:
+    """The smallest unsigned type that holds every token id, 16 bits at least: half the cache for most vocabularies."""
+    return np.promote_types(np.uint16, np.min_scalar_type(backend.get_vocab_size() - 1))
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Token ids by look-up, without a string being built. `llmimg.tokens.proof` makes it, and only where it is exact.
+
+    Attributes:
+        ids: 2·P rows for P pieces: what each is inside a text, then what each is at the start of one.
+        start_differs: whether any piece reads differently at the start of a text.
+    """
+
+    ids: Ragged
+    start_differs: bool
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of token ids."""
+        return self.ids.values.dtype
+
+    def __call__(self, pieces: Ragged) -> Ragged:
+        """Token ids of each row of pieces."""
+        values, starts = self._rows(pieces), self.ids.offsets[:-1]
+        lengths = self.ids.lengths
+        if lengths.max(initial=1) == lengths.min(initial=1) == 1:
+            return Ragged(self.ids.values[values], pieces.offsets)
+        lengths = lengths[values]
+        ends = ends_to_offsets(lengths)
+        # Token j of a piece that begins at output place e and at table place s stands at table place s + (place − e).
+        places = np.repeat(starts[values] - ends[:-1], lengths) + np.arange(ends[-1])
+        return Ragged(self.ids.values[places], ends[pieces.offsets])
+
+    def spans(self, pieces: Ragged) -> np.ndarray:
+        """Which pieces each token is written by: int64 `[tokens, 2]`, first and last place in `pieces.values`."""
+        place = np.repeat(np.arange(len(pieces.values)), self.ids.lengths[self._rows(pieces)])
+        return np.stack([place, place], axis=1)
+
+    def _rows(self, pieces: Ragged) -> np.ndarray:
+        if not self.start_differs:
+            return pieces.values
+        rows = pieces.values.astype(np.int64)
+        rows[pieces.offsets[:-1][pieces.lengths > 0]] += len(self.ids) // 2
+        return rows
+
+
+@dataclass(frozen=True)
+class BatchTokenizer:
+    """Token ids by the fast tokenizer, in batches: always right, some hundred times slower."""
+
+    lexicon: Lexicon
+    backend: Tokenizer
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of token ids."""
+        return token_dtype(self.backend)
+
+    def __call__(self, pieces: Ragged) -> Ragged:
+        texts = [self.lexicon.text(row) for row in pieces]
+        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        return Ragged.from_rows([np.asarray(encoding.ids, self.dtype) for encoding in encodings], self.dtype)
+
+    def spans(self, pieces: Ragged) -> np.ndarray:
+        """Which pieces each token covers, from the tokenizer's offsets: int64 `[tokens, 2]`, first and last place."""
+        spans = []
+        for row, first in zip(pieces, pieces.offsets[:-1], strict=True):
+            ends = np.cumsum([len(self.lexicon.pieces[piece]) for piece in row])
+            offsets = np.asarray(
+                self.backend.encode(self.lexicon.text(row), add_special_tokens=False).offsets, np.int64
+            ).reshape(-1, 2)
+            begin = np.searchsorted(ends, offsets[:, 0], side="right")
+            last = np.searchsorted(ends, np.maximum(offsets[:, 1] - 1, offsets[:, 0]), side="right")
+            spans.append(first + np.stack([begin, last], axis=1))
+        return np.concatenate(spans)
+
+
+def token_boxes(spans: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The union of the boxes of the pieces each token covers.
+
+    Args:
+        spans: int64 `[tokens, 2]`, first and last piece, as `spans` of either class gives.
+        boxes: int32 `[pieces, 4]`, as `Textifier.boxes` gives.
+
+    Returns:
+        int32 `[tokens, 4]`.
+    """
+    if not len(spans):
+        return np.empty((0, 4), np.int32)
+    # reduceat takes what lies between two places; every second result is the gap between two spans.
+    edges = np.stack([spans[:, 0], spans[:, 1] + 1], axis=1).reshape(-1)
+    padded = np.concatenate([boxes, boxes[-1:]])
+    low = np.minimum.reduceat(padded[:, :2], edges, axis=0)[::2]
+    high = np.maximum.reduceat(padded[:, 2:], edges, axis=0)[::2]
+    return np.concatenate([low, high], axis=1)

@@ -1,0 +1,45 @@
+"""conf/vocabulary and conf/tokens."""
+
+from dataclasses import dataclass
+
+from llmimg.errors import UserError
+from llmimg.settings import choose
+
+
+@dataclass(frozen=True)
+class VocabularySettings:
+    """conf/vocabulary.
+
+    Attributes:
+        name: `own`, `reuse`, `extend`, or `auto`: `reuse` where the model is pretrained, `own` where it starts from scratch.
+        path: whose tokenizer `reuse` and `extend` take, a hub id or a local folder; null is the model's.
+    """
+
+    name: str = "auto"
+    path: str | None = None
+
+    def __post_init__(self):
+        choose(self.name, dict.fromkeys(("auto", "own", "reuse", "extend")), "vocabulary")
+
+
+@dataclass(frozen=True)
+class TokensSettings:
+    """How image text becomes cached token ids, and what happens where it is too long.
+
+    Attributes:
+        overflow: what becomes of text that does not fit the context: `error`, or `truncate` (cut off, and reported).
+        max_length: the longest sequence, framing included; null is the model's context.
+        num_proc: processes that prepare; null is one for every 20,000 images, up to the number of cores.
+        cache_dir: where prepared ids are kept; null is `$LLMIMG_CACHE`, or `~/.cache/llmimg`.
+    """
+
+    overflow: str = "error"
+    max_length: int | None = None
+    num_proc: int | None = None
+    cache_dir: str | None = None
+
+    def __post_init__(self):
+        choose(self.overflow, {"error": None, "truncate": None}, "tokens.overflow")
+        for name in ("max_length", "num_proc"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"tokens.{name}={getattr(self, name)} is out of range: it takes 1 or more, or null.")

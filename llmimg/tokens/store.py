@@ -1,0 +1,54 @@
+"""Prepared image ids on disk, read without copying."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from llmimg.textify import Ragged
+
+
+@dataclass(frozen=True)
+class ImageIds:
+    """The image ids of one split, memory-mapped, in the order of its rows.
+
+    Attributes:
+        chunks: the rows, as Arrow's record batches hold them.
+        starts: int64, the row at which each chunk begins, and after them the number of rows.
+        problems: place → why the image there is broken; its row is empty.
+    """
+
+    chunks: tuple[Ragged, ...]
+    starts: np.ndarray
+    problems: dict[int, str]
+
+    @classmethod
+    def open(cls, files: Sequence[Path]) -> "ImageIds":
+        """From Arrow files with the columns `image_ids` and `problem`, one after the other."""
+        tables = [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
+        lists = [chunk for table in tables for chunk in table["image_ids"].chunks]
+        # A chunk's offsets may begin behind its values' first element; Ragged's then simply point there.
+        chunks = tuple(Ragged(each.values.to_numpy(), each.offsets.to_numpy().astype(np.int64)) for each in lists)
+        problems = pa.concat_tables(tables)["problem"]
+        broken = (
+            np.flatnonzero(problems.is_valid().to_numpy(zero_copy_only=False))
+            if problems.null_count < len(problems)
+            else []
+        )
+        starts = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks], dtype=np.int64)])
+        return cls(chunks, starts, {int(place): problems[int(place)].as_py() for place in broken})
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Unsigned integers `[L]`, a view."""
+        chunk = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.chunks[chunk][row - int(self.starts[chunk])]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens an image, int64 `[N]`."""
+        return np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self.chunks)])

@@ -1,0 +1,1 @@
+"""Learning: TrainingArguments from the configuration, the data a Trainer reads, callbacks, resuming."""

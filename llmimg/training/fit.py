@@ -1,0 +1,55 @@
+"""The Trainer, put together for a task."""
+
+from typing import Any
+
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from llmimg.tasks import Task
+from llmimg.training.callbacks import Profile, Progress, StopOnNaN
+from llmimg.training.dataset import Collator
+
+
+def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
+    """The Trainer's settings for ending early: it keeps the best weights, and so saves whenever it evaluates."""
+    evaluated = {key: trainer[key] for key in ("eval_strategy", "eval_steps") if key in trainer}
+    saved = {key.replace("eval", "save"): value for key, value in evaluated.items()}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": metric, "greater_is_better": metric != "loss"}
+    return {**trainer, **saved, **best}
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    arguments: TrainingArguments,
+    collator: Collator,
+    task: Task,
+    train: Dataset,
+    validation: Dataset,
+    *,
+    patience: int | None = None,
+    profile: int = 0,
+) -> Trainer:
+    """A Trainer that reads image texts, scores by the task, stops on NaN, and shows one bar.
+
+    Args:
+        patience: evaluations without a better one before it stops; None never stops early.
+        profile: steps to trace.
+    """
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        data_collator=collator,
+        train_dataset=train,
+        eval_dataset=validation,
+        compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids),
+        callbacks=[StopOnNaN()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if trainer.pop_callback(ProgressCallback):
+        trainer.add_callback(Progress())
+    if patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(patience))
+    if profile:
+        trainer.add_callback(Profile(profile))
+    return trainer

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmimg.data import place
+from llmimg.data.placement import FITS
+
+side = st.integers(1, 40)
+
+
+@given(side, side, side, side, st.sampled_from(FITS), st.sampled_from([1, 3]))
+def test_any_size_to_any_size(height, width, new_height, new_width, fit, channels):
+    placement = place((height, width), (new_height, new_width), fit)
+    image = np.full((height, width, channels), 9, np.uint8)
+    moved = placement.image(image, fill=200)
+    assert moved.shape == (new_height, new_width, channels) and moved.dtype == np.uint8
+    assert set(np.unique(moved)) <= ({9, 200} if fit == "pad" else {9})
+    assert np.array_equal(placement.mask(image[..., 0], 200), moved[..., 0])
+    whole = placement.boxes(np.array([[0, 0, width, height]]))[0]
+    top, left, bottom, right = placement.target
+    assert np.allclose(whole, [left, top, right, bottom])
+
+
+@given(side, side, st.sampled_from(FITS))
+def test_the_same_size_changes_nothing(height, width, fit):
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    placement = place((height, width), (height, width), fit)
+    assert np.array_equal(placement.image(image), image)
+    assert np.array_equal(placement.mask(image[..., 0], 0), image[..., 0])
+    boxes = np.array([[0.0, 0.0, width / 2, height]])
+    assert np.allclose(placement.boxes(boxes), boxes)
+
+
+def test_crop_takes_the_middle():
+    image = np.arange(6, dtype=np.uint8)[None, :, None].repeat(2, axis=0)
+    assert place((2, 6), (2, 2), "crop").image(image)[0, :, 0].tolist() == [2, 3]
+    assert place((2, 6), (2, 2), "crop").boxes(np.array([[1, 0, 3, 1], [0, 0, 1, 1]])).tolist() == [
+        [0, 0, 1, 1],
+        [0] * 2 + [0, 1],
+    ]
+
+
+def test_pad_keeps_everything_on_white():
+    image = np.zeros((2, 4, 1), np.uint8)
+    assert place((2, 4), (4, 4), "pad").image(image)[..., 0].tolist() == [[255] * 4, [0] * 4, [0] * 4, [255] * 4]
+    assert place((2, 4), (4, 4), "pad").boxes(np.array([[1, 0, 2, 1]])).tolist() == [[1, 1, 2, 2]]
+
+
+def test_shrinking_averages_and_masks_do_not_mix():
+    image = np.array([[0, 100, 10, 20]], np.uint8)[..., None]
+    assert place((1, 4), (1, 2), "stretch").image(image).ravel().tolist() == [50, 15]
+    assert place((1, 4), (1, 2), "stretch").mask(np.array([[1, 1, 7, 7]]), 0).tolist() == [[1, 7]]
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_sliver_takes_little_memory(fit):
+    assert place((1, 100_000), (224, 224), fit).image(np.zeros((1, 100_000, 3), np.uint8)).shape == (224, 224, 3)
