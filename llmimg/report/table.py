@@ -6,9 +6,10 @@ from llmimg.report.numbers import readings
 
 
 def headline(metrics: Mapping[str, float]) -> str:
-    """Lines of name, value and 95 % interval, without a last line break; numbers unknown here come last, by key."""
+    """Lines of name, value and 95 % interval, without a last line break; test numbers unknown here come last, by key."""
     known, others = readings(metrics)
-    rows = [(reading.name, reading.value, reading.interval) for reading in known + others]
+    tested = [reading for reading in others if reading.key.startswith("test/")]
+    rows = [(reading.name, reading.value, reading.interval) for reading in known + tested]
     if not rows:
         return "The run left no numbers."
     heads = ("", "", "95 % interval" if any(interval for *_, interval in rows) else "")
