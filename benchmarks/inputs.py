@@ -37,8 +37,8 @@ def cifar10(settings: Settings) -> Mapping[str, "Dataset"]:
         source = load_source(data_settings(settings))
     except UserError as error:
         raise UserError(
-            f"The benchmarks need CIFAR-10, and '{settings.data_path}' gives none ({str(error).rstrip('.')}): name a local "
-            "folder in the hub's layout with data=, or connect to the network."
+            f"The benchmarks need CIFAR-10, and '{settings.data_path}' gives none ({str(error).rstrip('.')}): name a "
+            "local folder in the hub's layout with data=, or connect to the network."
         ) from error
     # Five in six are the training split's, as in the whole set.
     test = min(len(source["test"]), settings.images // 6)
@@ -56,8 +56,8 @@ def gpt2_tokenizer(settings: Settings) -> PreTrainedTokenizerFast:
         return load_tokenizer(settings.tokenizer_path)
     except UserError as error:
         raise UserError(
-            f"The benchmarks need GPT-2's tokenizer, and '{settings.tokenizer_path}' gives none: name a local folder that holds "
-            "it with tokenizer=, or connect to the network."
+            f"The benchmarks need GPT-2's tokenizer, and '{settings.tokenizer_path}' gives none: name a local folder "
+            "that holds it with tokenizer=, or connect to the network."
         ) from error
 
 

@@ -29,12 +29,12 @@ class Settings:
     images: int = 60_000
     rounds: int | None = None
     num_proc: int = 2
-    steps: int = 60
+    steps: int = 100
 
     def __post_init__(self):
-        for name in ("images", "rounds", "num_proc", "steps"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} is out of range: it takes 1 or more.")
+        for name, least in {"images": 12, "rounds": 1, "num_proc": 1, "steps": 2}.items():
+            if getattr(self, name) is not None and getattr(self, name) < least:
+                raise UserError(f"{name}={getattr(self, name)} is out of range: it takes {least} or more.")
 
     @property
     def data_path(self) -> str:

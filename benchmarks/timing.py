@@ -49,21 +49,23 @@ def compare(times: Mapping[str, Times], other: str, images: int) -> dict[str, An
         "rounds": len(rounds),
         "ours": summary(ours, images),
         other: summary(theirs, images),
-        "ratio": round(statistics.median(their / our for their, our in rounds), 2),
-        "ratio_of_best": round(min(theirs.wall) / min(ours.wall), 2),
-        "ratio_of_processor_time": round(statistics.median(theirs.cpu) / max(statistics.median(ours.cpu), 1e-9), 2),
-        "ratio_of_each_round": [round(their / our, 2) for their, our in rounds],
+        "ratio": round(statistics.median(their / our for their, our in rounds), 3),
+        "ratio_of_best": round(min(theirs.wall) / min(ours.wall), 3),
+        "ratio_of_processor_time": round(statistics.median(theirs.cpu) / max(statistics.median(ours.cpu), 1e-9), 3),
+        "ratio_of_each_round": [round(their / our, 3) for their, our in rounds],
     }
 
 
-def summary(times: Times, images: int) -> dict[str, float]:
-    """Seconds, best and median, and images/s at the median."""
+def summary(times: Times, images: int) -> dict[str, Any]:
+    """Seconds, best, median and of each round, and images/s at the median."""
     median = statistics.median(times.wall)
     return {
         "best_seconds": round(min(times.wall), 5),
         "median_seconds": round(median, 5),
         "median_processor_seconds": round(statistics.median(times.cpu), 5),
         "images_per_second": round(images / median, 1),
+        "seconds_of_each_round": [round(seconds, 5) for seconds in times.wall],
+        "processor_seconds_of_each_round": [round(seconds, 5) for seconds in times.cpu],
     }
 
 

@@ -94,14 +94,15 @@ def _launch(configuration: Configuration, plain: Mapping[str, Any]) -> None:
     """Hand the resolved configuration to several processes: they do not compose again."""
     import torch
 
-    resolved = Path(configuration.run_dir).with_suffix(".launch.yaml")
+    run_dir = Path(configuration.run_dir).absolute()
+    resolved = run_dir.with_name(f"{run_dir.name}.launch.yaml")
     resolved.parent.mkdir(parents=True, exist_ok=True)
     resolved.write_text(yaml.safe_dump(dict(plain), sort_keys=False))
     count = str(configuration.launch.processes)
     if torch.cuda.is_available():
         launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", count, "--module"]
     else:  # accelerate starts a single process on CPUs
-        launcher = ["torch.distributed.run", "--nproc_per_node", count, "-m"]
+        launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", count, "-m"]
     try:
         outcome = subprocess.run([sys.executable, "-m", *launcher, "llmimg", "run", str(resolved)])
     finally:

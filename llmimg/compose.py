@@ -1,4 +1,5 @@
-"""The one place that knows Hydra and OmegaConf: what it composes becomes plain values, and its errors become sentences."""
+"""The one place that knows Hydra and OmegaConf: what it composes becomes plain values, and its errors become
+sentences."""
 
 import contextlib
 import hashlib
@@ -34,8 +35,8 @@ def command_line(arguments: list[str]) -> list[str]:
     """
     if world_size() > 1 and {"-m", "--multirun"} & set(arguments):
         raise UserError(
-            "A sweep cannot run inside accelerate launch or torchrun: start it with plain python, and launch=accelerate "
-            "launch.processes=N."
+            "A sweep cannot run inside accelerate launch or torchrun: start it with plain python, and "
+            "launch=accelerate launch.processes=N."
         )
     return [re.sub(r"^\+{0,2}(?=trainer\.)", "++", argument) for argument in arguments]
 
@@ -53,7 +54,8 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
 
 
 def _differences(plain: Mapping[str, Any]) -> str:
-    """What differs from the experiment's defaults, as the name of a folder: the same in every process, whenever it runs."""
+    """What differs from the experiment's defaults, as the name of a folder: the same in every process, whenever it
+    runs."""
     experiment = f"experiment={_choices(HydraConfig.get())['experiment']}"
     defaults = _choices(_composed([experiment]).hydra)
     chosen = {group: choice for group, choice in _choices(HydraConfig.get()).items() if defaults.get(group) != choice}
@@ -124,4 +126,5 @@ def _about_key(error: ConfigCompositionException) -> str:
     key, known = named[1].lstrip("+~"), cause.parent_node
     if not isinstance(known, DictConfig) or cause.key in known:  # the name is right, and the value is not
         return f"The setting '{key}' cannot be set so: {str(cause).splitlines()[0]}"
-    return f"There is no setting '{key}': {nearest(str(cause.key), {*map(str, known), *GROUPS} if '.' not in key else known)}"
+    names = known if "." in key else {*map(str, known), *GROUPS}
+    return f"There is no setting '{key}': {nearest(str(cause.key), names)}"

@@ -66,14 +66,14 @@ class Configuration:
     data: DataSettings
     textify: dict[str, Any]
     model: ModelSettings
-    augment: AugmentSettings = AugmentSettings()
-    vocabulary: VocabularySettings = VocabularySettings()
-    tokens: TokensSettings = TokensSettings()
-    task: Choice = Choice("classify")
-    readout: Choice = Choice("head")
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
+    tokens: TokensSettings = field(default_factory=TokensSettings)
+    task: Choice = field(default_factory=lambda: Choice("classify"))
+    readout: Choice = field(default_factory=lambda: Choice("head"))
     trainer: dict[str, Any] = field(default_factory=dict)
-    early_stopping: EarlyStopping = EarlyStopping()
-    launch: Launch = Launch()
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    launch: Launch = field(default_factory=Launch)
     experiment: str = "run"
     seed: int = 0
     run_dir: str | None = None

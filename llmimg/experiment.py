@@ -214,8 +214,10 @@ def _train(trainer: Trainer, folder: RunFolder) -> dict[str, float]:
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    # The last one logged: the Trainer's own mean is over the steps since resuming alone.
+    losses = [logged["loss"] for logged in trainer.state.log_history if "loss" in logged]
     return {
-        "train/loss": result.training_loss,
+        **({"train/loss": losses[-1]} if losses else {}),
         "time/train_seconds": result.metrics["train_runtime"],
         "train/images_per_second": result.metrics["train_samples_per_second"],
     }

@@ -39,7 +39,8 @@ class Recogniser:
         """The answer to each image, in JSON's types.
 
         Args:
-            images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), or a single one.
+            images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), or a single
+                one.
             batch_size: images that go through the model at once.
 
         Raises:
@@ -88,8 +89,8 @@ class Recogniser:
         described = json.loads((folder / _FILE).read_text())
         if described.get("format") != _FORMAT:
             raise UserError(
-                f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one reads "
-                f"{_FORMAT}): load it with that version, or train it anew."
+                f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one "
+                f"reads {_FORMAT}): load it with that version, or train it anew."
             )
         size = described["decoding"]["size"]
         decoding = Decoding(size=size and tuple(size), fit=described["decoding"]["fit"])

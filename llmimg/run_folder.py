@@ -81,8 +81,8 @@ class RunFolder:
         wrote = self.environment()
         if wrote.get("llmimg", llmimg.__version__) != llmimg.__version__:
             raise UserError(
-                f"{self.path} was written by llmimg {wrote['llmimg']}, and this is {llmimg.__version__}: choose another run_dir=, "
-                "or start over with force=true."
+                f"{self.path} was written by llmimg {wrote['llmimg']}, and this is {llmimg.__version__}: choose another "
+                "run_dir=, or start over with force=true."
             )
         differing = sorted(
             key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and key not in FREE
@@ -91,8 +91,8 @@ class RunFolder:
             shown = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in differing[:5])
             more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
             raise UserError(
-                f"{self.path} holds a run of another configuration; different: {shown}{more}. Choose another run_dir=, or start "
-                "over with force=true."
+                f"{self.path} holds a run of another configuration; different: {shown}{more}. Choose another run_dir=, "
+                "or start over with force=true."
             )
         commit = git_commit()
         if wrote.get("git_commit") != commit:

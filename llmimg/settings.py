@@ -69,9 +69,8 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         return value if isinstance(value, kind) else build(kind, value, where)
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         options = typing.get_args(kind)
-        if value is None or value in ("null", "none"):
-            if type(None) in options:
-                return None
+        if type(None) in options and (value is None or value in ("null", "none")):
+            return None
         for option in options:
             if option is not type(None):
                 try:
@@ -101,9 +100,8 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
                 pass
     elif kind is str and isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
-    elif kind in (dict, list) or typing.get_origin(kind) in (dict, list):
-        if isinstance(value, typing.get_origin(kind) or kind):
-            return value
+    elif (typing.get_origin(kind) or kind) in (dict, list) and isinstance(value, typing.get_origin(kind) or kind):
+        return value
     raise UserError(f"The setting '{where}' cannot be {value!r}: it takes {_describe(kind)}.")
 
 

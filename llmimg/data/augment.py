@@ -19,8 +19,8 @@ _64_BITS = 2**64 - 1
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """`shift`: move by up to so many pixels along both axes; `fill`: what that uncovers (`edge` repeats the image's edge,
-    `black` suits a black background); `flip`: mirror left and right, every second image."""
+    """`shift`: move by up to so many pixels along both axes; `fill`: what that uncovers (`edge` repeats the image's
+    edge, `black` suits a black background); `flip`: mirror left and right, every second image."""
 
     name: str = "none"
     shift: int = 0

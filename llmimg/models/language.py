@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, GgufConfig, PreTrainedConfig, PreTrainedModel
 
 from llmimg.errors import UserError
 from llmimg.models.scratch import ARCHITECTURES, Sizes
@@ -57,8 +57,8 @@ def make_model(
         if "Unrecognized configuration class" not in str(error):
             raise
         raise UserError(
-            f"The model '{settings.path or settings.architecture}' has no {auto_class.__name__.removeprefix('AutoModelFor')} "
-            "head in transformers: choose another model or readout."
+            f"transformers knows no {auto_class.__name__.removeprefix('AutoModelFor')} head for the model "
+            f"'{settings.path or settings.architecture}': choose another model or readout."
         ) from error
     model.config.pad_token_id = pad
     return model
@@ -68,10 +68,12 @@ def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides:
     path, gguf_file = settings.location
     config = _pretrained_config(settings)
     config.update(dict(overrides))
+    # A GGUF file's weights are to learn: unpacked, as those of any other model.
+    gguf = {"gguf_file": gguf_file, "quantization_config": GgufConfig(dequantize=True)} if gguf_file else {}
     try:
         # The checkpoint's own dtype would be taken otherwise; mixed precision wants float32 weights.
         return auto_class.from_pretrained(
-            path, gguf_file=gguf_file, revision=settings.revision, config=config, dtype=getattr(torch, settings.dtype)
+            path, revision=settings.revision or "main", config=config, dtype=getattr(torch, settings.dtype), **gguf
         )
     except OSError as error:
         raise UserError(_missing(path, "weights", error)) from error
@@ -93,8 +95,8 @@ def _missing(path: str, what: str, error: Exception) -> str:
         return f"The folder '{path}' holds no model {what} that transformers can read: give model.path= a whole model."
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (
-        f"The model '{path}' is no local folder, and the hub has no answer for it{offline}: check the name and the network, or "
-        "give model.path= a local folder, or choose a model from scratch (model=gpt2_tiny)."
+        f"The model '{path}' is no local folder, and the hub has no answer for it{offline}: check the name and the "
+        "network, or give model.path= a local folder, or choose a model from scratch (model=gpt2_tiny)."
     )
 
 

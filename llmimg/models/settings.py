@@ -17,7 +17,8 @@ class ModelSettings:
         name: as in the file's name.
         architecture: a file's entry in `llmimg.models.scratch` to start from scratch; null is pretrained.
         path: the pretrained model: a hub id, a local folder, a GGUF file, or a run's folder.
-        tokenizer: whose tokenizer `vocabulary=reuse` and `extend` take where the model has none: a hub id or a local folder.
+        tokenizer: whose tokenizer `vocabulary=reuse` and `extend` take where the model has none: a hub id or a local
+            folder.
         gguf_file: the name of the GGUF file in `path`.
         revision: the hub's branch, tag or commit.
         layers, width, heads: the shape from scratch.
@@ -61,7 +62,8 @@ class ModelSettings:
 
     @property
     def location(self) -> tuple[str | None, str | None]:
-        """Where the model's files are: (hub id or folder, GGUF file in it). A run's folder stands for the model in it."""
+        """Where the model's files are: (hub id or folder, GGUF file in it). A run's folder stands for the model in
+        it."""
         if self.path and self.path.endswith(".gguf") and self.gguf_file is None:
             return str(Path(self.path).parent), Path(self.path).name
         if self.path and (Path(self.path) / "model" / "config.json").is_file():

@@ -1,4 +1,5 @@
-"""The one table of what goes together. It imports nothing heavy: a wrong combination is refused before data are read."""
+"""The one table of what goes together. It imports nothing heavy: a wrong combination is refused before data are
+read."""
 
 from llmimg.errors import UserError
 from llmimg.settings import choose

@@ -6,7 +6,8 @@ from llmimg.report.numbers import readings
 
 
 def headline(metrics: Mapping[str, float]) -> str:
-    """Lines of name, value and 95 % interval, without a last line break; test numbers unknown here come last, by key."""
+    """Lines of name, value and 95 % interval, without a last line break; test numbers unknown here come last, by
+    key."""
     known, others = readings(metrics)
     tested = [reading for reading in others if reading.key.startswith("test/")]
     rows = [(reading.name, reading.value, reading.interval) for reading in known + tested]

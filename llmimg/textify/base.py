@@ -17,8 +17,8 @@ TEXTIFIERS = Registry("textifier", "llmimg.textify")
 class Textifier(abc.ABC):
     """One way to write an image as text. A subclass is a frozen dataclass whose fields are its only settings.
 
-    Images are uint8 `[N, H, W, C]`, C = 1 or 3, N ≥ 1; boxes are int32 `[total, 4]` as (left, top, right, bottom) in pixels,
-    right and bottom exclusive.
+    Images are uint8 `[N, H, W, C]`, C = 1 or 3, N ≥ 1; boxes are int32 `[total, 4]` as (left, top, right, bottom) in
+    pixels, right and bottom exclusive.
     """
 
     @functools.cached_property

@@ -59,6 +59,11 @@ class Grammar:
     moves: Mapping[str, Mapping[str, str]]
     final: frozenset[str]
 
+    def __post_init__(self):
+        # A piece may read differently at the start of a text: that place is a state of its own.
+        if any(START in following.values() for following in self.moves.values()):
+            raise ValueError(f"No move may lead back to '{START}': it stands for the start of the text alone.")
+
     def allowed(self, state: str) -> Iterator[tuple[int, str]]:
         """The piece ids that may stand in `state`, each with the state after it."""
         for kind, after in self.moves.get(state, {}).items():
@@ -82,6 +87,7 @@ class Grammar:
         """
         trail: list[tuple[int, Iterator[tuple[int, int, str]]]] = [(0, self._readings(text, 0, START))]
         ids: list[int] = []
+        dead: set[tuple[int, str]] = set()  # places and states that lead nowhere, tried once each
         furthest = 0
         state_at = [START]
         while trail:
@@ -91,15 +97,17 @@ class Grammar:
             reading = next(readings, None)
             if reading is None:
                 trail.pop()
-                state_at.pop()
+                dead.add((place, state_at.pop()))
                 if ids:
                     ids.pop()
                 continue
             piece, end, state = reading
+            furthest = max(furthest, end)
+            if (end, state) in dead:
+                continue
             ids.append(piece)
             state_at.append(state)
             trail.append((end, self._readings(text, end, state)))
-            furthest = max(furthest, end)
         raise UserError(f"The text cannot be read from character {furthest} on: {text[furthest : furthest + 24]!r}.")
 
     def _readings(self, text: str, place: int, state: str) -> Iterator[tuple[int, int, str]]:

@@ -50,8 +50,8 @@ class _Pixel(Textifier):
 class Gray(_Pixel):
     """Each pixel's brightness as one word, or as one character of a density ramp.
 
-    Colour becomes brightness by the integer form of ITU-R BT.601, (77 R + 150 G + 29 B + 128) / 256, which leaves gray as it
-    is.
+    Colour becomes brightness by the integer form of ITU-R BT.601, (77 R + 150 G + 29 B + 128) / 256, which leaves gray
+    as it is.
 
     Attributes:
         levels: 2 to 256 (to 70 as a ramp); lossless for gray images at 256.

@@ -22,8 +22,8 @@ class RegionColor(Textifier):
     """The mean colour of each cell, row by row: `region_color_124_127_146 region_color_118_…`.
 
     Means are truncated to whole numbers; the grid divides the image as `np.array_split` does, so sides need not be
-    multiples of it. A gray image is written with three equal means. With `grid=4` on 32×32 images this is the text of the
-    article that the project starts from.
+    multiples of it. A gray image is written with three equal means. With `grid=4` on 32×32 images this is the text of
+    the article that the project starts from.
 
     Attributes:
         grid: cells a side, from 1 to the image's shorter side.
@@ -50,14 +50,19 @@ class RegionColor(Textifier):
         }
         return Grammar(lexicon, moves, frozenset({"more"}))
 
-    def write(self, images: np.ndarray) -> Ragged:
+    @functools.cached_property
+    def _template(self) -> np.ndarray:
+        """The pieces of any image, `[grid², 6]`, with the lowest mean where means stand."""
         kinds = self.lexicon.kinds
-        ids = np.empty((len(images), self.grid**2, 6), self.lexicon.dtype)
-        ids[:, :, 0] = kinds["next"].start
-        ids[:, 0, 0] = kinds["first"].start
-        ids[:, :, 2::2] = kinds["mark"].start
-        ids[:, :, 1::2] = self._means(images)
-        ids[:, :, 1::2] += kinds["mean"].start
+        cell = [kinds[kind].start for kind in ("next", "mean", "mark", "mean", "mark", "mean")]
+        template = np.tile(np.array(cell, self.lexicon.dtype), (self.grid**2, 1))
+        template[0, 0] = kinds["first"].start
+        return template
+
+    def write(self, images: np.ndarray) -> Ragged:
+        ids = np.empty((len(images), *self._template.shape), self.lexicon.dtype)
+        ids[:] = self._template
+        ids[:, :, 1::2] += self._means(images)
         return Ragged.rectangular(ids.reshape(len(images), -1))
 
     def boxes(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
@@ -79,22 +84,25 @@ class RegionColor(Textifier):
         """Where the cells of one side begin, and where the last ends: the first `side % grid` are one pixel longer."""
         if self.grid > min(side, other):
             raise UserError(
-                f"An image whose shorter side is {min(side, other)} pixels cannot be cut into textify.grid={self.grid} cells a "
-                "side: lower textify.grid or raise data.size."
+                f"An image whose shorter side is {min(side, other)} pixels cannot be cut into textify.grid={self.grid} "
+                "cells a side: lower textify.grid or raise data.size."
             )
         size, longer = divmod(side, self.grid)
         return [cell * size + min(cell, longer) for cell in range(self.grid + 1)]
 
     def _means(self, images: np.ndarray) -> np.ndarray:
-        """Mean colours, truncated: `[N, grid², 3]`."""
+        """Mean colours, truncated: `[N, grid², 3]` of the lexicon's type."""
         images = as_rgb(images)
         count, height, width, _ = images.shape
         rows, columns = self._edges(height, width), self._edges(width, height)
-        # Adding up the rows of a band is a plain vector sum; adding up columns then is a product with a matrix of zeros and
-        # ones. In float64 both are exact, and several times faster than reducing four axes.
+        areas = np.outer(np.diff(rows), np.repeat(np.diff(columns), 3))
+        # Adding up the rows of a band is a plain vector sum; adding up columns then is a product with a matrix of
+        # zeros and ones, which floats of enough digits hold exactly. Both together are several times faster than a sum
+        # over four axes.
+        exact = np.float32 if 255 * areas.max() < 2**24 else np.float64
         column_of = np.repeat(np.arange(self.grid), np.diff(columns))
-        gather = np.kron(column_of[:, None] == np.arange(self.grid), np.eye(3))
-        sums = np.empty((count, self.grid, self.grid * 3))
+        gather = np.kron(column_of[:, None] == np.arange(self.grid), np.eye(3)).astype(exact)
+        sums = np.empty((count, self.grid, self.grid * 3), np.min_scalar_type(255 * areas.max()))
         row_dtype = np.min_scalar_type(255 * (-(-height // self.grid)))
         for start in range(0, count, _CHUNK):
             chunk = images[start : start + _CHUNK].reshape(-1, height, width * 3)
@@ -103,5 +111,5 @@ class RegionColor(Textifier):
                 for row in range(top + 1, bottom):
                     total += chunk[:, row]
                 sums[start : start + _CHUNK, band] = total @ gather
-        areas = np.outer(np.diff(rows), np.repeat(np.diff(columns), 3))
-        return (sums // areas).reshape(count, self.grid**2, 3)
+        means = sums // areas.astype(sums.dtype)
+        return means.astype(self.lexicon.dtype).reshape(count, self.grid**2, 3)

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _LIBRARIES = ("numpy", "pillow", "opencv-python-headless", "tokenizers", "transf
 _CODE = ("textify", "data/decoding.py", "data/placement.py", "tokens")
 _BATCH = 1000
 _ROWS_A_PROCESS = 20_000
+_OURS = re.compile(r"[0-9a-f]{16}(\.writing)?")  # a key, whole or being written
 
 
 def cache_folder(cache_dir: str | None = None) -> Path:
@@ -48,7 +50,7 @@ def cache_key(dataset: datasets.Dataset, encoder: Encoder, split: str) -> str:
         "split": split,
         "decoding": [encoder.decoding.size, encoder.decoding.fit],
         "textifier": [type(textifier).__module__, textifier.settings()],
-        "tokenizer": encoder.vocabulary.fingerprint(),
+        "tokenizer": encoder.vocabulary.fingerprint,
         "code": _code_fingerprint(),
         "versions": {name: version(name) for name in _LIBRARIES},
     }
@@ -118,7 +120,7 @@ def _write(
         with _quiet_maps(), _serial_tokenizer():
             dataset.select_columns(["image", "id"]).with_format("arrow").map(
                 _encode_rows,
-                fn_kwargs={"encoder": encoder, "skip_broken": skip_broken},
+                fn_kwargs={"encoder": encoder.for_workers(), "skip_broken": skip_broken},
                 batched=True,
                 batch_size=_BATCH,
                 writer_batch_size=_BATCH * 10,
@@ -214,7 +216,8 @@ def prune(folder: Path, older_than_days: float = 0) -> list[str]:
     """
     removed = []
     limit = time.time() - older_than_days * 86400
-    for place in sorted(path for path in folder.glob("[!.]*") if path.is_dir()):
+    # Whatever else lies in a folder that someone named is not ours to remove.
+    for place in sorted(path for path in folder.glob("*") if _OURS.fullmatch(path.name)):
         with contextlib.suppress(TimeoutError), _lock(place.with_suffix(""), timeout=0):
             if place.stat().st_mtime <= limit or place.suffix == ".writing":
                 shutil.rmtree(place)

@@ -70,9 +70,9 @@ class Layout:
             over = int((lengths > self.room).sum())
             around = f" and {self.framing} around them" if self.framing else ""
             raise UserError(
-                f"The text of {over:,} of {len(lengths):,} images does not fit the context: the longest has {lengths.max():,} "
-                f"tokens{around}, and {self.context:,} fit (the model's limit, or tokens.max_length). Choose a shorter text "
-                "(data.size, textify), a longer context, or tokens.overflow=truncate, which is then reported."
+                f"The text of {over:,} of {len(lengths):,} images does not fit the context: the longest has "
+                f"{lengths.max():,} tokens{around}, and {self.context:,} fit (the model's limit, or tokens.max_length). "
+                "Choose a shorter text (data.size, textify), a longer context, or tokens.overflow=truncate, which is then reported."
             )
 
 

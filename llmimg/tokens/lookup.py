@@ -1,5 +1,6 @@
 """Piece ids → token ids: by table, or by the tokenizer itself where a table cannot be proven."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,16 +76,23 @@ class BatchTokenizer:
 
     def spans(self, pieces: Ragged) -> np.ndarray:
         """Which pieces each token covers, from the tokenizer's offsets: int64 `[tokens, 2]`, first and last place."""
-        spans = []
+        spans = [np.empty((0, 2), np.int64)]
         for row, first in zip(pieces, pieces.offsets[:-1], strict=True):
             ends = np.cumsum([len(self.lexicon.pieces[piece]) for piece in row])
             offsets = np.asarray(
-                self.backend.encode(self.lexicon.text(row), add_special_tokens=False).offsets, np.int64
+                self._untrimmed.encode(self.lexicon.text(row), add_special_tokens=False).offsets, np.int64
             ).reshape(-1, 2)
             begin = np.searchsorted(ends, offsets[:, 0], side="right")
             last = np.searchsorted(ends, np.maximum(offsets[:, 1] - 1, offsets[:, 0]), side="right")
             spans.append(first + np.stack([begin, last], axis=1))
         return np.concatenate(spans)
+
+    @functools.cached_property
+    def _untrimmed(self) -> Tokenizer:
+        # Post-processors may take spaces out of the offsets (RoBERTa, Llama 3), and a space may be a piece.
+        backend = Tokenizer.from_str(self.backend.to_str())
+        backend.post_processor = None
+        return backend
 
 
 def token_boxes(spans: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -1,15 +1,18 @@
 """When is looking tokens up, piece by piece, exactly what the tokenizer returns for the text?
 
-Always when, at every junction that the grammar allows, the tokenizer keeps the two sides apart whatever stands further off:
+Always when, at every junction that the grammar allows, the tokenizer keeps the two sides apart whatever stands further
+off:
 
-- A pre-tokenizer that cuts between two pieces decides so by the piece and the characters that follow it at once; nothing it
-  cut apart is merged. One encoding a piece and a beginning of what may follow it shows the cut.
-- Byte pair encoding that does not cut there: a sequence of tokens is what BPE returns exactly when each neighbouring pair
-  of them is what BPE returns for the two joined (Berglund and van der Merwe, "Formalizing BPE tokenization", 2023).
+- A pre-tokenizer that cuts between two pieces decides so by the piece and the characters that follow it at once;
+  nothing it cut apart is merged. One encoding a piece and a beginning of what may follow it shows the cut.
+- Byte pair encoding that does not cut there: a sequence of tokens is what BPE returns exactly when each neighbouring
+  pair of them is what BPE returns for the two joined (Berglund and van der Merwe, "Formalizing BPE tokenization",
+  2023).
 
 Where neither holds (WordPiece or Unigram inside one word, merges across a junction) there is no table.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 
@@ -66,6 +69,19 @@ class Contexts:
         members = self.grammar.lexicon.kinds[kind]
         return self.grammar.lexicon.pieces[members.start : members.stop]
 
+    @functools.cached_property
+    def _rests(self) -> dict[str, set[str]]:
+        rests: dict[str, set[str]] = {}
+        for piece in self.grammar.lexicon.pieces:
+            for place in range(1, len(piece)):
+                rests.setdefault(piece[:place], set()).add(piece[place:])
+        return rests
+
+    def rests(self, text: str) -> set[str]:
+        """What would have to follow `text` for a piece to begin in it and end behind it: one taken whole would span
+        both."""
+        return set().union(*(self._rests.get(text[place:], ()) for place in range(len(text))))
+
     def encode(self, texts: list[str]) -> list:
         return self.backend.encode_batch(texts, add_special_tokens=False)
 
@@ -74,8 +90,8 @@ def check_readable(contexts: Contexts, unknown: int | None, tokenizer_name: str)
     """Refuse a tokenizer that cannot tell the pieces apart.
 
     Raises:
-        UserError: a piece is an unknown token or nothing at all, or two pieces that may stand at the same place are one; it
-            names them.
+        UserError: a piece is an unknown token or nothing at all, or two pieces that may stand at the same place are
+            one; it names them.
     """
     lost = unreadable(contexts, unknown)
     if lost:
@@ -138,15 +154,17 @@ def prove(contexts: Contexts) -> TokenTable:
 def _check_junctions(contexts: Contexts, state: str, kind: str, after: str, inside: dict[int, list[int]]) -> None:
     """Every piece of `kind`, in `state`, keeps apart from whatever may follow it."""
     grammar = contexts.grammar
+    for rest in sorted(set().union(*map(contexts.rests, contexts.of(kind)))):
+        if _may_open(grammar, after, rest):
+            raise NotProven(f"a piece of it may span two others, and end with {rest!r}")
     openings = sorted(_openings(grammar, after, _look_ahead(grammar)))
+    prefix = contexts.prefix[after]
+    alone = [encoding.ids[len(prefix) :] for encoding in contexts.encode([contexts.text[after] + o for o in openings])]
     uncut = set()
     for text, ids in zip(contexts.of(kind), contexts.ids[state, kind], strict=True):
-        for opening, joint in zip(
-            openings,
-            contexts.encode([contexts.text[state] + text + opening for opening in openings]),
-            strict=True,
-        ):
-            if joint.ids[: len(ids)] != ids or len(joint.ids) == len(ids):
+        joints = contexts.encode([contexts.text[state] + text + opening for opening in openings])
+        for opening, right, joint in zip(openings, alone, joints, strict=True):
+            if not right or joint.ids != ids + right:
                 raise NotProven(_junction(text, opening))
             if joint.word_ids[len(ids) - 1] == joint.word_ids[len(ids)]:
                 uncut.add((ids[-1], opening[0]))
@@ -169,9 +187,12 @@ def _check_pair(backend: Tokenizer, left: int, right: int) -> None:
 
 
 def _is_plain_bpe(backend: Tokenizer) -> bool:
-    model = json.loads(backend.to_str())["model"]
+    written = json.loads(backend.to_str())
+    model, cutter = written["model"], json.dumps(written["pre_tokenizer"])
     affixes = ("dropout", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")
-    return model["type"] == "BPE" and not any(model.get(name) for name in affixes)
+    # A regular expression may cut a piece by how much of a word came before it: `\d{1,3}`.
+    expressed = '"Regex"' in cutter or '"use_regex": true' in cutter
+    return model["type"] == "BPE" and not any(model.get(name) for name in affixes) and not expressed
 
 
 def _look_ahead(grammar: Grammar) -> int:
@@ -188,6 +209,15 @@ def _openings(grammar: Grammar, state: str, length: int) -> set[str]:
         openings |= {text[:length]} if after in grammar.final or not rest else set()
         openings |= {text + more for more in rest}
     return openings
+
+
+def _may_open(grammar: Grammar, state: str, text: str) -> bool:
+    """Whether what comes from `state` on can begin with `text`."""
+    for piece, after in grammar.allowed(state):
+        there = grammar.lexicon.pieces[piece]
+        if there.startswith(text) or (text.startswith(there) and _may_open(grammar, after, text[len(there) :])):
+            return True
+    return False
 
 
 def _junction(left: str, right: str) -> str:

@@ -11,7 +11,8 @@ class VocabularySettings:
     """conf/vocabulary.
 
     Attributes:
-        name: `own`, `reuse`, `extend`, or `auto`: `reuse` where the model is pretrained, `own` where it starts from scratch.
+        name: `own`, `reuse`, `extend`, or `auto`: `reuse` where the model is pretrained, `own` where it starts from
+            scratch.
         path: whose tokenizer `reuse` and `extend` take, a hub id or a local folder; null is the model's.
     """
 

@@ -1,14 +1,15 @@
-"""How pieces become token ids: `own` (one token a piece), `reuse` (a pretrained tokenizer's tokens), `extend` (pieces added to
-it as tokens)."""
+"""How pieces become token ids: `own` (one token a piece), `reuse` (a pretrained tokenizer's tokens), `extend` (pieces
+added to it as tokens)."""
 
 import dataclasses
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
@@ -57,6 +58,7 @@ class Vocabulary:
         before = next(i for i in range(len(framed) + 1) if framed[i : i + len(bare)] == bare)
         return framed[:before], framed[before + len(bare) :]
 
+    @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of the tokenizer's contents and the way ids are made."""
         contents = self.tokenizer.backend_tokenizer.to_str() + type(self.lookup).__name__
@@ -88,13 +90,15 @@ def load_tokenizer(path: str, gguf_file: str | None = None) -> PreTrainedTokeniz
         local = Path(path).exists()
         why = f"holds no tokenizer ({error})" if local else "is no local folder, and the hub has no answer for it"
         raise UserError(
-            f"'{path}' {why}: give vocabulary.path= (or model.path=) a folder with tokenizer files, or take vocabulary=own."
+            f"'{path}' {why}: give vocabulary.path= (or model.path=) a folder with tokenizer files, or take "
+            "vocabulary=own."
         ) from error
     if not tokenizer.is_fast:
         raise UserError(
             f"The tokenizer of '{path}' is not a fast one: take vocabulary=own, or a model with a tokenizer.json."
         )
-    # A saved length limit or padding would change ids; how long a text may be is the model's and tokens.overflow's affair.
+    # A saved length limit or padding would change ids; how long a text may be is the model's and tokens.overflow's
+    # affair.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.model_max_length = int(1e30)
@@ -133,6 +137,7 @@ def own_tokenizer(lexicon: Lexicon) -> PreTrainedTokenizerFast:
     longest_first = sorted(set(lexicon.pieces), key=lambda piece: (-len(piece), piece))
     pieces = Regex("|".join(re.escape(piece) for piece in longest_first))
     backend.pre_tokenizer = pre_tokenizers.Split(pieces, behavior="isolated")
+    backend.decoder = decoders.Fuse()  # pieces are joined by nothing
     framing = [(_SPECIAL[each], vocabulary[_SPECIAL[each]]) for each in ("bos", "eos")]
     backend.post_processor = processors.TemplateProcessing(
         single=f"{_SPECIAL['bos']} $A {_SPECIAL['eos']}", special_tokens=framing
@@ -157,7 +162,8 @@ def _assemble(
 
 
 def _unknown(tokenizer: PreTrainedTokenizerFast) -> int | None:
-    """The id that stands for what the tokenizer cannot read; byte-level ones can read anything, whatever they declare."""
+    """The id that stands for what the tokenizer cannot read; byte-level ones can read anything, whatever they
+    declare."""
     return tokenizer.unk_token_id if getattr(tokenizer.backend_tokenizer.model, "unk_token", None) else None
 
 

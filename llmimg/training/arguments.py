@@ -28,14 +28,14 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
 
 
 def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
-    """TrainingArguments for a run in `folder`. Made late: it starts the device and, on several ranks, the process group.
+    """TrainingArguments for a run in `folder`. Made late: it starts the device and, on several ranks, the process
+    group.
 
     Raises:
         UserError: a value that TrainingArguments refuses, in its own words.
     """
-    from transformers import TrainingArguments
-
     import torch
+    from transformers import TrainingArguments
 
     given = {"dataloader_pin_memory": torch.cuda.is_available(), **trainer}
     try:

@@ -11,6 +11,14 @@ from transformers.trainer_callback import ProgressCallback
 from llmimg.errors import UserError
 
 
+class BeginEpoch(TrainerCallback):
+    """Tells the training images which epoch begins. Accelerate's loaders keep that from a data set where batches are spread
+    over processes, and where a resumed run skips some."""
+
+    def on_epoch_begin(self, args, state, control, train_dataloader=None, **kwargs):
+        train_dataloader.dataset.begin_epoch(int(state.epoch))
+
+
 class StopOnNaN(TrainerCallback):
     """A loss that is no number ends the run with a sentence, before it is saved as a result."""
 
@@ -43,7 +51,8 @@ class Progress(ProgressCallback):
 
 
 class Profile(TrainerCallback):
-    """Traces some steps, after three that warm up, into `profile.json` beside the checkpoints (chrome://tracing reads it)."""
+    """Traces some steps, after three that warm up, into `profile.json` beside the checkpoints (chrome://tracing reads
+    it)."""
 
     def __init__(self, steps: int):
         self.steps = steps

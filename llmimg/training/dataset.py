@@ -31,6 +31,9 @@ class ImageTexts(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Called at the start of every epoch (from 0), before its first example is read."""
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])[0]
 
@@ -73,8 +76,7 @@ class AugmentedImageTexts(ImageTexts):
         # Shared memory, so that loader workers that outlive an epoch learn of the next.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate's data loader at the start of every epoch."""
+    def begin_epoch(self, epoch: int) -> None:
         self.epoch.fill_(epoch)
 
     def _image_ids(self, indices: Sequence[int]) -> list[np.ndarray]:

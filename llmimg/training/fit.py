@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import torch
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import EvalLoopOutput
 
 from llmimg.tasks import Task
-from llmimg.training.callbacks import Profile, Progress, StopOnNaN
+from llmimg.training.callbacks import BeginEpoch, Profile, Progress, StopOnNaN
 from llmimg.training.dataset import Collator
 
 
@@ -17,6 +19,15 @@ def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
     saved = {key.replace("eval", "save"): value for key, value in evaluated.items()}
     best = {"load_best_model_at_end": True, "metric_for_best_model": metric, "greater_is_better": metric != "loss"}
     return {**trainer, **saved, **best}
+
+
+class _Trainer(Trainer):
+    """One whose evaluations leave training's random numbers as they were, so that a run that goes on from a checkpoint
+    written before one draws what it would have drawn."""
+
+    def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
+        with torch.random.fork_rng(devices=[]):  # data loaders draw on the CPU
+            return super().evaluation_loop(*args, **kwargs)
 
 
 def make_trainer(
@@ -36,14 +47,14 @@ def make_trainer(
         patience: evaluations without a better one before it stops; None never stops early.
         profile: steps to trace.
     """
-    trainer = Trainer(
+    trainer = _Trainer(
         model=model,
         args=arguments,
         data_collator=collator,
         train_dataset=train,
         eval_dataset=validation,
         compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids),
-        callbacks=[StopOnNaN()],
+        callbacks=[BeginEpoch(), StopOnNaN()],
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback):

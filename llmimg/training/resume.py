@@ -18,7 +18,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether weights, optimizer and state are all there. The Trainer writes the state last; it must be readable to its end."""
+    """Whether weights, optimizer and state are all there. The Trainer writes the state last; it must be readable to
+    its end."""
     try:
         json.loads((checkpoint / "trainer_state.json").read_text())
     except (OSError, ValueError):

