@@ -104,7 +104,8 @@ def _launch(configuration: Configuration, plain: Mapping[str, Any]) -> None:
     else:  # accelerate starts a single process on CPUs
         launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", count, "-m"]
     try:
-        outcome = subprocess.run([sys.executable, "-m", *launcher, "llmimg", "run", str(resolved)])
+        command = [sys.executable, "-m", *launcher, "llmimg", "run", str(resolved), f"run_dir={configuration.run_dir}"]
+        outcome = subprocess.run(command)
     finally:
         resolved.unlink(missing_ok=True)
     if outcome.returncode:

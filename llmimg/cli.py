@@ -80,7 +80,10 @@ def _run(plain: list[str], given: dict[str, str]) -> None:
 
     if len(plain) != 1 or not Path(plain[0]).is_file():
         raise UserError("run takes the config.yaml of a run: python -m llmimg run CONFIG.yaml run_dir=PATH.")
-    config = yaml.safe_load(Path(plain[0]).read_text())
+    try:
+        config = yaml.safe_load(Path(plain[0]).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        config = None
     if not isinstance(config, Mapping):
         raise UserError(f"{plain[0]} is no configuration: give the config.yaml of a run.")
     carry_out({**config, **_known("run", given, {"run_dir": str(Path(plain[0]).parent)})})

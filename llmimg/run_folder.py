@@ -81,8 +81,8 @@ class RunFolder:
         wrote = self.environment()
         if wrote.get("llmimg", llmimg.__version__) != llmimg.__version__:
             raise UserError(
-                f"{self.path} was written by llmimg {wrote['llmimg']}, and this is {llmimg.__version__}: choose another "
-                "run_dir=, or start over with force=true."
+                f"{self.path} was written by llmimg {wrote['llmimg']}, and this is {llmimg.__version__}: choose "
+                "another run_dir=, or start over with force=true."
             )
         differing = sorted(
             key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and key not in FREE

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import logging
 import math
@@ -44,10 +45,10 @@ def plain(tmp_path_factory):
     """What `run.py` composes for a run of a few images, `name` being the last part of its folder."""
     root = tmp_path_factory.mktemp("runs")
 
-    def composed(name: str, *overrides: str) -> dict:
+    def composed(name: str, *overrides: str, base: tuple[str, ...] = TINY) -> dict:
         ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
         with initialize_config_dir(CONF, version_base="1.3"):
-            return plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
+            return plain_values(compose("config", command_line([*base, *ours, *overrides])))
 
     return composed
 
@@ -69,19 +70,18 @@ def spoken(caplog):
     log.removeHandler(caplog.handler)
 
 
-@pytest.fixture
-def crash(monkeypatch):
-    """Makes training end in mid-step, as a machine does that is taken away."""
+@contextlib.contextmanager
+def taken_away_at(step: int):
+    """Training ends in mid-step, as on a machine that is taken away."""
 
-    def at(step: int) -> None:
-        class Crash(TrainerCallback):
-            def on_step_begin(self, args, state, control, **kwargs):
-                if state.global_step == step:
-                    raise KeyboardInterrupt
+    class Crash(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            if state.global_step == step:
+                raise KeyboardInterrupt
 
-        monkeypatch.setattr("llmimg.training.fit.StopOnNaN", Crash)
-
-    return at
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("llmimg.training.fit.StopOnNaN", Crash)
+        yield
 
 
 def same_numbers(one: dict, other: dict) -> bool:
@@ -172,7 +172,7 @@ def test_how_a_run_is_carried_out_is_no_difference(finished, plain):
 def test_the_code_s_other_commit_is_told(finished, plain, spoken, monkeypatch):
     monkeypatch.setattr("llmimg.run_folder.git_commit", lambda: "another")
     carry_out(plain("finished"))
-    assert "is at commit another now" in spoken() or "is at another now" in spoken()
+    assert "and is at another now." in spoken()
 
 
 def test_force_starts_over(plain):
@@ -187,15 +187,13 @@ def test_force_starts_over(plain):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_an_unfinished_run_goes_on_to_the_same_end(plain, crash, monkeypatch, spoken, whole):
-    about = ("trainer.max_steps=9", "trainer.save_steps=2", "model.dropout=0.1")  # two epochs and a bit
+def test_an_unfinished_run_goes_on_to_the_same_end(plain, spoken, whole):
+    # Two epochs of four steps and a bit, with all that draws at random: the order, the images' moves, dropout.
+    about = ("trainer.max_steps=9", "trainer.save_steps=2", "model.dropout=0.1")
     straight, broken = (plain(f"{name} {whole}", *about) for name in ("straight", "broken"))
     expected = carry_out(straight)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        crash(7)
+    with taken_away_at(step=7):
         carry_out(broken)
-        patch.undo()
-    monkeypatch.undo()
     folder = Path(broken["run_dir"])
     assert not (folder / "metrics.json").exists()
     newest = folder / "checkpoints" / "checkpoint-6"
@@ -244,9 +242,8 @@ def test_early_stopping_keeps_the_best_weights(plain):
     assert metrics["val/loss"] == pytest.approx(evaluations[0]["eval_loss"], abs=1e-6)
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adafactor"])
-def test_other_optimisers(plain, optimiser):
-    assert carry_out(plain(optimiser, f"trainer.optim={optimiser}", "trainer.save_strategy=no"))
+def test_plain_gradient_descent(plain):
+    assert carry_out(plain("sgd", "trainer.optim=sgd", "trainer.save_strategy=no"))
 
 
 @pytest.mark.parametrize("model", ["bert_tiny", "llama_tiny"])
@@ -288,8 +285,5 @@ def test_profile(plain):
 
 @pytest.mark.slow
 def test_one_batch_is_learned_by_heart(plain):
-    with initialize_config_dir(CONF, version_base="1.3"):
-        ours = {key: plain("overfit")[key] for key in ("run_dir", "tokens")}
-        overrides = command_line(["debug=overfit", "data.val_samples=32", "data.test_samples=37", "run_dir=x"])
-        settings = plain_values(compose("config", overrides)) | ours
-    assert carry_out(settings)["train/loss"] < 0.02
+    splits = ("data.val_samples=32", "data.test_samples=37", "trainer.disable_tqdm=true")
+    assert carry_out(plain("overfit", "debug=overfit", base=splits))["train/loss"] < 0.02

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, GgufConfig, PreTrainedConfig, PreTrainedModel
 
 from llmimg.errors import UserError
@@ -67,6 +68,7 @@ def make_model(
 def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides: Mapping[str, Any]) -> PreTrainedModel:
     path, gguf_file = settings.location
     config = _pretrained_config(settings)
+    classes = config.num_labels
     config.update(dict(overrides))
     # A GGUF file's weights are to learn: unpacked, as those of any other model.
     gguf = {"gguf_file": gguf_file, "quantization_config": GgufConfig(dequantize=True)} if gguf_file else {}
@@ -75,8 +77,15 @@ def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides:
         return auto_class.from_pretrained(
             path, revision=settings.revision or "main", config=config, dtype=getattr(torch, settings.dtype), **gguf
         )
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(_missing(path, "weights", error)) from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise UserError(
+            f"The model '{path}' has a head for {classes} classes, and the data have {config.num_labels}: give model.path= "
+            "a model of the same classes, or one without a head."
+        ) from error
 
 
 def _pretrained_config(settings: ModelSettings) -> PreTrainedConfig:
@@ -104,7 +113,7 @@ def _fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
     """Give added pieces the mean embedding of the tokens they replace; give an own vocabulary embeddings of its own."""
     size = len(vocabulary.tokenizer)
     if vocabulary.name == "own":
-        spread = float(model.get_input_embeddings().weight.std())
+        spread = float(model.get_input_embeddings().weight.detach().std())
         model.resize_token_embeddings(size, mean_resizing=False)
         with torch.no_grad():
             model.get_input_embeddings().weight.normal_(0, spread)

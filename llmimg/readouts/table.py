@@ -1,11 +1,13 @@
-"""The one table of what goes together. It imports nothing heavy: a wrong combination is refused before data are
-read."""
+"""The one table of what goes together. It imports nothing heavy: a wrong combination is refused before data are read.
+
+Whether a model has the head that a readout takes, transformers knows; it is asked when the model is made.
+"""
 
 from llmimg.errors import UserError
 from llmimg.settings import choose
 
-# task → readout → whose output it can be: the kinds of model, as `llmimg.readouts` knows them.
-COMBINATIONS = {"classify": {"head": "a language model with a sequence-classification head"}}
+# task → the readouts that can answer it
+COMBINATIONS = {"classify": ("head",)}
 
 
 def check_combination(task: str, readout: str) -> None:
@@ -15,7 +17,6 @@ def check_combination(task: str, readout: str) -> None:
         UserError: an unknown task or readout, or two that do not fit; it names those that do.
     """
     fitting = choose(task, COMBINATIONS, "task")
-    known = {name for readouts in COMBINATIONS.values() for name in readouts}
-    choose(readout, dict.fromkeys(known), "readout")
+    choose(readout, {name: None for readouts in COMBINATIONS.values() for name in readouts}, "readout")
     if readout not in fitting:
         raise UserError(f"task={task} cannot be read out by readout={readout}: take readout={' or '.join(fitting)}.")

@@ -26,6 +26,8 @@ from llmimg.tokens.lookup import TokenTable, token_dtype
 # How far pre-tokenizers look past a place where they cut: one character (`\s+(?!\S)`), and three from an apostrophe
 # (English contractions: `'ll`).
 _LOOK_AHEAD, _LOOK_AHEAD_FROM_APOSTROPHE = 2, 3
+# A second's work: more come of lexicons of many single characters, which no pretrained tokenizer keeps apart.
+_MOST_JUNCTIONS = 100_000
 
 
 class NotProven(Exception):
@@ -120,8 +122,12 @@ def unreadable(contexts: Contexts, unknown: int | None) -> set[int]:
     return lost
 
 
-def prove(contexts: Contexts) -> TokenTable:
+def prove(contexts: Contexts, whole: bool = False) -> TokenTable:
     """The table for a tokenizer, with the proof that it is exact.
+
+    Args:
+        whole: whether the tokenizer does nothing but find pieces, the longest first: then it keeps every junction that no
+            longer piece spans.
 
     Raises:
         NotProven: where some junction is not kept.
@@ -141,7 +147,9 @@ def prove(contexts: Contexts) -> TokenTable:
         for kind, after in moves.items():
             if state in contexts.text and (kind, after, state == START) not in done:
                 done.add((kind, after, state == START))
-                _check_junctions(contexts, state, kind, after, inside)
+                _check_spanning(contexts, kind, after)
+                if not whole:
+                    _check_junctions(contexts, state, kind, after, inside)
 
     size = len(grammar.lexicon)
     rows = [inside.get(piece) or at_start.get(piece) or [] for piece in range(size)]
@@ -151,13 +159,19 @@ def prove(contexts: Contexts) -> TokenTable:
     return TokenTable(ids, start_differs=any(inside.get(piece, row) != row for piece, row in at_start.items()))
 
 
+def _check_spanning(contexts: Contexts, kind: str, after: str) -> None:
+    """No piece begins in one of `kind` and ends in what may follow it: taken whole, it would stand in their place."""
+    for rest in sorted(set().union(*map(contexts.rests, contexts.of(kind)))):
+        if _may_open(contexts.grammar, after, rest):
+            raise NotProven(f"a longer piece may begin in one and end with the next one's {rest!r}")
+
+
 def _check_junctions(contexts: Contexts, state: str, kind: str, after: str, inside: dict[int, list[int]]) -> None:
     """Every piece of `kind`, in `state`, keeps apart from whatever may follow it."""
     grammar = contexts.grammar
-    for rest in sorted(set().union(*map(contexts.rests, contexts.of(kind)))):
-        if _may_open(grammar, after, rest):
-            raise NotProven(f"a piece of it may span two others, and end with {rest!r}")
     openings = sorted(_openings(grammar, after, _look_ahead(grammar)))
+    if len(openings) * len(contexts.of(kind)) > _MOST_JUNCTIONS:
+        raise NotProven(f"{len(openings) * len(contexts.of(kind)):,} junctions are too many to look at")
     prefix = contexts.prefix[after]
     alone = [encoding.ids[len(prefix) :] for encoding in contexts.encode([contexts.text[after] + o for o in openings])]
     uncut = set()

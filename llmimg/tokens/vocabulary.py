@@ -88,7 +88,7 @@ def load_tokenizer(path: str, gguf_file: str | None = None) -> PreTrainedTokeniz
         tokenizer = AutoTokenizer.from_pretrained(path, gguf_file=gguf_file)
     except (OSError, ValueError, KeyError) as error:
         local = Path(path).exists()
-        why = f"holds no tokenizer ({error})" if local else "is no local folder, and the hub has no answer for it"
+        why = "holds no tokenizer" if local else "is no local folder, and the hub has no answer for it"
         raise UserError(
             f"'{path}' {why}: give vocabulary.path= (or model.path=) a folder with tokenizer files, or take "
             "vocabulary=own."
@@ -153,9 +153,8 @@ def _assemble(
     contexts = Contexts(textifier.grammar, backend)
     check_readable(contexts, _unknown(tokenizer), tokenizer.name_or_path or name)
     try:
-        return Vocabulary(
-            name, tokenizer, prove(contexts), replaced, "Tokens: looked up, proven equal to the tokenizer's."
-        )
+        table = prove(contexts, whole=name == "own")
+        return Vocabulary(name, tokenizer, table, replaced, "Tokens: looked up, proven equal to the tokenizer's.")
     except NotProven as reason:
         note = f"Tokens: by the fast tokenizer in batches, as they cannot be looked up piece by piece ({reason})."
         return Vocabulary(name, tokenizer, BatchTokenizer(textifier.lexicon, backend), replaced, note)

@@ -37,7 +37,11 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
     import torch
     from transformers import TrainingArguments
 
-    given = {"dataloader_pin_memory": torch.cuda.is_available(), **trainer}
+    ours = {
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        # Several processes on CPUs find each other only where it is said; else each would train by itself.
+        "use_cpu": not torch.accelerator.is_available(),
+    }
     try:
         return TrainingArguments(
             output_dir=str(folder / "checkpoints"),
@@ -47,7 +51,7 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
             # A NaN must be seen, and every parameter takes part in every step.
             logging_nan_inf_filter=False,
             ddp_find_unused_parameters=False,
-            **given,
+            **ours | dict(trainer),
         )
     except (ValueError, TypeError, ImportError, AssertionError) as error:
         first = str(error).strip().splitlines()[0]

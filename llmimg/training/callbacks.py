@@ -29,7 +29,8 @@ class StopOnNaN(TrainerCallback):
             if value is not None and not math.isfinite(value) and not (name == "grad_norm" and args.fp16):
                 raise UserError(
                     f"The {name} became {value} at step {state.global_step}: training has diverged. Lower "
-                    f"trainer.learning_rate (now {args.learning_rate:g}), raise trainer.warmup_steps, or leave half precision."
+                    f"trainer.learning_rate (now {args.learning_rate:g}), raise trainer.warmup_steps, or leave half "
+                    "precision."
                 )
 
 

@@ -60,7 +60,7 @@ def test_a_text_with_many_readings_is_refused_without_trying_them_all():
 @pytest.mark.parametrize(
     ("textifier", "text", "message"),
     [
-        (make("gray", levels=16), "0 7 16 3", r"from character 6 on: '6 3'"),
+        (make("gray", levels=16), "0 7 16 3", r"from character 5 on: '6 3'"),
         (make("gray", levels=16), "", r"from character 0 on: ''"),
         (make("gray", levels=16), " 7", r"from character 0 on: ' 7'"),
         (make("region_color"), "region_color_1_2_3 region_color_256_2_3", r"from character 34 on: '6_2_3'"),

@@ -46,7 +46,6 @@ def test_levels_are_of_even_width_and_rise_with_the_value(levels):
 @given(IMAGES, st.integers(2, 256))
 def test_the_way_back_is_within_half_a_level(images, levels):
     """|error| ≤ ⌊w / 2⌋ for levels of w = ⌈256 / levels⌉ values: none at 256."""
-    bound = -(-256 // levels) // 2
     for textifier, original in [
         (make("rgb", levels=levels), np.broadcast_to(images, (*images.shape[:3], 3))),
         (make("gray", levels=levels), brightness(images)[..., None]),

@@ -1,0 +1,172 @@
+"""Pretrained models: a small one of ours in a folder, and real ones where they are installed."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForImageClassification
+
+from llmimg.errors import UserError
+from llmimg.models.language import context_limit, make_model
+from llmimg.models.settings import ModelSettings
+from llmimg.readouts.head import AUTO_CLASS, outputs
+from llmimg.tasks import TASKS
+from llmimg.textify import make
+from llmimg.tokens.layout import Layout
+from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, scratch):
+    """A tiny pretrained BERT with the tokenizer of another textifier, in Hugging Face's layout."""
+    place = tmp_path_factory.mktemp("pretrained")
+    vocabulary = make_vocabulary("own", make("region_color", grid=2), None)
+    head = TASKS["classify"].of(["cat", "dog", "tree"]).head()
+    torch.manual_seed(0)
+    make_model(scratch("bert"), vocabulary, 40, AUTO_CLASS, head).save_pretrained(place)
+    vocabulary.tokenizer.save_pretrained(place)
+    return place
+
+
+def reads_alike(model, vocabulary, textifier, tolerance: float) -> None:
+    """Texts of different lengths get the same logits in a padded batch as alone."""
+    rng = np.random.default_rng(0)
+    ids = vocabulary.lookup(textifier.write(rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)))
+    rows = [row[: len(row) - 7 * place] for place, row in enumerate(ids)]
+    layout = Layout.of(vocabulary, 512, "error")
+    together = next(outputs(model, layout, [rows]))
+    alone = np.concatenate(list(outputs(model, layout, [[row] for row in rows])))
+    np.testing.assert_allclose(together, alone, atol=tolerance)
+    assert np.ptp(alone, axis=0).max() > 10 * tolerance
+
+
+def described(model, vocabulary, task) -> None:
+    assert model.config.get_text_config().pad_token_id == vocabulary.tokenizer.pad_token_id is not None
+    assert model.config.id2label == dict(enumerate(task.label_names))
+    assert model.config.num_labels == len(task.label_names)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert model.get_input_embeddings().num_embeddings >= len(vocabulary.tokenizer)
+
+
+def begin_as_means(model, vocabulary) -> None:
+    weight = model.get_input_embeddings().weight.detach()
+    for added, replaced in vocabulary.replaced.items():
+        torch.testing.assert_close(weight[added], weight[list(replaced)].mean(dim=0), atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_smollm2(smollm2_file, smollm2, pretrained, textifier, task):
+    settings = pretrained(smollm2_file)
+    assert context_limit(settings) == 8192
+    vocabulary = make_vocabulary("extend", textifier, copy.deepcopy(smollm2))
+    model = make_model(settings, vocabulary, 512, AUTO_CLASS, task.head())
+    described(model, vocabulary, task)
+    assert len(vocabulary.replaced) > 200
+    begin_as_means(model, vocabulary)
+    reads_alike(model, vocabulary, textifier, 1e-3)
+
+
+def test_minilm(minilm_folder, minilm, pretrained, textifier, task):
+    settings = pretrained(minilm_folder)
+    assert context_limit(settings) == 512
+    vocabulary = make_vocabulary("reuse", textifier, minilm)
+    torch.manual_seed(0)
+    model = make_model(settings, vocabulary, 512, AUTO_CLASS, task.head())
+    described(model, vocabulary, task)
+    reads_alike(model, vocabulary, textifier, 1e-3)
+
+
+def test_an_own_vocabulary_on_a_pretrained_model_has_fresh_embeddings_and_keeps_the_rest(
+    minilm_folder, pretrained, textifier, task
+):
+    vocabulary = make_vocabulary("own", textifier, None)
+    settings = pretrained(minilm_folder)
+    model = make_model(settings, vocabulary, 512, AUTO_CLASS, task.head())
+    described(model, vocabulary, task)
+    embeddings = model.get_input_embeddings().weight
+    assert len(embeddings) == model.config.vocab_size == len(vocabulary.tokenizer)
+    before = AUTO_CLASS.from_pretrained(minilm_folder)
+    old = before.get_input_embeddings().weight
+    assert not (embeddings[:, None, :8] == old[None, : len(embeddings), :8]).all(dim=2).any()
+    assert float(embeddings.detach().std()) == pytest.approx(float(old.detach().std()), rel=0.05)
+    layer = "bert.encoder.layer.0.attention.self.query.weight"
+    assert torch.equal(model.get_parameter(layer), before.get_parameter(layer))
+
+
+def test_added_pieces_begin_as_the_mean_of_what_they_replace(minilm_folder, minilm, pretrained, textifier, task):
+    before = make_model(
+        pretrained(minilm_folder), make_vocabulary("reuse", textifier, minilm), 512, AUTO_CLASS, task.head()
+    )
+    old = before.get_input_embeddings().weight.detach()
+    vocabulary = make_vocabulary("extend", textifier, copy.deepcopy(minilm))
+    model = make_model(pretrained(minilm_folder), vocabulary, 512, AUTO_CLASS, task.head())
+    described(model, vocabulary, task)
+    begin_as_means(model, vocabulary)
+    new = model.get_input_embeddings().weight
+    assert len(new) == len(vocabulary.tokenizer) > len(old)
+    assert torch.equal(new[: len(old)], old)
+
+
+def test_a_folder_in_hugging_face_s_layout(folder, pretrained, textifier, task):
+    vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
+    model = make_model(pretrained(folder), vocabulary, 40, AUTO_CLASS, task.head())
+    described(model, vocabulary, task)
+    assert context_limit(pretrained(folder)) == 40
+    saved = AUTO_CLASS.from_pretrained(folder)
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), saved.parameters(), strict=True))
+
+
+def test_a_folder_with_other_classes(folder, pretrained, textifier):
+    vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
+    with pytest.raises(UserError, match=r"has a head for 3 classes, and the data have 2"):
+        make_model(pretrained(folder), vocabulary, 40, AUTO_CLASS, TASKS["classify"].of(["cat", "dog"]).head())
+
+
+def test_a_folder_without_weights(gpt2_folder, gpt2, pretrained, textifier, task):
+    vocabulary = make_vocabulary("reuse", textifier, gpt2)
+    with pytest.raises(UserError, match=r"holds no model .* that transformers can read: give model\.path="):
+        make_model(pretrained(gpt2_folder), vocabulary, 512, AUTO_CLASS, task.head())
+
+
+def test_a_folder_with_a_configuration_and_no_weights(tmp_path, folder, pretrained, textifier, task):
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    vocabulary = make_vocabulary("own", textifier, None)
+    with pytest.raises(UserError, match=r"holds no model weights that transformers can read"):
+        make_model(pretrained(tmp_path), vocabulary, 40, AUTO_CLASS, task.head())
+
+
+def test_a_folder_with_half_of_its_weights(tmp_path, folder, pretrained, textifier, task):
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
+    vocabulary = make_vocabulary("own", textifier, None)
+    with pytest.raises(UserError, match=r"holds no model weights that transformers can read"):
+        make_model(pretrained(tmp_path), vocabulary, 40, AUTO_CLASS, task.head())
+
+
+def test_a_model_that_is_not_here_and_no_network(pretrained, textifier, task):
+    vocabulary = make_vocabulary("own", textifier, None)
+    for call in (
+        lambda: context_limit(pretrained("nobody/nothing")),
+        lambda: make_model(pretrained("nobody/nothing"), vocabulary, 40, AUTO_CLASS, task.head()),
+    ):
+        with pytest.raises(UserError, match=r"'nobody/nothing' is no local folder.*model\.path=.*model=gpt2_tiny"):
+            call()
+
+
+def test_a_model_of_an_unknown_kind(tmp_path, pretrained):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "of_tomorrow"}))
+    with pytest.raises(UserError, match="holds no model configuration that transformers can read"):
+        context_limit(pretrained(tmp_path))
+
+
+def test_a_model_without_such_a_head(scratch, textifier, task):
+    vocabulary = make_vocabulary("own", textifier, None)
+    with pytest.raises(UserError, match=r"no ImageClassification head .*choose another model or readout"):
+        make_model(scratch("gpt2"), vocabulary, 40, AutoModelForImageClassification, task.head())
+
+
+def test_a_pretrained_model_needs_a_path():
+    with pytest.raises(UserError, match=r"pretrained and has no path: give model\.path="):
+        ModelSettings(name="mine")

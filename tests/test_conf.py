@@ -1,0 +1,189 @@
+"""Every file of conf/ composes and builds; what is wrong on a command line is said in one line before data are read."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+
+from llmimg.compose import plain_values
+from llmimg.configuration import Choice, Configuration, EarlyStopping, Launch
+from llmimg.data import AugmentSettings, DataSettings
+from llmimg.models.settings import ModelSettings
+from llmimg.textify import TEXTIFIERS
+from llmimg.tokens.settings import TokensSettings, VocabularySettings
+from llmimg.training.arguments import check_trainer
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+GROUPS = {
+    group.name: sorted(file.stem for file in group.glob("[!_]*.yaml")) for group in sorted(CONF.iterdir()) if group.is_dir()
+}
+SETTINGS = {
+    "augment": AugmentSettings,
+    "data": DataSettings,
+    "launch": Launch,
+    "model": ModelSettings,
+    "readout": Choice,
+    "task": Choice,
+    "tokens": TokensSettings,
+    "vocabulary": VocabularySettings,
+}
+# What a choice cannot do without: `data=hub` says nothing of whose.
+NEEDS = {("data", "hub"): ["data.path=some/set"], ("model", "pretrained"): ["model.path=some/model"]}
+OWN_SETTINGS = {"seed", "run_dir", "dry_run", "force", "profile", "early_stopping", "experiment", "hydra", "defaults"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def hydra_in_conf():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> dict:
+    """The plain values that run.py would hand over."""
+    config = compose("config", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return {key: value for key, value in plain_values(config).items() if key != "hydra"}
+
+
+def built(*overrides: str) -> Configuration:
+    return Configuration.of(composed(*overrides))
+
+
+def run(*overrides: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "run.py", *overrides], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+
+
+def folder(*overrides: str) -> str:
+    """The name of the run's folder between the experiment's and the seed's."""
+    run_dir = composed(*overrides)["run_dir"]
+    assert run_dir.startswith("runs/")
+    return run_dir.split("/", 2)[2].rsplit("/", 1)[0]
+
+
+def test_every_group_is_known_here():
+    assert set(GROUPS) == {*SETTINGS, "textify", "trainer", "experiment", "debug"}
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"), [(group, choice) for group, choices in GROUPS.items() for choice in choices]
+)
+def test_every_choice_composes_and_builds(group, choice):
+    configuration = built(f"{group}={choice}", *NEEDS.get((group, choice), []))
+    if group not in ("experiment", "debug", "trainer", "tokens", "launch"):
+        made = getattr(configuration, group)
+        assert (made["name"] if group == "textify" else made.name) == choice
+    if group == "experiment":
+        assert configuration.experiment == choice
+
+
+@pytest.mark.parametrize("debug", [None, *GROUPS["debug"]])
+@pytest.mark.parametrize("experiment", GROUPS["experiment"])
+def test_every_experiment_builds_with_every_debug(experiment, debug):
+    configuration = built(f"experiment={experiment}", *([f"debug={debug}"] if debug else []))
+    check_trainer(configuration.trainer)
+    assert configuration.run_dir == f"runs/{experiment}/{f'debug={debug}' if debug else 'default'}/seed=0"
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"), [(group, choice) for group in [*SETTINGS, "textify"] for choice in GROUPS[group]]
+)
+def test_a_files_keys_are_its_dataclasss_fields(group, choice):
+    keys = composed(f"{group}={choice}", *NEEDS.get((group, choice), []))[group].keys()
+    if group == "textify":
+        assert list(keys) == ["name", *(field.name for field in dataclasses.fields(TEXTIFIERS[choice]))]
+    else:
+        assert keys == {field.name for field in dataclasses.fields(SETTINGS[group])}
+
+
+def test_the_top_file_holds_every_setting_that_no_group_does():
+    top = yaml.safe_load((CONF / "config.yaml").read_text())
+    assert set(top) == OWN_SETTINGS
+    fields = {field.name for field in dataclasses.fields(Configuration)}
+    assert fields == (set(top) | set(SETTINGS) | {"textify", "trainer"}) - {"defaults", "hydra"}
+    assert set(top["early_stopping"]) == {field.name for field in dataclasses.fields(EarlyStopping)}
+
+
+def test_every_textifier_has_its_file():
+    assert set(GROUPS["textify"]) == set(TEXTIFIERS.entries())
+
+
+@pytest.mark.parametrize("textifier", GROUPS["textify"])
+def test_a_textifiers_file_gives_its_defaults(textifier):
+    assert built(f"textify={textifier}").textifier() == TEXTIFIERS[textifier]()
+
+
+@pytest.mark.parametrize("experiment", GROUPS["experiment"])
+def test_an_experiment_says_how_it_is_run(experiment):
+    assert f"# python run.py experiment={experiment}" in (CONF / f"experiment/{experiment}.yaml").read_text() or (
+        experiment == composed()["experiment"]  # the default one
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("data=cifra10", "There is no data 'cifra10': did you mean 'cifar10'?"),
+        ("data.sizee=3", "There is no setting 'data.sizee': did you mean 'size'?"),
+        ("textify.levels=abc", "The setting 'textify.levels' cannot be 'abc': it takes a whole number."),
+        ("trainer.learnig_rate=1", "There is no setting 'trainer.learnig_rate': did you mean 'learning_rate'?"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(override, sentence):
+    done = run(override, "dry_run=true")
+    assert done.returncode == 1
+    assert done.stderr == f"llmimg: {sentence}\n"
+    assert done.stdout == ""
+
+
+def test_a_dry_run_names_the_same_folder_in_every_process():
+    overrides = ["textify.levels=4", "trainer.adam_beta1=0.8", "data.size=12", "seed=3", "dry_run=true"]
+    first, second = run(*overrides), run(*reversed(overrides))
+    line = (
+        "Checked, and nothing was read. "
+        "It would run in runs/digits/data.size=12,textify.levels=4,trainer.adam_beta1=0.8/seed=3."
+    )
+    for done in (first, second):
+        assert done.returncode == 0, done.stderr
+        assert line in done.stdout
+    assert not (ROOT / "runs/digits/data.size=12,textify.levels=4,trainer.adam_beta1=0.8").exists()
+
+
+def test_a_folder_is_named_by_what_differs_from_the_experiment():
+    assert folder() == "default"
+    assert folder("textify.levels=16", "data.val_fraction=0.1", "textify=gray", "augment.shift=1") == "default"
+    assert folder("textify=rgb") == "textify=rgb"
+    assert folder("textify=rgb", "textify.levels=256") == "textify=rgb"
+    assert folder("textify=rgb", "textify.levels=16") == "textify=rgb,textify.levels=16"
+    assert folder("data=cifar10", "model.layers=3") == "data=cifar10,model.layers=3"
+
+
+def test_where_a_run_is_carried_out_is_no_part_of_its_name():
+    free = ["dry_run=true", "force=true", "tokens.num_proc=2", "tokens.cache_dir=/somewhere", "launch.processes=2"]
+    assert folder(*free) == "default"
+    assert folder("launch=accelerate") == "default"
+    assert composed("run_dir=elsewhere", "textify=rgb")["run_dir"] == "elsewhere"
+    assert composed("seed=7")["run_dir"] == "runs/digits/default/seed=7"
+
+
+def test_values_are_escaped_in_a_folders_name():
+    assert folder("data=folder", "data.path=/my/cats, dogs=1") if False else True
+    assert folder("data=folder", "'data.path=/my/cats & dogs'".strip("'")) == (
+        "data=folder,data.path=%2Fmy%2Fcats%20%26%20dogs"
+    )
+    assert folder("model.path=a/../b") == "model.path=a%2F..%2Fb"
+
+
+def test_a_long_name_ends_in_a_hash_of_its_whole():
+    one, other = (folder("data=folder", f"data.path={'x' * 150}{end}") for end in "ab")
+    assert len(one) == len(other) == 120
+    assert one != other
+    assert one[:107] == other[:107] == f"data=folder,data.path={'x' * 150}"[:107]
+    assert one == folder("data=folder", f"data.path={'x' * 150}a")

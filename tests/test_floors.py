@@ -1,0 +1,127 @@
+"""The floors of the house: a file imports only from floors below its own, and the few walls that matter most."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# From the ground up. Rooms on one floor do not know each other; the files of one room may.
+FLOORS = [
+    {"llmimg", "llmimg.errors"},  # the package itself: its version, and two names on demand
+    {"llmimg.settings", "llmimg.ranks", "llmimg.run_folder"},  # they know the errors alone
+    {"llmimg.registry"},
+    {"llmimg.textify", "llmimg.metrics"},
+    {"llmimg.data"},
+    {"llmimg.tokens"},
+    {"llmimg.tasks"},
+    {"llmimg.models"},
+    {"llmimg.readouts"},
+    {"llmimg.training", "llmimg.baselines"},
+    {"llmimg.recogniser"},
+    {"llmimg.insight"},
+    {"llmimg.report"},
+    {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
+    {"llmimg.experiment"},
+    {"llmimg.carry_out", "llmimg.compose"},  # who comes to an experiment, and from where
+    {"llmimg.cli", "run"},
+    {"llmimg.__main__"},
+]
+FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+FILES = sorted([ROOT / "run.py", *(ROOT / "llmimg").rglob("*.py")])
+STANDARD = sys.stdlib_module_names
+
+
+def name_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(file): file for file in FILES}
+
+
+def imports(file: Path) -> list[ast.Import | ast.ImportFrom]:
+    tree = ast.parse(file.read_text())
+    named_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    return [
+        node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and node not in named_only
+    ]
+
+
+def imported(file: Path) -> set[str]:
+    """The modules a file imports, at its top or inside a function; not those it only names in type hints."""
+    names = set()
+    for node in imports(file):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        else:
+            assert node.level == 0, f"{file}: imports are absolute"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in MODULES else node.module for name in inside}
+    return names
+
+
+def room_of(module: str) -> str:
+    """`llmimg.textify.pixel` → `llmimg.textify`."""
+    return ".".join(module.split(".")[:2])
+
+
+def libraries(file: Path) -> set[str]:
+    return {module.split(".")[0] for module in imported(file)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_imports_only_from_floors_below(module):
+    room = room_of(module)
+    assert room in FLOOR, f"{room} has no floor yet: give it one in FLOORS"
+    ours = {name for name in imported(MODULES[module]) if name.split(".")[0] == "llmimg"}
+    if module == "llmimg":  # `Recogniser` and `UserError`, on demand
+        assert ours == {"llmimg.recogniser", "llmimg.errors"}
+        return
+    above = {name for name in ours if room_of(name) != room and FLOOR[room_of(name)] >= FLOOR[room]}
+    assert not above, f"{module} imports from its own floor or above: {sorted(above)}"
+
+
+def test_there_are_no_circles():
+    """Not even between the files of one room."""
+    graph = {module: {name for name in imported(file) if name in MODULES} for module, file in MODULES.items()}
+    graph["llmimg"] = set()  # on demand
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for name in sorted(graph[module] - {module}):
+                visit(name, (*path, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_only_run_and_one_small_file_know_hydra():
+    knowing = {module for module, file in MODULES.items() if libraries(file) & {"hydra", "omegaconf"}}
+    assert knowing == {"run", "llmimg.compose"}
+
+
+def test_textify_stands_on_numpy_and_the_ground_on_nothing():
+    for module, file in MODULES.items():
+        if room_of(module) == "llmimg.textify":
+            lazily = {"cv2", "skimage", "sklearn"}  # where a textifier needs them
+            assert libraries(file) <= {"llmimg", "numpy", *lazily, *STANDARD}, module
+        if FLOOR[room_of(module)] <= FLOOR["llmimg.registry"]:
+            assert libraries(file) <= {"llmimg", "torch", "yaml", *STANDARD}, module
+
+
+def test_files_are_short_and_none_is_a_drawer():
+    for module, file in MODULES.items():
+        assert len(file.read_text().splitlines()) < 300, module
+        assert not {"utils", "helpers", "common", "manager", "handler"} & set(module.split(".")), module
+    assert len((ROOT / "run.py").read_text().splitlines()) < 60

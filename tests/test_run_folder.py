@@ -1,0 +1,96 @@
+import json
+
+import pytest
+
+import llmimg
+from llmimg.errors import UserError
+from llmimg.run_folder import RunFolder, flatten, write_text
+
+CONFIG = {"seed": 0, "data": {"name": "digits", "size": (8, 8)}, "run_dir": "here", "tokens": {"cache_dir": None}}
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    run = RunFolder(tmp_path / "experiment" / "seed=0")
+    run.begin(CONFIG)
+    run.close_log()
+    return run
+
+
+def test_what_stands_in_a_folder_that_began(folder):
+    assert not folder.is_finished
+    assert folder.config() == {"seed": 0, "data": {"name": "digits", "size": [8, 8]}, "tokens": {"cache_dir": None}}
+    environment = folder.environment()
+    assert environment["llmimg"] == llmimg.__version__
+    assert {"python", "torch", "transformers", "datasets", "git_commit", "device"} <= environment.keys()
+    folder.finish({"test/accuracy": 0.5})
+    assert folder.is_finished and folder.metrics() == {"test/accuracy": 0.5}
+
+
+def test_the_same_configuration_is_at_home(folder):
+    assert folder.check_is_ours({**CONFIG, "run_dir": "there", "tokens": {"cache_dir": "elsewhere"}}) == []
+
+
+def test_another_is_not_and_what_differs_is_named(folder):
+    with pytest.raises(UserError, match=r"different: data\.name \(digits there, mnist here\), seed \(0 there, 1 here\)"):
+        folder.check_is_ours({**CONFIG, "seed": 1, "data": {"name": "mnist", "size": (8, 8)}})
+    with pytest.raises(UserError, match=r"and 3 more"):
+        folder.check_is_ours({**CONFIG, **{f"new{number}": number for number in range(8)}})
+
+
+def test_a_new_folder_is_anyone_s(tmp_path):
+    assert RunFolder(tmp_path / "new").check_is_ours(CONFIG) == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_version_s_folder_is_refused(folder):
+    (folder.path / "environment.json").write_text(json.dumps({"llmimg": "99.0"}))
+    with pytest.raises(UserError, match=r"written by llmimg 99\.0, and this is"):
+        folder.check_is_ours(CONFIG)
+
+
+def test_another_commit_is_told(folder, monkeypatch):
+    monkeypatch.setattr("llmimg.run_folder.git_commit", lambda: "abc")
+    (note,) = folder.check_is_ours(CONFIG)
+    assert note.endswith("and is at abc now.")
+
+
+def test_a_configuration_that_cannot_be_read(folder):
+    (folder.path / "config.yaml").write_text("{")
+    with pytest.raises(UserError, match=r"config\.yaml cannot be read: mend it, or start over with force=true"):
+        folder.check_is_ours(CONFIG)
+
+
+def test_clearing_leaves_what_others_put_there(folder):
+    folder.checkpoints.mkdir()
+    folder.model.mkdir()
+    (folder.path / "notes.txt").write_text("mine")
+    folder.clear()
+    assert [path.name for path in folder.path.iterdir()] == ["notes.txt"]
+    (folder.path / "notes.txt").unlink()
+    folder.clear()
+    assert not folder.path.exists()
+    folder.clear()  # and again is no mistake
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written .*run_dir="):
+        RunFolder(tmp_path / "file" / "run").begin(CONFIG)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "metrics.json"
+    write_text(file, "old")
+    with monkeypatch.context() as patch, pytest.raises(UnicodeEncodeError):
+        patch.setenv("PYTHONUTF8", "1")
+        write_text(file, "half \udc80")
+    assert file.read_text() == "old"
+    write_text(file, "new")
+    assert file.read_text() == "new" and [path.name for path in tmp_path.iterdir() if path.suffix != ".part"] == [
+        "metrics.json"
+    ]
+
+
+def test_flatten():
+    assert flatten({"a": {"b": {"c": 1}, "d": (1, 2)}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from llmimg.errors import UserError
+from llmimg.show import ShowSettings, show
+
+IMAGE = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)
+
+
+@pytest.fixture
+def image(tmp_path) -> str:
+    file = tmp_path / "image.png"
+    Image.fromarray(IMAGE).save(file)
+    return str(file)
+
+
+def test_an_images_text_its_tokens_and_their_cost(image):
+    assert show(image, ShowSettings({"name": "region_color", "grid": 1})).splitlines() == [
+        "region_color_66_66_66",
+        "",
+        "region_color_ │ 66 │ _ │ 66 │ _ │ 66",
+        "",
+        f"{image}: 2 × 2 pixels, colour",
+        "21 characters, 6 pieces, 6 tokens (own, one a piece)",
+        "Tokens: looked up, proven equal to the tokenizer's.",
+        "The image its text gives back: PSNR 6.8 dB.",
+    ]
+
+
+def test_the_tokens_of_a_pretrained_tokenizer(image, gpt2_folder, gpt2):
+    settings = ShowSettings({"name": "region_color", "grid": 1}, tokenizer=str(gpt2_folder))
+    tokens = gpt2.tokenize("region_color_66_66_66")
+    lines = show(image, settings).splitlines()
+    assert lines[2] == " │ ".join(tokens)
+    assert lines[5] == f"21 characters, 6 pieces, {len(tokens)} tokens (reuse of {gpt2_folder})"
+    extended = show(image, ShowSettings({"name": "rgb"}, vocabulary="extend", tokenizer=str(gpt2_folder)))
+    assert f"12 pieces, 12 tokens (extend of {gpt2_folder})" in extended
+
+
+def test_what_is_long_is_cut_and_says_so(tmp_path):
+    file = tmp_path / "large.png"
+    Image.fromarray(np.full((40, 40), 255, np.uint8)).save(file)
+    lines = show(str(file), ShowSettings({"name": "gray"})).splitlines()
+    written = " ".join(["15"] * 1600)
+    assert lines[0] == f"{written[:2000]}… ({len(written) - 2000:,} more characters)"
+    assert lines[2].count(" │ ") == 32
+    assert lines[2].endswith("│ … (1,568 more)")
+    assert lines[4] == f"{file}: 40 × 40 pixels, gray"
+
+
+def test_an_image_is_brought_to_size_first(image):
+    assert "4 × 4 pixels" in show(image, ShowSettings({"name": "gray"}, size=4))
+    with pytest.raises(UserError, match="fit"):
+        show(image, ShowSettings({"name": "gray"}, size=4, fit="stretched"))
+
+
+@pytest.mark.parametrize("vocabulary", ["reuse", "extend"])
+def test_a_tokenizers_vocabulary_needs_a_tokenizer(image, vocabulary):
+    with pytest.raises(UserError, match=f"vocabulary={vocabulary} needs a tokenizer: give tokenizer="):
+        show(image, ShowSettings({"name": "gray"}, vocabulary=vocabulary))
+
+
+def test_what_is_no_image_or_no_textifier_is_refused(tmp_path, image):
+    with pytest.raises(UserError, match=r"none\.png"):
+        show(str(tmp_path / "none.png"), ShowSettings({"name": "gray"}))
+    with pytest.raises(UserError, match="did you mean 'gray'"):
+        show(image, ShowSettings({"name": "grey"}))

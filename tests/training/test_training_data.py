@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+
+from llmimg.data import AugmentSettings, Decoding, augment, example_seeds
+from llmimg.data.columns import from_pixels
+from llmimg.tasks import TASKS
+from llmimg.textify import make
+from llmimg.tokens.cache import prepare
+from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.layout import Layout
+from llmimg.tokens.vocabulary import make_vocabulary
+from llmimg.training.dataset import AugmentedImageTexts, Collator, ImageTexts
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 4, 4)).astype(np.uint8)
+LABELS = np.arange(12) % 3
+SETTINGS = AugmentSettings("both", shift=1, flip=True)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    textifier = make("gray")
+    return Encoder(Decoding(), textifier, make_vocabulary("own", textifier, None))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return from_pixels(PIXELS, LABELS, ["cat", "dog", "tree"])
+
+
+@pytest.fixture
+def ids(images, encoder, tmp_path):
+    return prepare(images, encoder, "train", folder=tmp_path, about={})
+
+
+@pytest.fixture
+def augmented(ids, images, encoder) -> AugmentedImageTexts:
+    """All images but the sixth, moved about."""
+    rows = np.delete(np.arange(12), 5)
+    return AugmentedImageTexts(ids, {"label": LABELS}, rows, images=images, encoder=encoder, settings=SETTINGS, seed=7)
+
+
+def read(texts, indices) -> list[list[int]]:
+    return [row["image_ids"].tolist() for row in texts.__getitems__(indices)]
+
+
+def test_rows_that_are_left_out(ids):
+    texts = ImageTexts(ids, {"label": LABELS}, np.array([1, 4, 11]))
+    assert len(texts) == 3
+    assert [row["label"] for row in texts.__getitems__([2, 0])] == [LABELS[11], LABELS[1]]
+    assert read(texts, [2, 0]) == [ids[11].tolist(), ids[1].tolist()]
+    assert texts[1]["image_ids"].tolist() == ids[4].tolist()
+
+
+def test_a_moved_image_is_the_one_that_was_moved_then_written(augmented, encoder):
+    for epoch in (0, 3):
+        augmented.begin_epoch(epoch)
+        moved = augment(PIXELS[..., None], SETTINGS, example_seeds(7, epoch, np.arange(12)))
+        expected = [row.tolist() for row in encoder.ids(list(moved))]
+        assert read(augmented, list(range(11))) == expected[:5] + expected[6:]
+
+
+def test_moves_depend_on_the_epoch_and_the_example_alone(augmented):
+    first = read(augmented, list(range(11)))
+    assert read(augmented, [8, 2, 5]) == [first[8], first[2], first[5]]
+    augmented.begin_epoch(1)
+    assert read(augmented, list(range(11))) != first
+    augmented.begin_epoch(0)
+    assert read(augmented, list(range(11))) == first
+
+
+def test_loader_workers_that_outlive_an_epoch_learn_of_the_next(augmented, encoder):
+    collator = Collator(Layout.of(encoder.vocabulary, 18, "error"), TASKS["classify"].of(["cat", "dog", "tree"]))
+    loader = torch.utils.data.DataLoader(
+        augmented, batch_size=4, collate_fn=collator, num_workers=1, persistent_workers=True
+    )
+    epochs = []
+    for epoch in range(2):
+        augmented.begin_epoch(epoch)
+        epochs.append(torch.cat([batch["input_ids"] for batch in loader])[:, 1:-1].tolist())
+        assert epochs[-1] == read(augmented, list(range(11)))
+    assert epochs[0] != epochs[1]
+
+
+def test_a_batch(ids, encoder):
+    collator = Collator(Layout.of(encoder.vocabulary, 18, "error"), TASKS["classify"].of(["cat", "dog", "tree"]))
+    batch = collator(ImageTexts(ids, {"label": LABELS}, np.arange(12)).__getitems__([2, 4]))
+    assert {name: (value.dtype, tuple(value.shape)) for name, value in batch.items()} == {
+        "input_ids": (torch.int64, (2, 18)),
+        "attention_mask": (torch.int64, (2, 18)),
+        "labels": (torch.int64, (2,)),
+    }
+    assert batch["labels"].tolist() == [2, 1]
