@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +22,14 @@ ROOT = Path(__file__).parents[1]
 TINY = ("model.width=16", "trainer.max_steps=2", "trainer.disable_tqdm=true")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def refused(tmp_path):
     """Carries out a run that cannot be; checks that nothing of it stays, and returns the sentence."""
@@ -30,13 +37,10 @@ def refused(tmp_path):
     def run(*overrides: str) -> str:
         folder = tmp_path / "runs" / "one"
         ours = (f"run_dir={folder}", f"tokens.cache_dir={tmp_path / 'cache'}")
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
         with pytest.raises(UserError) as raised:
             carry_out(plain)
-        torch.set_num_threads(before)
         assert not folder.exists()
         sentence = str(raised.value)
         assert "\n" not in sentence and sentence.endswith((".", "?", "]"))
@@ -201,4 +205,3 @@ def test_a_folder_of_another_version(tmp_path):
     with pytest.raises(UserError, match=r"was written by llmimg 0\.0\.7, and this is .*run_dir=.*force=true"):
         carry_out(plain)
     assert (folder / "config.yaml").exists()  # it is another's: nothing of it is removed
-    shutil.rmtree(folder)

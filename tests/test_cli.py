@@ -23,6 +23,14 @@ TINY = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """The folder of a finished run; its cache lies beside it."""
@@ -30,10 +38,7 @@ def run(tmp_path_factory) -> Path:
     overrides = command_line([*TINY, f"run_dir='{root / 'seed=0'}'", f"tokens.cache_dir={root / 'cache'}"])
     with initialize_config_dir(CONF, version_base="1.3"):
         plain = plain_values(compose("config", overrides))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     carry_out(plain)
-    torch.set_num_threads(before)
     return root / "seed=0"
 
 

@@ -28,7 +28,15 @@ TINY = (
     "trainer.disable_tqdm=true",
     "model.width=16",
 )
-FILES = {"config.yaml", "environment.json", "metrics.json", "predictions.parquet", "report.html", "model", "checkpoints"}
+FILES = {
+    "config.yaml",
+    "environment.json",
+    "metrics.json",
+    "predictions.parquet",
+    "report.html",
+    "model",
+    "checkpoints",
+}
 TRUNCATED = ("tokens.overflow=truncate", "tokens.max_length=34")
 
 
@@ -110,7 +118,9 @@ def test_the_numbers_of_a_run(finished):
     assert metrics["data/truncated_images"] == metrics["data/truncated_fraction"] == 0
     assert (metrics["data/train_images"], metrics["data/val_images"], metrics["data/test_images"]) == (64, 32, 37)
     weights = load_file(finished / "model" / "model.safetensors")
-    assert metrics["model/parameters"] == metrics["model/trainable_parameters"] == sum(map(torch.numel, weights.values()))
+    assert (
+        metrics["model/parameters"] == metrics["model/trainable_parameters"] == sum(map(torch.numel, weights.values()))
+    )
 
 
 def test_the_folder_of_a_run(finished):

@@ -50,9 +50,7 @@ def imports(file: Path) -> list[ast.Import | ast.ImportFrom]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    return [
-        node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and node not in named_only
-    ]
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and node not in named_only]
 
 
 def imported(file: Path) -> set[str]:

@@ -35,6 +35,14 @@ WAYS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def train(tmp_path_factory):
     """Trains for a few steps in one of the ways, once, and moves the run to where nothing else is; its cache is gone."""
@@ -47,10 +55,7 @@ def train(tmp_path_factory):
             overrides = [override.format(**values) for override in WAYS[way]]
             with initialize_config_dir(CONF, version_base="1.3"):
                 plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
-            before = torch.get_num_threads()
-            torch.set_num_threads(1)
             carry_out(plain)
-            torch.set_num_threads(before)
             runs[way] = tmp_path_factory.mktemp(f"{way}-moved") / "else where"
             shutil.move(root / "run", runs[way])
             shutil.rmtree(root)
@@ -67,7 +72,9 @@ def run(train) -> Path:
 @pytest.fixture(scope="module")
 def digits() -> list[dict]:
     """The test images of all these runs, as their source holds them."""
-    return load(DataSettings("digits", source="digits", train_samples=64, val_samples=32, test_samples=37)).test["image"]
+    return load(DataSettings("digits", source="digits", train_samples=64, val_samples=32, test_samples=37)).test[
+        "image"
+    ]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -165,5 +172,7 @@ def test_an_image_that_cannot_be_read(run, tmp_path):
 
 
 def test_an_image_that_is_too_large_for_the_context(run):
-    with pytest.raises(UserError, match=r"does not fit the context: the longest has 81 tokens and 2 around them, and 66"):
+    with pytest.raises(
+        UserError, match=r"does not fit the context: the longest has 81 tokens and 2 around them, and 66"
+    ):
         Recogniser.load(run)(np.zeros((9, 9), np.uint8))

@@ -32,7 +32,9 @@ def test_the_same_configuration_is_at_home(folder):
 
 
 def test_another_is_not_and_what_differs_is_named(folder):
-    with pytest.raises(UserError, match=r"different: data\.name \(digits there, mnist here\), seed \(0 there, 1 here\)"):
+    with pytest.raises(
+        UserError, match=r"different: data\.name \(digits there, mnist here\), seed \(0 there, 1 here\)"
+    ):
         folder.check_is_ours({**CONFIG, "seed": 1, "data": {"name": "mnist", "size": (8, 8)}})
     with pytest.raises(UserError, match=r"and 3 more"):
         folder.check_is_ours({**CONFIG, **{f"new{number}": number for number in range(8)}})

@@ -126,8 +126,8 @@ def prove(contexts: Contexts, whole: bool = False) -> TokenTable:
     """The table for a tokenizer, with the proof that it is exact.
 
     Args:
-        whole: whether the tokenizer does nothing but find pieces, the longest first: then it keeps every junction that no
-            longer piece spans.
+        whole: whether the tokenizer does nothing but find pieces, the longest first: then it keeps every junction that
+            no longer piece spans.
 
     Raises:
         NotProven: where some junction is not kept.

@@ -35,7 +35,7 @@ def bpe(merges: list[tuple[str, str]], alphabet: str = "ab12 ▁'") -> Tokenizer
 
 
 def unigram(*tokens: str) -> Tokenizer:
-    return Tokenizer(models.Unigram([("<unk>", -20.0), *((token, -len(token) ** 0.5) for token in tokens)], unk_id=0))
+    return Tokenizer(models.Unigram([("<unk>", -20.0), *((token, -(len(token) ** 0.5)) for token in tokens)], unk_id=0))
 
 
 def marks(*pieces: str) -> Grammar:

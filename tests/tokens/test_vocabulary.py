@@ -64,7 +64,9 @@ def test_own_has_one_token_a_piece_and_frames_a_text(images, textifier):
     ids = vocabulary.lookup(pieces)
     texts = textifier.texts(pieces)
     assert (ids.offsets == pieces.offsets).all()
-    assert vocabulary.tokenizer.convert_ids_to_tokens(ids.values) == [textifier.lexicon.pieces[i] for i in pieces.values]
+    assert vocabulary.tokenizer.convert_ids_to_tokens(ids.values) == [
+        textifier.lexicon.pieces[i] for i in pieces.values
+    ]
     assert ids_of(vocabulary.tokenizer, texts) == [row.tolist() for row in ids]
     bos, eos = vocabulary.tokenizer.bos_token_id, vocabulary.tokenizer.eos_token_id
     assert vocabulary.framing == ([bos], [eos])
@@ -214,7 +216,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
     with pytest.raises(UserError, match="'no/such' is no local folder, and the hub has no answer for it"):
         load_tokenizer("no/such")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="holds no tokenizer: .*vocabulary=own"):
+    with pytest.raises(UserError, match=r"holds no tokenizer: .*vocabulary=own"):
         load_tokenizer(str(tmp_path))
 
 
