@@ -1,5 +1,4 @@
-"""Compose a configuration with Hydra and carry it out: `python run.py experiment=NAME group=choice key=value`; `-m`
-sweeps."""
+"""Compose a configuration with Hydra and carry it out: `python run.py experiment=NAME group=choice key=value`; `-m` sweeps."""
 
 import sys
 
@@ -7,17 +6,30 @@ import hydra
 from omegaconf import DictConfig
 
 from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, errors_as_sentences, plain_values
+from llmimg.compose import command_line, errors_as_sentences, is_sweep, plain_values
+from llmimg.errors import UserError
+
+failed: list[str] = []  # the runs of a sweep that could not be carried out
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float | None:
     """Returns the validation accuracy, for sweepers that look for the best."""
     with errors_as_sentences():
-        return carry_out(plain_values(config)).get("val/accuracy")
+        plain = plain_values(config)
+        try:
+            return carry_out(plain, apart=is_sweep()).get("val/accuracy")
+        except UserError as error:
+            if not is_sweep():
+                raise
+            print(f"llmimg: {error}", file=sys.stderr)
+            failed.append(plain["run_dir"])
+            return float("nan")
 
 
 if __name__ == "__main__":
     with errors_as_sentences():
         sys.argv[1:] = command_line(sys.argv[1:])
         main()
+        if failed:
+            raise UserError(f"{len(failed)} runs of the sweep failed: {', '.join(failed)}.")

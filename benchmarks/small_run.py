@@ -12,7 +12,7 @@ from llmimg import textify
 from llmimg.data import Decoding
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts import head
+from llmimg.readouts import READOUTS
 from llmimg.tasks import TASKS, Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
@@ -47,7 +47,7 @@ def small_gpt2(encoder: Encoder, layout: Layout, task: Task) -> PreTrainedModel:
     """2 layers, width 64, no dropout, float32; the same weights every time."""
     set_seed(SEED)
     settings = ModelSettings(name="gpt2_tiny", architecture="gpt2", layers=2, width=64, heads=4)
-    return make_model(settings, encoder.vocabulary, layout.context, head.AUTO_CLASS, task.head())
+    return make_model(settings, encoder.vocabulary, layout.context, READOUTS["head"].auto_class, task.head())
 
 
 def image_texts(split: datasets.Dataset, ids: ImageIds, task: Task) -> ImageTexts:

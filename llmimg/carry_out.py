@@ -4,8 +4,8 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,11 +20,13 @@ from llmimg.training.arguments import check_trainer
 log = logging.getLogger("llmimg")
 
 
-def carry_out(plain: Mapping[str, Any]) -> dict[str, float]:
+def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]:
     """Carry out one resolved configuration.
 
     Args:
         plain: as `conf/` composes it, `run_dir` filled in.
+        apart: in a process of its own, as runs of a sweep are: preparing forks, which a process that has trained must
+            not do.
 
     Returns:
         The content of metrics.json; empty for a dry run.
@@ -43,15 +45,15 @@ def carry_out(plain: Mapping[str, Any]) -> dict[str, float]:
             folder.path,
         )
         return {}
-    notes = [] if configuration.force else folder.check_is_ours(plain)
+    notes = folder.check_is_ours(plain, configuration.force)
     if folder.is_finished and not configuration.force:
         log.info("\n".join([*notes, f"Finished before: {folder.path} (force=true starts over)."]))
     else:
         check_trainer(configuration.trainer)
-        if configuration.launch.processes > 1 and world_size() == 1:
+        if world_size() == 1 and (configuration.launch.processes > 1 or apart):
             _launch(configuration, plain)
-        else:
-            _run(configuration, plain, folder, notes)
+            return folder.metrics()  # the launched process has shown them
+        _run(configuration, plain, folder, notes)
     if not is_first_process():
         return {}
     metrics = folder.metrics()
@@ -77,38 +79,32 @@ def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFold
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()  # of loading and saving; the Trainer's own stays
 
-    if configuration.force and is_first_process():
-        folder.clear()
-    goes_on = bool(folder.config())
+    mistaken = False
     try:
         run_experiment(configuration, plain, folder, notes)
     except UserError:
-        if not goes_on and is_first_process():
-            folder.clear()  # nothing half-written stays of a run that cannot be
+        mistaken = True  # it cannot be gone on with, as what was merely interrupted can
         raise
     finally:
-        folder.close_log()
+        folder.end(mistaken)
 
 
 def _launch(configuration: Configuration, plain: Mapping[str, Any]) -> None:
-    """Hand the resolved configuration to several processes: they do not compose again."""
+    """Hand the resolved configuration to one process or several: they do not compose again."""
     import torch
 
-    run_dir = Path(configuration.run_dir).absolute()
-    resolved = run_dir.with_name(f"{run_dir.name}.launch.yaml")
-    resolved.parent.mkdir(parents=True, exist_ok=True)
-    resolved.write_text(yaml.safe_dump(dict(plain), sort_keys=False))
-    count = str(configuration.launch.processes)
-    if torch.cuda.is_available():
-        launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", count, "--module"]
-    else:  # accelerate starts a single process on CPUs
-        launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", count, "-m"]
-    try:
-        command = [sys.executable, "-m", *launcher, "llmimg", "run", str(resolved), f"run_dir={configuration.run_dir}"]
-        outcome = subprocess.run(command)
-    finally:
-        resolved.unlink(missing_ok=True)
+    processes, gpus = configuration.launch.processes, torch.cuda.device_count()
+    if gpus and processes > gpus:
+        raise UserError(f"launch.processes={processes} is more than the {gpus} GPUs of this machine: lower it.")
+    launcher = []
+    if processes > 1 and gpus:
+        launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes), "--module"]
+    elif processes > 1:  # accelerate starts a single process on CPUs
+        launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as resolved:
+        yaml.safe_dump(dict(plain), resolved, sort_keys=False)
+        resolved.flush()
+        command = [*([*launcher, "llmimg"] if launcher else ["llmimg"]), "run", resolved.name]
+        outcome = subprocess.run([sys.executable, "-m", *command, f"run_dir={configuration.run_dir}"])
     if outcome.returncode:
-        raise UserError(
-            f"The {count} processes of {configuration.run_dir} ended with status {outcome.returncode}: see above."
-        )
+        raise UserError(f"The run in {configuration.run_dir} ended with status {outcome.returncode}: see above.")

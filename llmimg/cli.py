@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmimg.errors import UserError
-from llmimg.ranks import is_first_process
+from llmimg.ranks import is_first_of_machine
 from llmimg.settings import build, choose, nearest
 
 USAGE = """llmimg: a language model sees an image only as text
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         choose(words[0], COMMANDS, "command")(*_parted(words[1:]))
     except UserError as error:
-        if is_first_process():
+        if is_first_of_machine():
             print(f"llmimg: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # `… | head` has read enough
@@ -63,8 +63,11 @@ def _predict(plain: list[str], given: dict[str, str]) -> None:
     _no_settings("predict", given)
     if len(plain) < 2:
         raise UserError("predict takes a run and images: python -m llmimg predict RUN IMAGE….")
+    from transformers.utils.logging import disable_progress_bar
+
     from llmimg.recogniser import Recogniser
 
+    disable_progress_bar()
     run, *images = plain
     for image in images:
         if not Path(image).is_file():

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from llmimg.errors import UserError
-from llmimg.ranks import is_first_process, world_size
+from llmimg.ranks import is_first_of_machine, world_size
 from llmimg.run_folder import FREE, flatten
 from llmimg.settings import nearest
 
@@ -38,7 +38,19 @@ def command_line(arguments: list[str]) -> list[str]:
             "A sweep cannot run inside accelerate launch or torchrun: start it with plain python, and "
             "launch=accelerate launch.processes=N."
         )
-    return [re.sub(r"^\+{0,2}(?=trainer\.)", "++", argument) for argument in arguments]
+    return [_quoted(re.sub(r"^\+{0,2}(?=trainer\.)", "++", argument)) for argument in arguments]
+
+
+def _quoted(argument: str) -> str:
+    """A path may hold `=`, as the folders of runs do; Hydra takes that in quotes only."""
+    key, _, value = argument.partition("=")
+    bare = not value.startswith(("'", '"')) and "," not in value
+    return f"{key}='{value}'" if bare and "=" in value and re.search(r"(path|dir|tokenizer)$", key) else argument
+
+
+def is_sweep() -> bool:
+    """Whether this is one run of several that `-m` started."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -64,7 +76,9 @@ def _differences(plain: Mapping[str, Any]) -> str:
         key: value for key, value in flatten(plain).items() if base.get(key) != value and key not in {*FREE, "seed"}
     }
     parts = [
-        f"{name}={quote(str(value), safe='')}" for name, value in {**chosen, **changed}.items() if name != "launch"
+        f"{name}={quote(str(value), safe='')}"
+        for name, value in {**chosen, **dict(sorted(changed.items()))}.items()
+        if name != "launch"
     ]
     name = ",".join(parts) or "default"
     if len(name) <= _LONGEST_NAME:
@@ -106,7 +120,7 @@ def errors_as_sentences() -> Iterator[None]:
         sentence = f"{error}."
     else:
         return
-    if is_first_process():
+    if is_first_of_machine():
         print(f"llmimg: {sentence}", file=sys.stderr)
     sys.exit(1)
 

@@ -81,6 +81,14 @@ class Configuration:
     force: bool = False
     profile: int = 0
 
+    def __post_init__(self):
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed={self.seed} is out of range: it takes 0 to 2**32 - 1.")
+        if self.profile < 0:
+            raise UserError(f"profile={self.profile} is out of range: it takes 0 or more steps.")
+        if self.early_stopping.patience is not None and self.trainer.get("eval_strategy") == "no":
+            raise UserError("early_stopping.patience needs evaluations: set trainer.eval_strategy to epoch or steps.")
+
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Configuration":
         """From plain values, everything checked that can be without reading data.

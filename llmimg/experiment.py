@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -18,7 +19,7 @@ from llmimg.data import Data, Decoding, load
 from llmimg.metrics.image import psnr_db
 from llmimg.models.language import context_limit, make_model
 from llmimg.ranks import is_first_process
-from llmimg.readouts import head
+from llmimg.readouts import READOUTS
 from llmimg.recogniser import Recogniser
 from llmimg.report.archive import save_record
 from llmimg.report.examples import evenly, make_examples, surest_mistakes
@@ -32,6 +33,7 @@ from llmimg.tokens.layout import Layout, token_budget
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.training.arguments import make_arguments
+from llmimg.training.callbacks import Clock
 from llmimg.training.dataset import AugmentedImageTexts, Collator, ImageTexts
 from llmimg.training.fit import make_trainer, stop_early
 from llmimg.training.resume import newest_checkpoint
@@ -59,11 +61,13 @@ def run_experiment(
     Raises:
         UserError: a user's mistake, wherever it shows.
     """
+    context_limit(settings.model)  # a model that is not there shows before data are read
+
     # Data: images and labels in three splits.
     started = time.perf_counter()
     data = load(settings.data)
     notes.extend(data.notes)
-    task = TASKS[settings.task.name].of(data.label_names)
+    task, readout = TASKS[settings.task.name].of(data.label_names), READOUTS[settings.readout.name]
 
     # Tokens: every image as the ids of its text, prepared once and read from the cache.
     encoder = make_encoder(settings, data)
@@ -74,11 +78,11 @@ def run_experiment(
 
     # Model: from here on devices and the process group are in use.
     if is_first_process():
-        folder.begin(plain)
+        folder.begin(plain, settings.force)
         log.info("\n".join(notes))
     arguments = make_arguments(_trainer_settings(settings), folder.path, settings.seed)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
-    model = make_model(settings.model, encoder.vocabulary, layout.context, head.AUTO_CLASS, task.head())
+    model = make_model(settings.model, encoder.vocabulary, layout.context, readout.auto_class, task.head())
 
     # Train: what the Trainer reads are image ids, or images written afresh where they are augmented.
     texts = {split: _image_texts(settings, data, split, ids, encoder, task) for split in SPLITS}
@@ -92,7 +96,7 @@ def run_experiment(
         patience=settings.early_stopping.patience,
         profile=settings.profile,
     )
-    trained = _train(trainer, folder) if arguments.do_train else {}
+    trained = _train(trainer, newest_checkpoint(folder.checkpoints)) if arguments.do_train else {}
 
     # Evaluate: the test split is looked at once, here.
     outputs = {split: trainer.predict(texts[split]) for split in ("validation", "test")}
@@ -109,7 +113,7 @@ def run_experiment(
 
     # Report: what others can load, see and compare.
     if is_first_process():
-        recogniser = Recogniser(model, encoder, layout, task)
+        recogniser = Recogniser(model, encoder, layout, task, readout)
         recogniser.save(folder.model)
         table = _predictions(task, data.test, texts["test"], outputs["test"])
         pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")
@@ -149,7 +153,9 @@ def _tokenizer(settings: Configuration) -> PreTrainedTokenizerFast:
     if settings.vocabulary.path:
         return load_tokenizer(settings.vocabulary.path)
     path, gguf_file = settings.model.location
-    return load_tokenizer(path or settings.model.tokenizer, gguf_file)
+    if path:
+        return load_tokenizer(path, gguf_file, settings.model.revision)
+    return load_tokenizer(settings.model.tokenizer)
 
 
 def _prepare(settings: Configuration, data: Data, split: str, encoder: Encoder, notes: list[str]) -> ImageIds:
@@ -209,17 +215,18 @@ def _image_texts(
     return ImageTexts(ids[split], annotations, whole)
 
 
-def _train(trainer: Trainer, folder: RunFolder) -> dict[str, float]:
-    checkpoint = newest_checkpoint(folder.checkpoints)
+def _train(trainer: Trainer, checkpoint: Path | None) -> dict[str, float]:
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    # The last one logged: the Trainer's own mean is over the steps since resuming alone.
+    clock = Clock(checkpoint)
+    trainer.add_callback(clock)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = clock.seconds
     losses = [logged["loss"] for logged in trainer.state.log_history if "loss" in logged]
     return {
         **({"train/loss": losses[-1]} if losses else {}),
-        "time/train_seconds": result.metrics["train_runtime"],
-        "train/images_per_second": result.metrics["train_samples_per_second"],
+        "time/train_seconds": seconds,
+        "train/images_per_second": len(trainer.train_dataset) * trainer.state.epoch / seconds,
     }
 
 

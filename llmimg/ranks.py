@@ -8,5 +8,10 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def is_first_of_machine() -> bool:
+    """Whether this process speaks for its machine: a mistake may show on one machine alone."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
 def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from llmimg.data import Decoding
 from llmimg.errors import UserError
-from llmimg.readouts import head
+from llmimg.readouts import READOUTS, Readout
 from llmimg.tasks import TASKS, Task
 from llmimg.textify import make
 from llmimg.tokens.encoder import Encoder
@@ -34,26 +34,29 @@ class Recogniser:
     encoder: Encoder
     layout: Layout
     task: Task
+    readout: type[Readout]
 
     def __call__(self, images: Any, batch_size: int = 64) -> list[dict[str, Any]]:
         """The answer to each image, in JSON's types.
 
         Args:
-            images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), or a single
-                one.
+            images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), a batch
+                uint8 `[N, H, W, C]`, or a single image.
             batch_size: images that go through the model at once.
 
         Raises:
             UserError: an image that cannot be read, or whose text does not fit the model's context.
         """
-        if not isinstance(images, Sequence) or isinstance(images, str | bytes):
+        is_batch = isinstance(images, np.ndarray) and images.ndim == 4
+        if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
-        outputs = head.outputs(self.model, self.layout, self._batches(images, batch_size))
+        outputs = self.readout.outputs(self.model, self.layout, self._batches(images, batch_size))
         return [answer for output in outputs for answer in self.task.answers(output)]
 
     def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[np.ndarray]]:
         for start in range(0, len(images), batch_size):
-            ids, problems = self.encoder(images[start : start + batch_size])
+            batch = images[start : start + batch_size]
+            ids, problems = self.encoder(batch, [f"number {start + place}" for place in range(len(batch))])
             if problems:
                 raise UserError(next(iter(problems.values())))
             yield list(ids)
@@ -69,9 +72,11 @@ class Recogniser:
             "context": self.layout.context,
             "overflow": self.layout.overflow,
             "task": {"name": TASKS.name_of(type(self.task)), **self.task.settings()},
-            "readout": "head",
+            "readout": READOUTS.name_of(self.readout),
+            "vocabulary": self.encoder.vocabulary.name,
+            "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
         }
-        (folder / _FILE).write_text(json.dumps(described, indent=1, ensure_ascii=False))
+        (folder / _FILE).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, run: str | Path, device: str | None = None) -> "Recogniser":
@@ -86,7 +91,7 @@ class Recogniser:
         folder = next((each for each in (Path(run) / "model", Path(run)) if (each / _FILE).is_file()), None)
         if folder is None:
             raise UserError(f"'{run}' holds no recogniser: give the folder of a finished run, or its model folder.")
-        described = json.loads((folder / _FILE).read_text())
+        described = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         if described.get("format") != _FORMAT:
             raise UserError(
                 f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one "
@@ -95,14 +100,20 @@ class Recogniser:
         size = described["decoding"]["size"]
         decoding = Decoding(size=size and tuple(size), fit=described["decoding"]["fit"])
         textifier = make(**described["textify"])
-        vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
+        # A saved tokenizer has its added pieces already.
+        kind = "own" if described["vocabulary"] == "own" else "reuse"
+        vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)))
+        if described["tokens"] == "tokenizer" and vocabulary.is_table:
+            vocabulary = vocabulary.by_tokenizer(textifier, "as in training")
         task_settings = dict(described["task"])
         task = TASKS[task_settings.pop("name")].of(**task_settings)
+        readout = READOUTS[described["readout"]]
         return cls(
-            model=head.AUTO_CLASS.from_pretrained(folder).to(device or _accelerator()),
+            model=readout.auto_class.from_pretrained(folder, use_safetensors=True).to(device or _accelerator()),
             encoder=Encoder(decoding, textifier, vocabulary),
             layout=Layout.of(vocabulary, described["context"], described["overflow"]),
             task=task,
+            readout=readout,
         )
 
 

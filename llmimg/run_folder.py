@@ -7,12 +7,13 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 import llmimg
 from llmimg.errors import UserError
@@ -40,43 +41,56 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self._log_file: logging.FileHandler | None = None
+        self._lock = FileLock(self.path / ".lock")
+        self._is_new = False
 
     @property
     def is_finished(self) -> bool:
         return (self.path / "metrics.json").is_file()
 
     def metrics(self) -> dict[str, float]:
-        return json.loads((self.path / "metrics.json").read_text())
+        return self._read("metrics.json", json.loads)
+
+    def environment(self) -> dict[str, Any]:
+        return self._read("environment.json", json.loads)
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration that the folder belongs to; empty for a new folder.
+        """The resolved configuration that the folder belongs to; empty for a new folder."""
+        return self._read("config.yaml", yaml.safe_load)
+
+    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+        """A file's content; empty where there is no such file.
 
         Raises:
-            UserError: where it cannot be read.
+            UserError: where it is torn, or no mapping.
         """
-        file = self.path / "config.yaml"
+        file = self.path / name
         if not file.is_file():
             return {}
         try:
-            return yaml.safe_load(file.read_text()) or {}
-        except yaml.YAMLError as error:
+            content = parse(file.read_text(encoding="utf-8"))
+        except (ValueError, yaml.YAMLError) as error:
             raise UserError(f"{file} cannot be read: mend it, or start over with force=true.") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{file} is none that llmimg wrote: mend it, or start over with force=true.")
+        return content
 
-    def environment(self) -> dict[str, Any]:
-        file = self.path / "environment.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
-
-    def check_is_ours(self, config: Mapping[str, Any]) -> list[str]:
-        """Refuse a folder of another configuration.
+    def check_is_ours(self, config: Mapping[str, Any], force: bool) -> list[str]:
+        """Refuse a folder of something else, or, unless `force`, of another configuration.
 
         Returns:
-            What a reader must know: that another version or commit of the code wrote it.
+            What a reader must know: that another commit of the code began it.
 
         Raises:
             UserError: naming the settings that differ.
         """
-        there, here = flatten(self.config()), flatten(config)
-        if not there:
+        if not (self.path / "config.yaml").is_file():
+            if self.path.exists() and any(not file.name.startswith(".") for file in self.path.iterdir()):
+                raise UserError(
+                    f"{self.path} holds files, and no run of llmimg: set run_dir= to a new or empty folder."
+                )
+            return []
+        if force:
             return []
         wrote = self.environment()
         if wrote.get("llmimg", llmimg.__version__) != llmimg.__version__:
@@ -84,6 +98,7 @@ class RunFolder:
                 f"{self.path} was written by llmimg {wrote['llmimg']}, and this is {llmimg.__version__}: choose "
                 "another run_dir=, or start over with force=true."
             )
+        there, here = flatten(self.config()), flatten(config)
         differing = sorted(
             key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and key not in FREE
         )
@@ -99,40 +114,54 @@ class RunFolder:
             return [f"The code was at commit {wrote.get('git_commit')} when this run began, and is at {commit} now."]
         return []
 
-    def clear(self) -> None:
-        """Start over: remove what a run wrote, and nothing else that may lie there."""
-        self.close_log()
-        for name in _FILES:
-            (self.path / name).unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.model):
-            shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other things lie there, or nothing was ever written
-            self.path.rmdir()
+    def begin(self, config: Mapping[str, Any], force: bool) -> None:
+        """Take the folder: from now on it is this process's, and what is written there is the run's.
 
-    def begin(self, config: Mapping[str, Any]) -> None:
-        """Write the configuration and the environment.
+        An unfinished run keeps the environment it began in; `force` removes what a run has left.
 
         Raises:
-            UserError: where the folder cannot be written.
+            UserError: where the folder cannot be written, or another process is at it.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            kept = {key: value for key, value in config.items() if key not in FREE}
-            write_text(self.path / "config.yaml", yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
-            write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
-            self._log_file = logging.FileHandler(self.path / "run.log")
+            self._lock.acquire(timeout=0)
+            self._is_new = force or not (self.path / "config.yaml").is_file()
+            if self._is_new:
+                self._clear()
+                kept = {key: value for key, value in config.items() if key not in FREE}
+                write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
+                write_text(self.path / "config.yaml", yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+            self._log_file = logging.FileHandler(self.path / "run.log", encoding="utf-8")
             logging.getLogger("llmimg").addHandler(self._log_file)
+        except Timeout as error:
+            raise UserError(
+                f"Another process is carrying out the run in {self.path}: wait for it, or end it."
+            ) from error
         except OSError as error:
             raise UserError(
                 f"The run's folder {self.path} cannot be written ({error}): set run_dir= to one that can."
             ) from error
 
-    def close_log(self) -> None:
-        """Stop writing `run.log`."""
+    def end(self, mistaken: bool) -> None:
+        """Let the folder go; nothing half-written stays of a new run that cannot be carried out."""
         if self._log_file is not None:
             logging.getLogger("llmimg").removeHandler(self._log_file)
             self._log_file.close()
             self._log_file = None
+        if self._lock.is_locked:
+            if mistaken and self._is_new:
+                self._clear()
+            self._lock.release()
+            with contextlib.suppress(OSError):  # an empty folder goes with its lock
+                if mistaken and self._is_new:
+                    Path(self._lock.lock_file).unlink()
+                    self.path.rmdir()
+
+    def _clear(self) -> None:
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.model):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Write the numbers: the last file, which says that the run is whole."""
@@ -142,8 +171,11 @@ class RunFolder:
 def write_text(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
     part = file.with_name(f".{file.name}.part")
-    part.write_text(text)
-    os.replace(part, file)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

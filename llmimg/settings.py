@@ -57,15 +57,20 @@ def build(cls: type, values: Mapping[str, Any], where: str = "") -> Any:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     check_names(values, fields, where)
     hints = typing.get_type_hints(cls)
-    made = {name: _convert(value, hints[name], f"{where}.{name}".lstrip(".")) for name, value in values.items()}
+    made = {name: convert(value, hints[name], f"{where}.{name}".lstrip(".")) for name, value in values.items()}
     for name, field in fields.items():
         if name not in made and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"The setting '{where}.{name}'".replace("'.", "'") + " has no default: give it a value.")
     return cls(**made)
 
 
-def _convert(value: Any, kind: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind):
+def convert(value: Any, kind: Any, where: str) -> Any:
+    """`value` as `kind`, a type hint of plain values, lists and dataclasses.
+
+    Raises:
+        UserError: where it cannot be; it names `where`.
+    """
+    if dataclasses.is_dataclass(kind) and isinstance(value, kind | Mapping):
         return value if isinstance(value, kind) else build(kind, value, where)
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         options = typing.get_args(kind)
@@ -74,7 +79,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         for option in options:
             if option is not type(None):
                 try:
-                    return _convert(value, option, where)
+                    return convert(value, option, where)
                 except UserError:
                     continue
     elif kind is Any:
@@ -82,9 +87,9 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     elif typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(kind)
         if inner[-1] is Ellipsis:
-            return tuple(_convert(item, inner[0], where) for item in value)
+            return tuple(convert(item, inner[0], where) for item in value)
         if len(inner) == len(value):
-            return tuple(_convert(item, each, where) for item, each in zip(value, inner, strict=True))
+            return tuple(convert(item, each, where) for item, each in zip(value, inner, strict=True))
     elif kind is bool:
         if isinstance(value, bool):
             return value
@@ -96,7 +101,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
                 number = kind(value)
                 if kind is float or number == float(value):
                     return number
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 pass
     elif kind is str and isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)

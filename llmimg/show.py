@@ -38,7 +38,7 @@ def show(path: str, settings: ShowSettings) -> str:
     """
     names = dict(settings.textify)
     textifier = textify.make(names.pop("name"), **names)
-    size = settings.size and (settings.size, settings.size)
+    size = None if settings.size is None else (settings.size, settings.size)
     image = Decoding(size, settings.fit).fitted(decode(path))
     pieces = textifier.write(image[None])
     name = settings.vocabulary or ("reuse" if settings.tokenizer else "own")

@@ -51,7 +51,7 @@ def refused(tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of class folders with ten images of 8×8 pixels each, and a test split of four."""
+    """A folder of class folders with ten images of 8 by 8 pixels each, and a test split of four."""
     for split, count in (("train", 10), ("test", 4)):
         for shade, name in enumerate(("cats", "dogs")):
             folder = tmp_path / "pictures" / split / name

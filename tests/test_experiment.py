@@ -124,7 +124,7 @@ def test_the_numbers_of_a_run(finished):
 
 
 def test_the_folder_of_a_run(finished):
-    assert FILES <= {path.name for path in finished.iterdir()}
+    assert {path.name for path in finished.iterdir()} >= FILES
     assert not [path for path in finished.rglob("*") if path.suffix == ".part"]
     last = max(finished.iterdir(), key=lambda path: path.stat().st_mtime_ns if path.is_file() else 0)
     assert last.name == "metrics.json"

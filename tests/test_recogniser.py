@@ -45,7 +45,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory):
-    """Trains for a few steps in one of the ways, once, and moves the run to where nothing else is; its cache is gone."""
+    """Trains for a few steps in one of the ways, once, and moves the run to where nothing else is, nor its cache."""
     runs = {}
 
     def trained(way: str, **values) -> Path:

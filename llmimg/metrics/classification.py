@@ -122,8 +122,10 @@ class Classification(evaluate.Metric):
         UserError: no images; a label outside 0 … K - 1; a logit that is not finite.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, intervals: bool = True) -> None:
+        """`intervals=False` leaves the bootstraps out, as for a curve."""
         super().__init__(keep_in_memory=True)  # Trainer gathers the ranks' logits, so that one process sees them all
+        self._intervals = intervals
 
     def _info(self) -> evaluate.MetricInfo:
         # float64: evaluate passes values through Arrow, and float32 would round them on the way.
@@ -153,7 +155,7 @@ class Classification(evaluate.Metric):
             "ece": expected_calibration_error(probabilities, labels),
             "loss": log_loss(logits, labels),
         }
-        if total <= SMALL:
+        if self._intervals and total <= SMALL:
             scores["macro_f1_low"], scores["macro_f1_high"] = macro_f1_interval(matrix)
             scores["ece_low"], scores["ece_high"] = calibration_interval(probabilities, labels)
         return scores

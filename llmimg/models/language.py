@@ -24,7 +24,11 @@ def context_limit(settings: ModelSettings) -> int | None:
     """
     if not settings.pretrained:
         return None
-    return getattr(_pretrained_config(settings).get_text_config(), "max_position_embeddings", None)
+    config = _pretrained_config(settings).get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    # RoBERTa and its kin count positions from behind the padding token's id.
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type or config.model_type == "camembert" else 0
+    return positions and positions - offset
 
 
 def make_model(
@@ -83,8 +87,8 @@ def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides:
         if "ignore_mismatched_sizes" not in str(error):
             raise
         raise UserError(
-            f"The model '{path}' has a head for {classes} classes, and the data have {config.num_labels}: give model.path= "
-            "a model of the same classes, or one without a head."
+            f"The model '{path}' has a head for {classes} classes, and the data have {config.num_labels}: give "
+            "model.path= a model of the same classes, or one without a head."
         ) from error
 
 

@@ -37,7 +37,7 @@ class ModelSettings:
     width: int = 64
     heads: int = 4
     dropout: float = 0.0
-    initializer_range: float = 0.02
+    initializer_range: float = 0.1
     dtype: str = "float32"
 
     def __post_init__(self):
@@ -55,6 +55,9 @@ class ModelSettings:
             raise UserError(
                 f"The model '{self.name}' is pretrained and has no path: give model.path= a hub id or a folder."
             )
+
+        if self.path and self.path.endswith(".gguf") and not Path(self.path).is_file():
+            raise UserError(f"There is no GGUF file {self.path} (model.path): check where it is.")
 
     @property
     def pretrained(self) -> bool:

@@ -9,15 +9,22 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from llmimg.readouts.base import READOUTS, Readout
 from llmimg.tokens.layout import Layout
 
-AUTO_CLASS = AutoModelForSequenceClassification
 
+@READOUTS.register("head")
+class Head(Readout):
+    """Logits `[B, K]`."""
 
-@torch.inference_mode()
-def outputs(model: PreTrainedModel, layout: Layout, rows: Iterable[Sequence[np.ndarray]]) -> Iterator[np.ndarray]:
-    """The head's logits, float32 `[B, K]`, for each batch of image ids."""
-    model.eval()
-    for batch in rows:
-        ids, mask = (torch.from_numpy(each).to(model.device) for each in layout(batch))
-        yield model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
+    auto_class = AutoModelForSequenceClassification
+
+    @staticmethod
+    @torch.inference_mode()
+    def outputs(
+        model: PreTrainedModel, layout: Layout, batches: Iterable[Sequence[np.ndarray]]
+    ) -> Iterator[np.ndarray]:
+        model.eval()
+        for batch in batches:
+            ids, mask = (torch.from_numpy(each).to(model.device) for each in layout(batch))
+            yield model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()

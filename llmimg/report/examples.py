@@ -11,6 +11,7 @@ from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 
 SHOWN = 8
+_UNREAD = 128  # the gray of pixels whose text the model did not get to read
 
 
 def evenly(count: int) -> np.ndarray:
@@ -42,23 +43,34 @@ def make_examples(
     """
     if not len(places):
         return []
-    examples = []
     images, _ = encoder.decoding(dataset[rows[places]]["image"])
-    back = encoder.way_back(images) or [None] * len(images)
-    for place, image, other in zip(places, images, back, strict=True):
-        pieces = encoder.textifier.write(image[None])
-        tokens = len(encoder.vocabulary.lookup(pieces).values)
-        examples.append(
-            Example(
-                id=str(table["id"][place]),
-                image=image,
-                text=encoder.textifier.texts(pieces)[0],
-                tokens=min(tokens, layout.room),
-                cut=max(tokens - layout.room, 0),
-                way_back=other,
-                label=table["label"][place],
-                prediction=table["prediction"][place],
-                probability=float(max(table["probabilities"][place])),
-            )
-        )
-    return examples
+    return [_example(int(place), image, table, encoder, layout) for place, image in zip(places, images, strict=True)]
+
+
+def _example(
+    place: int, image: np.ndarray, table: Mapping[str, Sequence[Any]], encoder: Encoder, layout: Layout
+) -> Example:
+    textifier, lookup = encoder.textifier, encoder.vocabulary.lookup
+    pieces = textifier.write(image[None])
+    spans = lookup.spans(pieces)
+    tokens, read = len(spans), len(pieces.values)
+    if tokens > layout.room:
+        read = int(spans[layout.room - 1, 1]) + 1
+    back = textifier.read(pieces, *image.shape[:2])
+    if back is not None:
+        back = back[0].copy()
+        boxes = textifier.boxes(pieces, *image.shape[:2])
+        for left, top, right, bottom in boxes[read:]:
+            back[top:bottom, left:right] = _UNREAD
+    return Example(
+        id=str(table["id"][place]),
+        image=image,
+        text=textifier.lexicon.text(pieces.values[:read]),
+        unread=textifier.lexicon.text(pieces.values[read:]),
+        tokens=min(tokens, layout.room),
+        cut=max(tokens - layout.room, 0),
+        way_back=back,
+        label=table["label"][place],
+        prediction=table["prediction"][place],
+        probability=float(max(table["probabilities"][place])),
+    )

@@ -12,10 +12,11 @@ class Example:
 
     id: str
     image: np.ndarray  # uint8 [H, W, C], C = 1 or 3
-    text: str  # the image's text
+    text: str  # the image's text, as far as the model read it
+    unread: str  # what was cut off of it by tokens.overflow=truncate; usually nothing
     tokens: int  # how many tokens the model read of it
-    cut: int  # tokens cut off by tokens.overflow=truncate; usually 0
-    way_back: np.ndarray | None  # uint8 [H, W, C]: the image its text gives back, where there is a way back
+    cut: int  # tokens cut off; usually 0
+    way_back: np.ndarray | None  # uint8 [H, W, C]: the image its text gives back, gray where the model read nothing
     label: str
     prediction: str
     probability: float  # of the prediction, 0 to 1

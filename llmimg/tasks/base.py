@@ -34,8 +34,8 @@ class Task(abc.ABC):
         """What the model is to answer for the examples of a batch, under the names of its arguments."""
 
     @abc.abstractmethod
-    def metrics(self, output: np.ndarray, references: np.ndarray) -> dict[str, float]:
-        """The field's own numbers, flat.
+    def metrics(self, output: np.ndarray, references: np.ndarray, intervals: bool = True) -> dict[str, float]:
+        """The field's own numbers, flat; their intervals, which take a while, where they are asked for.
 
         Raises:
             UserError: where there is nothing to score, or the output is not finite.

@@ -32,8 +32,8 @@ class Classify(Task):
     def targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         return {"labels": np.array([row["label"] for row in rows], np.int64)}
 
-    def metrics(self, output: np.ndarray, references: np.ndarray) -> dict[str, float]:
-        return Classification().compute(predictions=output, references=references)
+    def metrics(self, output: np.ndarray, references: np.ndarray, intervals: bool = True) -> dict[str, float]:
+        return Classification(intervals).compute(predictions=output, references=references)
 
     def answers(self, output: np.ndarray) -> list[dict[str, Any]]:
         probabilities = np.exp(log_softmax(output))

@@ -117,7 +117,8 @@ def _write(
     started = time.perf_counter()
     dtype = encoder.vocabulary.lookup.dtype.name
     try:
-        with _quiet_maps(), _serial_tokenizer():
+        datasets.logging.set_verbosity_error()
+        with _serial_tokenizer():
             dataset.select_columns(["image", "id"]).with_format("arrow").map(
                 _encode_rows,
                 fn_kwargs={"encoder": encoder.for_workers(), "skip_broken": skip_broken},
@@ -148,13 +149,6 @@ def _encode_rows(rows: pa.Table, encoder: Encoder, skip_broken: bool) -> pa.Tabl
         raise UserError(problems[min(problems)] + _BROKEN_REMEDY)
     lists = pa.ListArray.from_arrays(pa.array(ids.offsets, pa.int32()), pa.array(ids.values))
     return pa.table({"image_ids": lists, "problem": pa.array(map(problems.get, range(len(images))), pa.string())})
-
-
-@contextlib.contextmanager
-def _quiet_maps():
-    """A progress bar where someone looks at it, and no log lines of the library's."""
-    datasets.logging.set_verbosity_error()
-    yield
 
 
 @contextlib.contextmanager

@@ -68,17 +68,18 @@ class Layout:
         """
         if self.room < 1:
             raise UserError(
-                f"A context of {self.context} tokens has no room for an image's text: {self.framing} stand around it. Raise "
-                "tokens.max_length."
+                f"A context of {self.context} tokens has no room for an image's text: {self.framing} stand around it. "
+                "Raise tokens.max_length."
             )
         if self.overflow == "error" and lengths.size and lengths.max() > self.room:
             over = int((lengths > self.room).sum())
             around = f" and {self.framing} around them" if self.framing else ""
             raise UserError(
                 f"The text of {over:,} of {len(lengths):,} images does not fit the context: the longest has "
-                f"{lengths.max():,} tokens{around}, and {self.context:,} fit (the model's limit, or tokens.max_length): "
-                "choose a shorter text (data.size, textify), a longer context, or tokens.overflow=truncate, which is then "
-                "reported."
+                f"{lengths.max():,} tokens{around}, and {self.context:,} fit (the model's limit, or "
+                "tokens.max_length). "
+                "Choose a shorter text (data.size, textify), a longer context, or tokens.overflow=truncate, which is "
+                "then reported."
             )
 
 

@@ -43,12 +43,20 @@ class Vocabulary:
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
         """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
         backend = self.tokenizer.backend_tokenizer
-        if isinstance(self.lookup, BatchTokenizer):
+        if not self.is_table or not sample_differs(pieces, self.lookup, textifier.texts(pieces), backend):
             return self
-        if not sample_differs(pieces, self.lookup, textifier.texts(pieces), backend):
-            return self
-        note = "Tokens: by the fast tokenizer in batches (looked-up tokens differed on a sample of the images)."
-        return dataclasses.replace(self, lookup=BatchTokenizer(textifier.lexicon, backend), note=note)
+        return self.by_tokenizer(textifier, "looked-up tokens differed on a sample of the images")
+
+    @property
+    def is_table(self) -> bool:
+        """Whether tokens are looked up."""
+        return isinstance(self.lookup, TokenTable)
+
+    def by_tokenizer(self, textifier: Textifier, reason: str) -> "Vocabulary":
+        """The same, with the tokenizer itself in the table's place."""
+        note = f"Tokens: by the fast tokenizer in batches ({reason})."
+        lookup = BatchTokenizer(textifier.lexicon, self.tokenizer.backend_tokenizer)
+        return dataclasses.replace(self, lookup=lookup, note=note)
 
     @property
     def framing(self) -> tuple[list[int], list[int]]:
@@ -78,14 +86,14 @@ def make_vocabulary(name: str, textifier: Textifier, tokenizer: PreTrainedTokeni
     return choose(name, VOCABULARIES, "vocabulary")(textifier, tokenizer)
 
 
-def load_tokenizer(path: str, gguf_file: str | None = None) -> PreTrainedTokenizerFast:
+def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None = None) -> PreTrainedTokenizerFast:
     """A pretrained fast tokenizer from the hub, a local folder or a GGUF file.
 
     Raises:
         UserError: where there is none, or only a slow one.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, gguf_file=gguf_file)
+        tokenizer = AutoTokenizer.from_pretrained(path, gguf_file=gguf_file, revision=revision or "main")
     except (OSError, ValueError, KeyError) as error:
         local = Path(path).exists()
         why = "holds no tokenizer" if local else "is no local folder, and the hub has no answer for it"

@@ -5,26 +5,38 @@ from pathlib import Path
 from typing import Any
 
 from llmimg.errors import UserError
-from llmimg.settings import check_names
+from llmimg.settings import check_names, convert
 
-# Set by the run itself: where its files are, and what its seed is.
-_OURS = {"output_dir": "run_dir", "seed": "seed"}
+# What follows from the run itself, and what to set instead.
+_OURS = {
+    "output_dir": "set run_dir= instead",
+    "seed": "set seed= instead",
+    "remove_unused_columns": "batches are made by the task's collator",
+}
+_AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Refuse what is not a field of TrainingArguments, without making one (that starts devices and process groups).
+    """Refuse what is no field of TrainingArguments or not of its type, without making one (that starts devices and
+    process groups).
 
     Raises:
-        UserError: naming the nearest field.
+        UserError: naming the nearest field, or what it takes.
     """
     from dataclasses import fields
+    from typing import get_type_hints
 
     from transformers import TrainingArguments
 
-    for name, setting in _OURS.items():
-        if name in trainer:
-            raise UserError(f"'trainer.{name}' follows from the run: set {setting}= instead.")
+    for name in _OURS.keys() & trainer.keys():
+        raise UserError(f"'trainer.{name}' follows from the run: {_OURS[name]}.")
     check_names(trainer, [field.name for field in fields(TrainingArguments)], "trainer")
+    hints = get_type_hints(TrainingArguments)
+    for name, value in trainer.items():
+        plain = hints[name] in (int, float, bool, int | None, float | None, bool | None)
+        number = convert(value, hints[name], f"trainer.{name}") if plain else value
+        if name in _AT_LEAST_ONE and number < 1:
+            raise UserError(f"trainer.{name}={value} is out of range: it takes 1 or more.")
 
 
 def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
@@ -41,6 +53,9 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
         "dataloader_pin_memory": torch.cuda.is_available(),
         # Several processes on CPUs find each other only where it is said; else each would train by itself.
         "use_cpu": not torch.accelerator.is_available(),
+        # A NaN must be seen, and every parameter takes part in every step.
+        "logging_nan_inf_filter": False,
+        "ddp_find_unused_parameters": False,
     }
     try:
         return TrainingArguments(
@@ -48,9 +63,6 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
             seed=seed,
             # Our rows are arrays of any length: what a model's forward takes is made in the collator.
             remove_unused_columns=False,
-            # A NaN must be seen, and every parameter takes part in every step.
-            logging_nan_inf_filter=False,
-            ddp_find_unused_parameters=False,
             **ours | dict(trainer),
         )
     except (ValueError, TypeError, ImportError, AssertionError) as error:

@@ -1,6 +1,8 @@
 """What happens beside the steps of training."""
 
+import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,38 @@ from llmimg.errors import UserError
 
 
 class BeginEpoch(TrainerCallback):
-    """Tells the training images which epoch begins. Accelerate's loaders keep that from a data set where batches are spread
-    over processes, and where a resumed run skips some."""
+    """Tells the training images which epoch begins. Accelerate's loaders keep that from a data set where batches are
+    spread over processes, and where a resumed run skips some."""
 
     def on_epoch_begin(self, args, state, control, train_dataloader=None, **kwargs):
         train_dataloader.dataset.begin_epoch(int(state.epoch))
+
+
+class Clock(TrainerCallback):
+    """How long a run has trained, over all the times it was interrupted: each checkpoint keeps the seconds until then.
+
+    Attributes:
+        seconds: so far, validation included.
+    """
+
+    FILE = "clock.json"
+
+    def __init__(self, checkpoint: Path | None):
+        file = checkpoint and checkpoint / self.FILE
+        self._before = json.loads(file.read_text())["seconds"] if file and file.is_file() else 0.0
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._started
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._started = time.perf_counter()
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            (checkpoint / self.FILE).write_text(json.dumps({"seconds": self.seconds}))
 
 
 class StopOnNaN(TrainerCallback):

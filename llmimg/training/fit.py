@@ -53,7 +53,7 @@ def make_trainer(
         data_collator=collator,
         train_dataset=train,
         eval_dataset=validation,
-        compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids),
+        compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
         callbacks=[BeginEpoch(), StopOnNaN()],
     )
     trainer.remove_callback(PrinterCallback)

@@ -11,7 +11,7 @@ from transformers import AutoModelForImageClassification
 from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts.head import AUTO_CLASS, outputs
+from llmimg.readouts.head import Head
 from llmimg.tasks import TASKS
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
@@ -25,7 +25,7 @@ def folder(tmp_path_factory, scratch):
     vocabulary = make_vocabulary("own", make("region_color", grid=2), None)
     head = TASKS["classify"].of(["cat", "dog", "tree"]).head()
     torch.manual_seed(0)
-    make_model(scratch("bert"), vocabulary, 40, AUTO_CLASS, head).save_pretrained(place)
+    make_model(scratch("bert"), vocabulary, 40, Head.auto_class, head).save_pretrained(place)
     vocabulary.tokenizer.save_pretrained(place)
     return place
 
@@ -36,8 +36,8 @@ def reads_alike(model, vocabulary, textifier, tolerance: float) -> None:
     ids = vocabulary.lookup(textifier.write(rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)))
     rows = [row[: len(row) - 7 * place] for place, row in enumerate(ids)]
     layout = Layout.of(vocabulary, 512, "error")
-    together = next(outputs(model, layout, [rows]))
-    alone = np.concatenate(list(outputs(model, layout, [[row] for row in rows])))
+    together = next(Head.outputs(model, layout, [rows]))
+    alone = np.concatenate(list(Head.outputs(model, layout, [[row] for row in rows])))
     np.testing.assert_allclose(together, alone, atol=tolerance)
     assert np.ptp(alone, axis=0).max() > 10 * tolerance
 
@@ -61,7 +61,7 @@ def test_smollm2(smollm2_file, smollm2, pretrained, textifier, task):
     settings = pretrained(smollm2_file)
     assert context_limit(settings) == 8192
     vocabulary = make_vocabulary("extend", textifier, copy.deepcopy(smollm2))
-    model = make_model(settings, vocabulary, 512, AUTO_CLASS, task.head())
+    model = make_model(settings, vocabulary, 512, Head.auto_class, task.head())
     described(model, vocabulary, task)
     assert len(vocabulary.replaced) > 200
     begin_as_means(model, vocabulary)
@@ -73,7 +73,7 @@ def test_minilm(minilm_folder, minilm, pretrained, textifier, task):
     assert context_limit(settings) == 512
     vocabulary = make_vocabulary("reuse", textifier, minilm)
     torch.manual_seed(0)
-    model = make_model(settings, vocabulary, 512, AUTO_CLASS, task.head())
+    model = make_model(settings, vocabulary, 512, Head.auto_class, task.head())
     described(model, vocabulary, task)
     reads_alike(model, vocabulary, textifier, 1e-3)
 
@@ -83,11 +83,11 @@ def test_an_own_vocabulary_on_a_pretrained_model_has_fresh_embeddings_and_keeps_
 ):
     vocabulary = make_vocabulary("own", textifier, None)
     settings = pretrained(minilm_folder)
-    model = make_model(settings, vocabulary, 512, AUTO_CLASS, task.head())
+    model = make_model(settings, vocabulary, 512, Head.auto_class, task.head())
     described(model, vocabulary, task)
     embeddings = model.get_input_embeddings().weight
     assert len(embeddings) == model.config.vocab_size == len(vocabulary.tokenizer)
-    before = AUTO_CLASS.from_pretrained(minilm_folder)
+    before = Head.auto_class.from_pretrained(minilm_folder)
     old = before.get_input_embeddings().weight
     assert not (embeddings[:, None, :8] == old[None, : len(embeddings), :8]).all(dim=2).any()
     assert float(embeddings.detach().std()) == pytest.approx(float(old.detach().std()), rel=0.05)
@@ -97,11 +97,11 @@ def test_an_own_vocabulary_on_a_pretrained_model_has_fresh_embeddings_and_keeps_
 
 def test_added_pieces_begin_as_the_mean_of_what_they_replace(minilm_folder, minilm, pretrained, textifier, task):
     before = make_model(
-        pretrained(minilm_folder), make_vocabulary("reuse", textifier, minilm), 512, AUTO_CLASS, task.head()
+        pretrained(minilm_folder), make_vocabulary("reuse", textifier, minilm), 512, Head.auto_class, task.head()
     )
     old = before.get_input_embeddings().weight.detach()
     vocabulary = make_vocabulary("extend", textifier, copy.deepcopy(minilm))
-    model = make_model(pretrained(minilm_folder), vocabulary, 512, AUTO_CLASS, task.head())
+    model = make_model(pretrained(minilm_folder), vocabulary, 512, Head.auto_class, task.head())
     described(model, vocabulary, task)
     begin_as_means(model, vocabulary)
     new = model.get_input_embeddings().weight
@@ -111,30 +111,30 @@ def test_added_pieces_begin_as_the_mean_of_what_they_replace(minilm_folder, mini
 
 def test_a_folder_in_hugging_face_s_layout(folder, pretrained, textifier, task):
     vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
-    model = make_model(pretrained(folder), vocabulary, 40, AUTO_CLASS, task.head())
+    model = make_model(pretrained(folder), vocabulary, 40, Head.auto_class, task.head())
     described(model, vocabulary, task)
     assert context_limit(pretrained(folder)) == 40
-    saved = AUTO_CLASS.from_pretrained(folder)
+    saved = Head.auto_class.from_pretrained(folder)
     assert all(torch.equal(*pair) for pair in zip(model.parameters(), saved.parameters(), strict=True))
 
 
 def test_a_folder_with_other_classes(folder, pretrained, textifier):
     vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
     with pytest.raises(UserError, match=r"has a head for 3 classes, and the data have 2"):
-        make_model(pretrained(folder), vocabulary, 40, AUTO_CLASS, TASKS["classify"].of(["cat", "dog"]).head())
+        make_model(pretrained(folder), vocabulary, 40, Head.auto_class, TASKS["classify"].of(["cat", "dog"]).head())
 
 
 def test_a_folder_without_weights(gpt2_folder, gpt2, pretrained, textifier, task):
     vocabulary = make_vocabulary("reuse", textifier, gpt2)
     with pytest.raises(UserError, match=r"holds no model .* that transformers can read: give model\.path="):
-        make_model(pretrained(gpt2_folder), vocabulary, 512, AUTO_CLASS, task.head())
+        make_model(pretrained(gpt2_folder), vocabulary, 512, Head.auto_class, task.head())
 
 
 def test_a_folder_with_a_configuration_and_no_weights(tmp_path, folder, pretrained, textifier, task):
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     vocabulary = make_vocabulary("own", textifier, None)
     with pytest.raises(UserError, match=r"holds no model weights that transformers can read"):
-        make_model(pretrained(tmp_path), vocabulary, 40, AUTO_CLASS, task.head())
+        make_model(pretrained(tmp_path), vocabulary, 40, Head.auto_class, task.head())
 
 
 def test_a_folder_with_half_of_its_weights(tmp_path, folder, pretrained, textifier, task):
@@ -142,14 +142,14 @@ def test_a_folder_with_half_of_its_weights(tmp_path, folder, pretrained, textifi
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
     vocabulary = make_vocabulary("own", textifier, None)
     with pytest.raises(UserError, match=r"holds no model weights that transformers can read"):
-        make_model(pretrained(tmp_path), vocabulary, 40, AUTO_CLASS, task.head())
+        make_model(pretrained(tmp_path), vocabulary, 40, Head.auto_class, task.head())
 
 
 def test_a_model_that_is_not_here_and_no_network(pretrained, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
     for call in (
         lambda: context_limit(pretrained("nobody/nothing")),
-        lambda: make_model(pretrained("nobody/nothing"), vocabulary, 40, AUTO_CLASS, task.head()),
+        lambda: make_model(pretrained("nobody/nothing"), vocabulary, 40, Head.auto_class, task.head()),
     ):
         with pytest.raises(UserError, match=r"'nobody/nothing' is no local folder.*model\.path=.*model=gpt2_tiny"):
             call()

@@ -5,7 +5,7 @@ from transformers import AutoModelForSequenceClassification
 
 from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
-from llmimg.readouts.head import AUTO_CLASS, outputs
+from llmimg.readouts.head import Head
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import make_vocabulary
 
@@ -17,7 +17,7 @@ def made(request, scratch, textifier, task):
     """A model, and the layout of its sequences."""
     torch.manual_seed(0)
     vocabulary = make_vocabulary("own", textifier, None)
-    model = make_model(scratch(request.param, initializer_range=0.2), vocabulary, 40, AUTO_CLASS, task.head())
+    model = make_model(scratch(request.param, initializer_range=0.2), vocabulary, 40, Head.auto_class, task.head())
     return model, Layout.of(vocabulary, 40, "error")
 
 
@@ -30,8 +30,8 @@ def texts(model, layout: Layout, lengths) -> list[np.ndarray]:
 def test_padding_changes_nothing(made):
     model, layout = made
     rows = texts(model, layout, [1, 38, 17, 24, 2])
-    together = next(iter(outputs(model, layout, [rows])))
-    alone = np.concatenate(list(outputs(model, layout, [[row] for row in rows])))
+    together = next(iter(Head.outputs(model, layout, [rows])))
+    alone = np.concatenate(list(Head.outputs(model, layout, [[row] for row in rows])))
     assert together.shape == (5, 3)
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert np.ptp(alone, axis=0).min() > 1e-3  # and the texts are told apart
@@ -60,14 +60,14 @@ def test_it_is_saved_and_loaded(made, tmp_path):
     model.save_pretrained(tmp_path)
     rows = [texts(model, layout, [12, 30])]
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert (next(outputs(again, layout, rows)) == next(outputs(model, layout, rows))).all()
+    assert (next(Head.outputs(again, layout, rows)) == next(Head.outputs(model, layout, rows))).all()
     assert again.config.id2label == model.config.id2label
 
 
 def test_dtype_and_shape_can_be_chosen(scratch, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
     settings = scratch("gpt2", layers=3, dtype="bfloat16")
-    model = make_model(settings, vocabulary, 40, AUTO_CLASS, task.head())
+    model = make_model(settings, vocabulary, 40, Head.auto_class, task.head())
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
     assert len(model.transformer.h) == 3 and model.config.hidden_size == 16
 
@@ -76,7 +76,7 @@ def test_dropout_reaches_the_model(scratch, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
     for architecture in ARCHITECTURES:
         settings = scratch(architecture, dropout=0.25)
-        model = make_model(settings, vocabulary, 40, AUTO_CLASS, task.head())
+        model = make_model(settings, vocabulary, 40, Head.auto_class, task.head())
         layout = Layout.of(vocabulary, 40, "error")
         ids, mask = map(torch.from_numpy, layout(texts(model, layout, [20])))
         model.train()
@@ -89,4 +89,4 @@ def test_from_scratch_the_data_set_the_context(scratch):
 
 def test_an_unknown_architecture_is_answered_with_the_nearest(scratch, textifier, task):
     with pytest.raises(UserError, match=r"model architecture 'gpt3': did you mean 'gpt2'"):
-        make_model(scratch("gpt3"), make_vocabulary("own", textifier, None), 40, AUTO_CLASS, task.head())
+        make_model(scratch("gpt3"), make_vocabulary("own", textifier, None), 40, Head.auto_class, task.head())

@@ -22,10 +22,10 @@ def made_up(classes: int = 3, channels: int = 1, images: int = 40, name: str = "
     names = tuple(f"{name} {number}" for number in range(classes))
     image = rng.integers(0, 256, (8, 6, channels), dtype=np.uint8)
     labels, probabilities = rng.integers(classes, size=images), rng.dirichlet(np.ones(classes), size=images)
-    shown = Example("test/1", image, " 1 2 3", 3, 0, image, names[0], names[0], 0.75)
+    shown = Example("test/1", image, " 1 2 3", "", 3, 0, image, names[0], names[0], 0.75)
     return RunRecord(
         title="digits · gray · gpt2_tiny",
-        config={"data": {"name": "digits", "size": None}, "model": {"name": "gpt2_tiny", "pretrained": False}},
+        config={"data": {"name": "digits", "size": None}, "model": {"name": "gpt2_tiny", "architecture": "gpt2"}},
         environment={"device": "cpu", "versions": {"torch": "2.13.0"}},
         metrics={
             "test/accuracy": 0.947,
