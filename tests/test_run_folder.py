@@ -12,8 +12,8 @@ CONFIG = {"seed": 0, "data": {"name": "digits", "size": (8, 8)}, "run_dir": "her
 @pytest.fixture
 def folder(tmp_path) -> RunFolder:
     run = RunFolder(tmp_path / "experiment" / "seed=0")
-    run.begin(CONFIG)
-    run.close_log()
+    run.begin(CONFIG, force=False)
+    run.end(mistaken=False)
     return run
 
 
@@ -28,57 +28,82 @@ def test_what_stands_in_a_folder_that_began(folder):
 
 
 def test_the_same_configuration_is_at_home(folder):
-    assert folder.check_is_ours({**CONFIG, "run_dir": "there", "tokens": {"cache_dir": "elsewhere"}}) == []
+    assert folder.check_is_ours({**CONFIG, "run_dir": "there", "tokens": {"cache_dir": "elsewhere"}}, force=False) == []
 
 
 def test_another_is_not_and_what_differs_is_named(folder):
     with pytest.raises(
         UserError, match=r"different: data\.name \(digits there, mnist here\), seed \(0 there, 1 here\)"
     ):
-        folder.check_is_ours({**CONFIG, "seed": 1, "data": {"name": "mnist", "size": (8, 8)}})
+        folder.check_is_ours({**CONFIG, "seed": 1, "data": {"name": "mnist", "size": (8, 8)}}, force=False)
     with pytest.raises(UserError, match=r"and 3 more"):
-        folder.check_is_ours({**CONFIG, **{f"new{number}": number for number in range(8)}})
+        folder.check_is_ours({**CONFIG, **{f"new{number}": number for number in range(8)}}, force=False)
 
 
 def test_a_new_folder_is_anyone_s(tmp_path):
-    assert RunFolder(tmp_path / "new").check_is_ours(CONFIG) == []
+    assert RunFolder(tmp_path / "new").check_is_ours(CONFIG, force=False) == []
     assert not (tmp_path / "new").exists()
 
 
 def test_another_version_s_folder_is_refused(folder):
     (folder.path / "environment.json").write_text(json.dumps({"llmimg": "99.0"}))
     with pytest.raises(UserError, match=r"written by llmimg 99\.0, and this is"):
-        folder.check_is_ours(CONFIG)
+        folder.check_is_ours(CONFIG, force=False)
 
 
 def test_another_commit_is_told(folder, monkeypatch):
     monkeypatch.setattr("llmimg.run_folder.git_commit", lambda: "abc")
-    (note,) = folder.check_is_ours(CONFIG)
+    (note,) = folder.check_is_ours(CONFIG, force=False)
     assert note.endswith("and is at abc now.")
 
 
 def test_a_configuration_that_cannot_be_read(folder):
     (folder.path / "config.yaml").write_text("{")
     with pytest.raises(UserError, match=r"config\.yaml cannot be read: mend it, or start over with force=true"):
-        folder.check_is_ours(CONFIG)
+        folder.check_is_ours(CONFIG, force=False)
 
 
-def test_clearing_leaves_what_others_put_there(folder):
-    folder.checkpoints.mkdir()
-    folder.model.mkdir()
+def test_force_takes_another_configuration_s_folder(folder):
+    other = {**CONFIG, "seed": 1}
+    folder.finish({"test/accuracy": 0.5})
+    assert folder.check_is_ours(other, force=True) == []
     (folder.path / "notes.txt").write_text("mine")
-    folder.clear()
-    assert [path.name for path in folder.path.iterdir()] == ["notes.txt"]
-    (folder.path / "notes.txt").unlink()
-    folder.clear()
-    assert not folder.path.exists()
-    folder.clear()  # and again is no mistake
+    folder.begin(other, force=True)
+    folder.end(mistaken=False)
+    assert not folder.is_finished and folder.config()["seed"] == 1
+    assert (folder.path / "notes.txt").exists()
+
+
+def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "model").mkdir()
+    for force in (False, True):
+        with pytest.raises(UserError, match="holds files, and no run of llmimg"):
+            RunFolder(tmp_path).check_is_ours(CONFIG, force)
+    assert (tmp_path / "model").exists()
+
+
+def test_a_mistake_takes_a_new_run_away_and_leaves_an_old_one(tmp_path, folder):
+    new = RunFolder(tmp_path / "new")
+    new.begin(CONFIG, force=False)
+    new.end(mistaken=True)
+    assert not new.path.exists()
+    folder.begin(CONFIG, force=False)
+    folder.end(mistaken=True)
+    assert folder.config()
+
+
+def test_one_process_at_a_time(folder):
+    folder.begin(CONFIG, force=False)
+    with pytest.raises(UserError, match="Another process is carrying out"):
+        RunFolder(folder.path).begin(CONFIG, force=False)
+    folder.end(mistaken=False)
+    RunFolder(folder.path).begin(CONFIG, force=False)
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written .*run_dir="):
-        RunFolder(tmp_path / "file" / "run").begin(CONFIG)
+        RunFolder(tmp_path / "file" / "run").begin(CONFIG, force=False)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -89,9 +114,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_text(file, "half \udc80")
     assert file.read_text() == "old"
     write_text(file, "new")
-    assert file.read_text() == "new" and [path.name for path in tmp_path.iterdir() if path.suffix != ".part"] == [
-        "metrics.json"
-    ]
+    assert file.read_text() == "new" and [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
 def test_flatten():
