@@ -1,4 +1,7 @@
-"""Compose a configuration with Hydra and carry it out: `python run.py experiment=NAME group=choice key=value`; `-m` sweeps."""
+"""Compose a configuration with Hydra and carry it out: `python run.py experiment=NAME group=choice key=value`.
+
+`-m` sweeps: every combination of `key=value,value` is a run, in a folder and a process of its own.
+"""
 
 import sys
 

@@ -64,7 +64,7 @@ class Recogniser:
     def save(self, folder: Path) -> None:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
         self.model.save_pretrained(folder)
-        self.encoder.vocabulary.tokenizer.save_pretrained(folder)
+        self.encoder.vocabulary.tokenizer.save_pretrained(folder, save_jinja_files=False)  # a chat template is JSON too
         described = {
             "format": _FORMAT,
             "decoding": {"size": self.encoder.decoding.size, "fit": self.encoder.decoding.fit},

@@ -37,7 +37,7 @@ class RunFolder:
     """The folder of one run; only the first process writes to it."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self._log_file: logging.FileHandler | None = None

@@ -7,7 +7,8 @@ from llmimg import textify
 from llmimg.data import Decoding, decode
 from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
-from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+from llmimg.settings import choose
+from llmimg.tokens.vocabulary import VOCABULARIES, load_tokenizer, make_vocabulary
 
 _SHOWN_CHARACTERS = 2000
 _SHOWN_TOKENS = 32
@@ -42,6 +43,7 @@ def show(path: str, settings: ShowSettings) -> str:
     image = Decoding(size, settings.fit).fitted(decode(path))
     pieces = textifier.write(image[None])
     name = settings.vocabulary or ("reuse" if settings.tokenizer else "own")
+    choose(name, VOCABULARIES, "vocabulary")
     if name != "own" and not settings.tokenizer:
         raise UserError(f"vocabulary={name} needs a tokenizer: give tokenizer= a hub id or a local folder.")
     tokenizer = load_tokenizer(settings.tokenizer) if settings.tokenizer else None

@@ -28,7 +28,7 @@ TINY = (
 )
 # Each way tokens come about, models that pool differently, and images brought to another size.
 WAYS = {
-    "own": (),
+    "own": ("data.size=null",),
     "reuse": ("vocabulary=reuse", "vocabulary.path={gpt2}", "model=bert_tiny"),
     "extend": ("vocabulary=extend", "vocabulary.path={gpt2}", "model=llama_tiny", "textify=region_color"),
     "cut": ("tokens.overflow=truncate", "tokens.max_length=40", "data.size=[9,7]", "data.fit=pad"),
@@ -101,6 +101,7 @@ def test_images_in_any_form_one_or_many(run, digits, tmp_path):
         assert answer["label"] == alone["label"]
         assert answer["probability"] == pytest.approx(alone["probability"], abs=1e-6)
         assert alone["probability"] == pytest.approx(many[0]["probability"], abs=1e-6)
+    assert recogniser(np.stack([decode(data)] * 2)) == recogniser([data, data])
     assert recogniser([]) == []
 
 
@@ -167,8 +168,8 @@ def test_an_image_that_cannot_be_read(run, tmp_path):
         recogniser(str(tmp_path / "torn.png"))
     with pytest.raises(UserError, match=r"missing\.png cannot be read: No such file"):
         recogniser(tmp_path / "missing.png")
-    with pytest.raises(UserError, match="an array must be uint8"):
-        recogniser(np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(UserError, match="number 1 cannot be read: an array must be uint8"):
+        recogniser([np.zeros((8, 8), np.uint8), np.zeros((8, 8))], batch_size=1)
 
 
 def test_an_image_that_is_too_large_for_the_context(run):

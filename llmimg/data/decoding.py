@@ -26,7 +26,7 @@ from PIL import Image
 
 from llmimg.data.placement import FITS, WHITE, check_size, place
 from llmimg.errors import UserError
-from llmimg.settings import nearest
+from llmimg.settings import choose
 
 # Images are decoded in worker processes, one a core: OpenCV's own threads would only crowd them, and a pool of threads
 # that was started before a fork hangs after it.
@@ -56,8 +56,7 @@ class Decoding:
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        if self.fit not in FITS:
-            raise UserError(f"data.fit cannot be '{self.fit}': {nearest(str(self.fit), FITS)}")
+        choose(self.fit, dict.fromkeys(FITS), "data.fit")
 
     def __call__(
         self, items: Sequence[Any], names: Sequence[str] | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from llmimg.data.placement import FITS, check_size
 from llmimg.data.sources import SOURCES
 from llmimg.errors import UserError
-from llmimg.settings import nearest
+from llmimg.settings import choose
 
 CARVE = "carve"  # as a split's name: set aside a part of the training split, whatever the source has
 BROKEN = ("error", "skip")
@@ -41,9 +41,8 @@ class DataSettings:
     broken: str = "error"  # what becomes of an image that cannot be decoded
 
     def __post_init__(self) -> None:
-        _one_of("data.source", self.source, SOURCES)
-        _one_of("data.fit", self.fit, FITS)
-        _one_of("data.broken", self.broken, BROKEN)
+        for name, known in (("source", SOURCES), ("fit", FITS), ("broken", BROKEN)):
+            choose(getattr(self, name), dict.fromkeys(known), f"data.{name}")
         for name in ("val_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"data.{name} is {getattr(self, name)}: it must lie between 0 and 1, both excluded.")
@@ -57,8 +56,3 @@ class DataSettings:
         if isinstance(self.size, int):
             object.__setattr__(self, "size", (self.size, self.size))
         check_size(self.size)
-
-
-def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"{setting} cannot be '{value}': {nearest(str(value), known)}")

@@ -56,7 +56,7 @@ class ModelSettings:
                 f"The model '{self.name}' is pretrained and has no path: give model.path= a hub id or a folder."
             )
 
-        if self.path and self.path.endswith(".gguf") and not Path(self.path).is_file():
+        if self.path and self.path.endswith(".gguf") and not Path(self.path).expanduser().is_file():
             raise UserError(f"There is no GGUF file {self.path} (model.path): check where it is.")
 
     @property
@@ -67,8 +67,11 @@ class ModelSettings:
     def location(self) -> tuple[str | None, str | None]:
         """Where the model's files are: (hub id or folder, GGUF file in it). A run's folder stands for the model in
         it."""
-        if self.path and self.path.endswith(".gguf") and self.gguf_file is None:
-            return str(Path(self.path).parent), Path(self.path).name
-        if self.path and (Path(self.path) / "model" / "config.json").is_file():
-            return str(Path(self.path) / "model"), self.gguf_file
-        return self.path, self.gguf_file
+        if self.path is None:
+            return None, None
+        path = Path(self.path).expanduser()
+        if path.suffix == ".gguf" and self.gguf_file is None:
+            return str(path.parent), path.name
+        if (path / "model" / "config.json").is_file():
+            return str(path / "model"), self.gguf_file
+        return str(path), self.gguf_file

@@ -197,8 +197,10 @@ def cache_entries(folder: Path) -> list[CacheEntry]:
     """All prepared splits, the last used first."""
     found = []
     for about in folder.glob("*/about.json"):
-        size = sum(file.stat().st_size for file in about.parent.iterdir())
-        found.append(CacheEntry(about.parent.name, json.loads(about.read_text()), size, about.parent.stat().st_mtime))
+        with contextlib.suppress(FileNotFoundError):  # another process prunes
+            size = sum(file.stat().st_size for file in about.parent.iterdir())
+            used = about.parent.stat().st_mtime
+            found.append(CacheEntry(about.parent.name, json.loads(about.read_text()), size, used))
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -212,7 +214,7 @@ def prune(folder: Path, older_than_days: float = 0) -> list[str]:
     limit = time.time() - older_than_days * 86400
     # Whatever else lies in a folder that someone named is not ours to remove.
     for place in sorted(path for path in folder.glob("*") if _OURS.fullmatch(path.name)):
-        with contextlib.suppress(TimeoutError), _lock(place.with_suffix(""), timeout=0):
+        with contextlib.suppress(TimeoutError, FileNotFoundError), _lock(place.with_suffix(""), timeout=0):
             if place.stat().st_mtime <= limit or place.suffix == ".writing":
                 shutil.rmtree(place)
                 removed.append(place.name)

@@ -4,6 +4,7 @@ added to it as tokens)."""
 import dataclasses
 import functools
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,6 +93,7 @@ def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None
     Raises:
         UserError: where there is none, or only a slow one.
     """
+    path = os.path.expanduser(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, gguf_file=gguf_file, revision=revision or "main")
     except (OSError, ValueError, KeyError) as error:

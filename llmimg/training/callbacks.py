@@ -77,7 +77,9 @@ class Progress(ProgressCallback):
             self.training_bar.set_postfix(self.shown, refresh=False)
 
     def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
-        """No second bar for an evaluation that takes a moment."""
+        """No second bar while the first is there: an evaluation between two steps takes a moment."""
+        if self.training_bar is None:
+            super().on_prediction_step(args, state, control, eval_dataloader, **kwargs)
 
 
 class Profile(TrainerCallback):

@@ -17,8 +17,8 @@ GROUPS += [("augment", path.stem) for path in sorted((ROOT / "conf/augment").glo
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"source": "digit"}, r"data\.source cannot be 'digit': did you mean 'digits'"),
-        ({"fit": "corp"}, r"data\.fit cannot be 'corp': did you mean 'crop'"),
+        ({"source": "digit"}, r"There is no data\.source 'digit': did you mean 'digits'"),
+        ({"fit": "corp"}, r"There is no data\.fit 'corp': did you mean 'crop'"),
         ({"broken": "skipp"}, r"did you mean 'skip'"),
         ({"val_fraction": 0.0}, r"data\.val_fraction is 0\.0"),
         ({"test_fraction": 1.0}, r"data\.test_fraction is 1\.0"),

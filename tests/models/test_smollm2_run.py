@@ -40,6 +40,8 @@ def test_smollm2_learns_digits(smollm2_file, tmp_path):
     assert len(losses) == 5 and losses[-1] < losses[0] - 0.5
     assert metrics["model/parameters"] > 130e6
 
+    model = tmp_path / "run" / "model"
+    assert {file.suffix for file in model.iterdir()} <= {".safetensors", ".json"}
     images = load(DataSettings("digits", source="digits", **SAMPLES)).test["image"]
     table = pyarrow.parquet.read_table(tmp_path / "run" / "predictions.parquet")
     answers = Recogniser.load(tmp_path / "run")(images)
