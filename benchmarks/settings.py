@@ -29,7 +29,7 @@ class Settings:
     images: int = 60_000
     rounds: int | None = None
     num_proc: int = 2
-    steps: int = 100
+    steps: int = 150
 
     def __post_init__(self):
         for name, least in {"images": 12, "rounds": 1, "num_proc": 1, "steps": 2}.items():

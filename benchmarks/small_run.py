@@ -23,7 +23,7 @@ from llmimg.training.dataset import Collator, ImageTexts
 from llmimg.training.fit import make_trainer
 
 SEED = 0
-BATCH = 32
+BATCH = 64
 
 
 def own_encoder() -> Encoder:

@@ -1,5 +1,6 @@
 """The Trainer, put together for a task."""
 
+import gc
 from typing import Any
 
 import torch
@@ -63,4 +64,5 @@ def make_trainer(
         trainer.add_callback(EarlyStoppingCallback(patience))
     if profile:
         trainer.add_callback(Profile(profile))
+    gc.freeze()  # what was imported stays: collections during training need not look through it
     return trainer
