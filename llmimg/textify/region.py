@@ -112,7 +112,8 @@ class RegionColor(Textifier):
                     top, bottom = rows[bands.start], rows[bands.stop]
                     band_height = (bottom - top) // (bands.stop - bands.start)
                     band = chunk[:, top:bottom].astype(row_dtype).reshape(-1, band_height, width * 3)
-                    sums[start : start + step, bands] = (_added(band) @ gather).reshape(len(chunk), -1, gather.shape[1])
+                    added = _added(band) @ gather
+                    sums[start : start + step, bands] = added.reshape(len(chunk), -1, gather.shape[1])
         means = sums // areas.astype(sums.dtype)
         return means.astype(self.lexicon.dtype).reshape(count, self.grid**2, 3)
 
