@@ -96,8 +96,8 @@ class RegionColor(Textifier):
         count, height, width, _ = images.shape
         rows, columns = self._edges(height, width), self._edges(width, height)
         areas = np.outer(np.diff(rows), np.repeat(np.diff(columns), 3))
-        # Rows of a band are added as vectors; columns then by a product with a matrix of zeros and ones, which floats of
-        # enough digits hold exactly. Both together are several times faster than a sum over four axes.
+        # Rows of a band are added as vectors; columns then by a product with a matrix of zeros and ones, which floats
+        # of enough digits hold exactly. Both together are several times faster than a sum over four axes.
         exact = np.float32 if 255 * areas.max() < 2**24 else np.float64
         column_of = np.repeat(np.arange(self.grid), np.diff(columns))
         gather = np.kron(column_of[:, None] == np.arange(self.grid), np.eye(3)).astype(exact)
