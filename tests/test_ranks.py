@@ -31,7 +31,7 @@ def run_py(*words: str, by: tuple[str, ...] = (), cwd: Path = ROOT) -> str:
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=400,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
