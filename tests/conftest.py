@@ -1,4 +1,4 @@
-"""Parts that only some machines have: a test that asks for one is skipped, and says so, where it is missing."""
+"""What tests share; parts that only some machines have are skipped, and it is said so, where they are missing."""
 
 import importlib.util
 import os
@@ -14,6 +14,17 @@ ROOT = Path(__file__).parents[1]
 
 hypothesis.settings.register_profile("llmimg", deadline=None)
 hypothesis.settings.load_profile("llmimg")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Small models train fastest, and always alike, on one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

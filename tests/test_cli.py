@@ -4,13 +4,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
 from llmimg.compose import command_line, plain_values
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONF = str(Path(__file__).parents[1] / "conf")
 TINY = (
@@ -21,14 +22,6 @@ TINY = (
     "trainer.disable_tqdm=true",
     "model.width=16",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from llmimg.carry_out import carry_out
 from llmimg.compose import command_line, plain_values
 from llmimg.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONF = str(Path(__file__).parents[1] / "conf")
 TINY = (
     "data.train_samples=64",
@@ -38,14 +40,6 @@ FILES = {
     "checkpoints",
 }
 TRUNCATED = ("tokens.overflow=truncate", "tokens.max_length=34")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

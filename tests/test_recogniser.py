@@ -16,6 +16,8 @@ from llmimg.carry_out import carry_out
 from llmimg.compose import command_line, plain_values
 from llmimg.data import DataSettings, decode, load
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONF = str(Path(__file__).parents[1] / "conf")
 TINY = (
     "data.train_samples=64",
@@ -33,14 +35,6 @@ WAYS = {
     "extend": ("vocabulary=extend", "vocabulary.path={gpt2}", "model=llama_tiny", "textify=region_color"),
     "cut": ("tokens.overflow=truncate", "tokens.max_length=40", "data.size=[9,7]", "data.fit=pad"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
