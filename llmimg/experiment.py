@@ -61,7 +61,7 @@ def run_experiment(
     Raises:
         UserError: a user's mistake, wherever it shows.
     """
-    context_limit(settings.model)  # a model that is not there shows before data are read
+    limit = context_limit(settings.model)  # a model that is not there shows before data are read
 
     # Data: images and labels in three splits.
     started = time.perf_counter()
@@ -73,7 +73,7 @@ def run_experiment(
     encoder = make_encoder(settings, data)
     notes.append(encoder.vocabulary.note)
     ids = {split: _prepare(settings, data, split, encoder, notes) for split in SPLITS}
-    layout = make_layout(settings, encoder, ids)
+    layout = make_layout(settings, limit, encoder, ids)
     prepare_seconds = time.perf_counter() - started
 
     # Model: from here on devices and the process group are in use.
@@ -174,15 +174,15 @@ def _prepare(settings: Configuration, data: Data, split: str, encoder: Encoder, 
     return ids
 
 
-def make_layout(settings: Configuration, encoder: Encoder, ids: Mapping[str, ImageIds]) -> Layout:
-    """How sequences are laid out, in the context of a pretrained model, or in as much as the data need.
+def make_layout(settings: Configuration, limit: int | None, encoder: Encoder, ids: Mapping[str, ImageIds]) -> Layout:
+    """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
 
     Raises:
         UserError: where text does not fit, and was not to be cut.
     """
     tokens = settings.tokens
     longest = max(int(each.lengths.max(initial=0)) for each in ids.values())
-    limits = [limit for limit in (context_limit(settings.model), tokens.max_length) if limit is not None]
+    limits = [each for each in (limit, tokens.max_length) if each is not None]
     framing = Layout.of(encoder.vocabulary, 0, tokens.overflow).framing
     layout = Layout.of(encoder.vocabulary, min(limits, default=longest + framing), tokens.overflow)
     for each in ids.values():
