@@ -59,7 +59,7 @@ def _example(
     back = textifier.read(pieces, *image.shape[:2])
     if back is not None:
         back = back[0].copy()
-        boxes = textifier.boxes(pieces, *image.shape[:2])
+        boxes = textifier.boxes(pieces, image[None])
         for left, top, right, bottom in boxes[read:]:
             back[top:bottom, left:right] = _UNREAD
     return Example(

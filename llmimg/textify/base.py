@@ -3,10 +3,12 @@
 import abc
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 
+from llmimg.errors import UserError
 from llmimg.registry import Registry
 from llmimg.textify.grammar import Grammar, Lexicon
 from llmimg.textify.ragged import Ragged
@@ -39,12 +41,46 @@ class Textifier(abc.ABC):
         """
 
     @abc.abstractmethod
-    def boxes(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
-        """The pixels each piece speaks of, for images of that size: int32 `[total, 4]`."""
+    def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
+        """The pixels each piece speaks of: int32 `[total, 4]`, in the images uint8 `[N, H, W, C]` that were written."""
 
     def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray | None:
-        """The way back: images uint8 `[N, H, W, C]` of that size; None where a textifier has none."""
+        """The way back: images uint8 `[N, H, W, C]` of that size; None where a textifier has none.
+
+        Any text of the grammar is an image: one that ends early leaves the rest black, and what comes after the last
+        pixel is dropped.
+        """
         return None
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether it writes only with what `learn` made of training images (a palette, codebooks)."""
+        return False
+
+    def learn(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """What it must know before it can write, from training images uint8 `[H, W, C]` of any sizes: named arrays.
+        Randomness comes from its settings alone."""
+        return {}
+
+    @functools.cached_property
+    def state(self) -> Mapping[str, np.ndarray]:
+        """What was learned.
+
+        Raises:
+            UserError: where it was not.
+        """
+        if self.is_learned:
+            raise UserError(
+                f"textify={TEXTIFIERS.name_of(type(self))} writes with what it learned from training images, and has "
+                "not learned yet: call with_state(learn(images)), or load it from a run."
+            )
+        return {}
+
+    def with_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Itself with what `learn` gave, or what was saved of it."""
+        knowing = dataclasses.replace(self)
+        knowing.__dict__["state"] = state
+        return knowing
 
     def texts(self, pieces: Ragged) -> list[str]:
         return [self.lexicon.text(row) for row in pieces]

@@ -81,8 +81,8 @@ class Gray(_Pixel):
             return self._piece_ids(values)
         return Ragged.rectangular((np.arange(256) * self.levels // 256).astype(self.lexicon.dtype)[values])
 
-    def boxes(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
-        return np.tile(pixel_boxes(height, width), (len(pieces), 1))
+    def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
+        return np.tile(pixel_boxes(*images.shape[1:3]), (len(pieces), 1))
 
     def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
         return self._values(pieces).reshape(-1, height, width, 1)
@@ -100,8 +100,8 @@ class Rgb(_Pixel):
     def write(self, images: np.ndarray) -> Ragged:
         return self._piece_ids(as_rgb(images).reshape(len(images), -1))
 
-    def boxes(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
-        return np.tile(np.repeat(pixel_boxes(height, width), 3, axis=0), (len(pieces), 1))
+    def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
+        return np.tile(np.repeat(pixel_boxes(*images.shape[1:3]), 3, axis=0), (len(pieces), 1))
 
     def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
         return self._values(pieces).reshape(-1, height, width, 3)

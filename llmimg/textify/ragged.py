@@ -30,6 +30,13 @@ class Ragged:
         values = np.concatenate(rows) if len(rows) else np.empty(0, dtype or np.uint16)
         return cls(values if dtype is None else values.astype(dtype, copy=False), ends_to_offsets(lengths))
 
+    def rectangle(self, length: int, fill: int = 0) -> np.ndarray:
+        """As an array `[N, length]`: longer rows are cut, shorter ones filled up."""
+        rows = np.full((len(self), length), fill, self.values.dtype)
+        inside = np.arange(length) < self.lengths[:, None]
+        rows[inside] = self.values[(self.offsets[:-1, None] + np.arange(length))[inside]]
+        return rows
+
     @property
     def lengths(self) -> np.ndarray:
         """int64 `[N]`."""

@@ -65,7 +65,8 @@ class RegionColor(Textifier):
         ids[:, :, 1::2] += self._means(images)
         return Ragged.rectangular(ids.reshape(len(images), -1))
 
-    def boxes(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
+    def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
+        height, width = images.shape[1:3]
         rows, columns = self._edges(height, width), self._edges(width, height)
         cells = [
             (left, top, right, bottom)

@@ -41,7 +41,7 @@ def test_pieces_text_boxes_and_the_way_back_agree(textifier, data):
     assert [row.tolist() for row in textifier.grammar.parse_all(texts)] == [row.tolist() for row in pieces]
 
     # The boxes lie inside the image, one a piece, and cover it.
-    boxes = textifier.boxes(pieces, height, width)
+    boxes = textifier.boxes(pieces, images)
     assert boxes.shape == (len(pieces.values), 4)
     assert boxes.dtype == np.int32
     left, top, right, bottom = boxes.T

@@ -31,7 +31,7 @@ def test_rgb_writes_three_words_a_pixel():
     image = np.array([[[1, 2, 3], [254, 255, 0]]], np.uint8)[None]
     textifier = make("rgb")
     assert textifier.texts(textifier.write(image)) == ["1 2 3 254 255 0"]
-    assert textifier.boxes(textifier.write(image), 1, 2).tolist() == [[0, 0, 1, 1]] * 3 + [[1, 0, 2, 1]] * 3
+    assert textifier.boxes(textifier.write(image), image).tolist() == [[0, 0, 1, 1]] * 3 + [[1, 0, 2, 1]] * 3
 
 
 @given(st.integers(2, 256))
@@ -76,8 +76,8 @@ def test_boxes_are_one_pixel_each_in_raster_order(images):
     count, height, width, _ = images.shape
     pixels = [[x, y, x + 1, y + 1] for y in range(height) for x in range(width)]
     gray, rgb = make("gray"), make("rgb")
-    assert gray.boxes(gray.write(images), height, width).tolist() == pixels * count
-    assert rgb.boxes(rgb.write(images), height, width).tolist() == [box for box in pixels for _ in range(3)] * count
+    assert gray.boxes(gray.write(images), images).tolist() == pixels * count
+    assert rgb.boxes(rgb.write(images), images).tolist() == [box for box in pixels for _ in range(3)] * count
 
 
 @pytest.mark.parametrize(

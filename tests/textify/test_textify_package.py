@@ -16,9 +16,10 @@ import numpy
 from llmimg.textify import TEXTIFIERS, make
 for name in TEXTIFIERS.entries():
     textifier = make(name)
-    pieces = textifier.write(numpy.zeros((1, 8, 8, 3), numpy.uint8))
+    images = numpy.zeros((1, 8, 8, 3), numpy.uint8)
+    pieces = textifier.write(images)
     textifier.grammar.parse_all(textifier.texts(pieces))
-    textifier.boxes(pieces, 8, 8), textifier.read(pieces, 8, 8)
+    textifier.boxes(pieces, images), textifier.read(pieces, 8, 8)
 heavy = {"torch", "transformers", "datasets", "tokenizers", "cv2", "sklearn", "skimage", "PIL", "hydra", "omegaconf"}
 print(sorted(heavy & set(sys.modules)))
 """

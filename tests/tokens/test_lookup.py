@@ -126,7 +126,7 @@ def test_a_tokens_box_is_the_union_of_its_pieces(gpt2):
     assert gpt2.convert_ids_to_tokens(lookup(pieces).values) == ["Ġ", "Ġ$", "Ġ$$"]
     spans = lookup.spans(pieces)
     assert spans.tolist() == [[0, 0], [1, 2], [3, 5]]
-    assert token_boxes(spans, textifier.boxes(pieces, 2, 3)).tolist() == [[0, 0, 1, 1], [1, 0, 3, 1], [0, 1, 3, 2]]
+    assert token_boxes(spans, textifier.boxes(pieces, image)).tolist() == [[0, 0, 1, 1], [1, 0, 3, 1], [0, 1, 3, 2]]
 
 
 @given(st.data())

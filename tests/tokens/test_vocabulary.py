@@ -42,8 +42,8 @@ class Marks(Textifier):
         ids = images[..., 0].reshape(len(images), -1) % len(self.pieces)
         return Ragged.rectangular(ids.astype(self.lexicon.dtype))
 
-    def boxes(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
-        return np.tile(pixel_boxes(height, width), (len(pieces), 1))
+    def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
+        return np.tile(pixel_boxes(*images.shape[1:3]), (len(pieces), 1))
 
 
 def every_piece(textifier: Textifier) -> Ragged:
