@@ -27,9 +27,11 @@ from llmimg.report.page import render
 from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.tasks import TASKS, Task
+from llmimg.textify import Textifier
 from llmimg.tokens.cache import cache_folder, prepare
-from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout, token_budget
+from llmimg.tokens.learned import learned_textifier, learned_tokenizer
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.training.arguments import make_arguments
@@ -139,17 +141,24 @@ def run_experiment(
 
 
 def make_encoder(settings: Configuration, data: Data) -> Encoder:
-    """The one encoder of a run; its look-up is held against the tokenizer on some training images."""
+    """The one encoder of a run: what is to be learned is learned from training images, and its look-up held against the
+    tokenizer on some of them."""
+    decoding = Decoding(settings.data.size, settings.data.fit)
     textifier = settings.textifier()
-    tokenizer = None if settings.vocabulary_name == "own" else _tokenizer(settings)
-    vocabulary = make_vocabulary(settings.vocabulary_name, textifier, tokenizer)
-    encoder = Encoder(Decoding(settings.data.size, settings.data.fit), textifier, vocabulary)
-    images, _ = encoder.decoding(data.train[:_SAMPLE]["image"])
-    pieces = encoder.pieces([image for image in images if image is not None])
-    return Encoder(encoder.decoding, textifier, vocabulary.checked(textifier, pieces))
+    textifier = learned_textifier(textifier, data.train, decoding, **_kept(settings))
+    vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
+    images, _ = decoding(data.train[:_SAMPLE]["image"])
+    pieces = write_all(textifier, [image for image in images if image is not None])
+    return Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
 
 
-def _tokenizer(settings: Configuration) -> PreTrainedTokenizerFast:
+def _tokenizer(
+    settings: Configuration, textifier: Textifier, data: Data, decoding: Decoding
+) -> PreTrainedTokenizerFast | None:
+    if settings.vocabulary_name == "own":
+        return None
+    if settings.vocabulary_name == "learn":
+        return learned_tokenizer(settings.vocabulary, textifier, data.train, decoding, **_kept(settings))
     if settings.vocabulary.path:
         return load_tokenizer(settings.vocabulary.path)
     path, gguf_file = settings.model.location
@@ -158,15 +167,26 @@ def _tokenizer(settings: Configuration) -> PreTrainedTokenizerFast:
     return load_tokenizer(settings.model.tokenizer)
 
 
+def _kept(settings: Configuration) -> dict[str, Any]:
+    """Where what is learned or prepared is kept, what it is, and what becomes of broken images."""
+    return {
+        "folder": cache_folder(settings.tokens.cache_dir),
+        "about": {
+            "data": settings.data.name,
+            "textify": settings.textify["name"],
+            "vocabulary": settings.vocabulary_name,
+        },
+        "skip_broken": settings.data.broken == "skip",
+    }
+
+
 def _prepare(settings: Configuration, data: Data, split: str, encoder: Encoder, notes: list[str]) -> ImageIds:
     ids = prepare(
         getattr(data, split),
         encoder,
         split,
-        folder=cache_folder(settings.tokens.cache_dir),
-        about={"data": settings.data.name, "textify": settings.textify["name"], "vocabulary": encoder.vocabulary.name},
         num_proc=settings.tokens.num_proc,
-        skip_broken=settings.data.broken == "skip",
+        **_kept(settings),
     )
     if ids.problems:
         first = next(iter(ids.problems.values()))

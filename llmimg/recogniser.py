@@ -16,6 +16,7 @@ from llmimg.tasks import TASKS, Task
 from llmimg.textify import make
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
+from llmimg.tokens.learned import save_state, with_saved_state
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 _FILE = "recogniser.json"
@@ -76,6 +77,7 @@ class Recogniser:
             "vocabulary": self.encoder.vocabulary.name,
             "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
         }
+        save_state(dict(self.encoder.textifier.state), folder)
         (folder / _FILE).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
@@ -99,9 +101,9 @@ class Recogniser:
             )
         size = described["decoding"]["size"]
         decoding = Decoding(size=size and tuple(size), fit=described["decoding"]["fit"])
-        textifier = make(**described["textify"])
+        textifier = with_saved_state(make(**described["textify"]), folder)
         # A saved tokenizer has its added pieces already.
-        kind = "own" if described["vocabulary"] == "own" else "reuse"
+        kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
         vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)))
         if described["tokens"] == "tokenizer" and vocabulary.is_table:
             vocabulary = vocabulary.by_tokenizer(textifier, "as in training")

@@ -44,6 +44,8 @@ def show(path: str, settings: ShowSettings) -> str:
     pieces = textifier.write(image[None])
     name = settings.vocabulary or ("reuse" if settings.tokenizer else "own")
     choose(name, VOCABULARIES, "vocabulary")
+    if name == "learn":
+        raise UserError("vocabulary=learn learns from a whole training split: show takes own, reuse or extend.")
     if name != "own" and not settings.tokenizer:
         raise UserError(f"vocabulary={name} needs a tokenizer: give tokenizer= a hub id or a local folder.")
     tokenizer = load_tokenizer(settings.tokenizer) if settings.tokenizer else None

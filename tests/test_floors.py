@@ -112,7 +112,7 @@ def test_only_run_and_one_small_file_know_hydra():
 def test_textify_stands_on_numpy_and_the_ground_on_nothing():
     for module, file in MODULES.items():
         if room_of(module) == "llmimg.textify":
-            lazily = {"cv2", "skimage", "sklearn"}  # where a textifier needs them
+            lazily = {"cv2", "skimage", "sklearn", "threadpoolctl"}  # where a textifier needs them
             assert libraries(file) <= {"llmimg", "numpy", *lazily, *STANDARD}, module
         if module in ("llmimg", "llmimg.errors", "llmimg.settings", "llmimg.ranks", "llmimg.registry"):
             assert libraries(file) <= {"llmimg", *STANDARD}, module

@@ -15,6 +15,7 @@ from llmimg import Recogniser, UserError
 from llmimg.carry_out import carry_out
 from llmimg.compose import command_line, plain_values
 from llmimg.data import DataSettings, decode, load
+from llmimg.tokens.encoder import write_all
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -115,7 +116,8 @@ def test_transformers_alone_reads_the_folder(way, train, digits, request):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     images, _ = recogniser.encoder.decoding(digits[:4])
-    texts = recogniser.encoder.textifier.texts(recogniser.encoder.pieces(images))
+    textifier = recogniser.encoder.textifier
+    texts = textifier.texts(write_all(textifier, images))
     with torch.no_grad():
         logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
     probabilities = torch.softmax(logits, dim=1).numpy()

@@ -6,20 +6,8 @@
 'region_color_124_127_146 region_color_118_…'
 """
 
-from typing import Any
-
-from llmimg.settings import build
-from llmimg.textify.base import TEXTIFIERS, Textifier
+from llmimg.textify.base import TEXTIFIERS, Textifier, make
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.ragged import Ragged
 
 __all__ = ["START", "TEXTIFIERS", "Grammar", "Lexicon", "Ragged", "Textifier", "make"]
-
-
-def make(name: str, **settings: Any) -> Textifier:
-    """The textifier of that name.
-
-    Raises:
-        UserError: an unknown name or setting, or a value out of range.
-    """
-    return build(TEXTIFIERS[name], settings, "textify")

@@ -10,6 +10,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.registry import Registry
+from llmimg.settings import build
 from llmimg.textify.grammar import Grammar, Lexicon
 from llmimg.textify.ragged import Ragged
 
@@ -88,6 +89,15 @@ class Textifier(abc.ABC):
     def settings(self) -> dict[str, Any]:
         """Its name and fields: what `make` makes it from again."""
         return {"name": TEXTIFIERS.name_of(type(self)), **dataclasses.asdict(self)}
+
+
+def make(name: str, **settings: Any) -> Textifier:
+    """The textifier of that name.
+
+    Raises:
+        UserError: an unknown name or setting, or a value out of range.
+    """
+    return build(TEXTIFIERS[name], settings, "textify")
 
 
 def words(names: list[str]) -> dict[str, list[str]]:

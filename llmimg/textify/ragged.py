@@ -30,6 +30,17 @@ class Ragged:
         values = np.concatenate(rows) if len(rows) else np.empty(0, dtype or np.uint16)
         return cls(values if dtype is None else values.astype(dtype, copy=False), ends_to_offsets(lengths))
 
+    @classmethod
+    def side_by_side(cls, parts: Sequence["Ragged"]) -> "Ragged":
+        """N rows, each what the parts have in that row, one after the other."""
+        lengths = np.stack([part.lengths for part in parts], axis=1)
+        ends = ends_to_offsets(lengths.reshape(-1))
+        values = np.empty(ends[-1], np.result_type(*[part.values for part in parts]))
+        for place, part in enumerate(parts):
+            shift = ends[:-1].reshape(lengths.shape)[:, place] - part.offsets[:-1]
+            values[np.repeat(shift, part.lengths) + np.arange(len(part.values))] = part.values
+        return cls(values, ends[:: len(parts)])
+
     def rectangle(self, length: int, fill: int = 0) -> np.ndarray:
         """As an array `[N, length]`: longer rows are cut, shorter ones filled up."""
         rows = np.full((len(self), length), fill, self.values.dtype)

@@ -12,21 +12,36 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
 import llmimg.textify
+from llmimg.data import Decoding
 from llmimg.errors import UserError
+from llmimg.textify import Textifier
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.store import ImageIds
 
-_LIBRARIES = ("numpy", "pillow", "opencv-python-headless", "tokenizers", "transformers", "pyarrow", "datasets")
+_LIBRARIES = (
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+    "scikit-image",
+    "scikit-learn",
+    "scipy",
+    "tokenizers",
+    "transformers",
+    "pyarrow",
+    "datasets",
+)
 _CODE = ("textify", "data/decoding.py", "data/placement.py", "tokens")
 _BATCH = 1000
 _ROWS_A_PROCESS = 20_000
@@ -41,20 +56,35 @@ def cache_folder(cache_dir: str | None = None) -> Path:
 def cache_key(dataset: datasets.Dataset, encoder: Encoder, split: str) -> str:
     """Sixteen hexadecimal digits that stand for everything that shapes the ids of a split.
 
-    That is: the rows (their fingerprint), the split, decoding and resizing, the textifier with its settings, the
-    tokenizer's contents, the code that makes ids, and the versions of the libraries it calls.
+    That is: the rows (their fingerprint), the split, decoding and resizing, the textifier with its settings and what it
+    learned, the tokenizer's contents, the code that makes ids, and the versions of the libraries it calls.
     """
-    textifier = encoder.textifier
-    parts = {
+    return key_of(
+        dataset,
+        encoder.decoding,
+        encoder.textifier,
+        split=split,
+        state=digests(encoder.textifier.state),
+        tokenizer=encoder.vocabulary.fingerprint,
+    )
+
+
+def digests(state: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """What a textifier learned, in a few characters."""
+    return {name: hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for name, array in state.items()}
+
+
+def key_of(dataset: datasets.Dataset, decoding: Decoding, textifier: Textifier, **parts: Any) -> str:
+    """The key of what is made of these rows by this textifier, and of whatever else shapes it."""
+    whole = {
         "source": dataset._fingerprint,
-        "split": split,
-        "decoding": [encoder.decoding.size, encoder.decoding.fit],
+        "decoding": [decoding.size, decoding.fit],
         "textifier": [type(textifier).__module__, textifier.settings()],
-        "tokenizer": encoder.vocabulary.fingerprint,
         "code": _code_fingerprint(),
         "versions": {name: version(name) for name in _LIBRARIES},
+        **parts,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def prepare(
@@ -80,19 +110,50 @@ def prepare(
         UserError: a broken image, a full disk, or a folder that cannot be written.
     """
     place = folder / cache_key(dataset, encoder, split)
+    about |= {"split": split, "rows": len(dataset)}
+    keep(place, lambda work: _write(dataset, encoder, work, split, num_proc, skip_broken), about)
+    ids = ImageIds.open(sorted(place.glob("*.arrow")))
+    if ids.problems and not skip_broken:
+        raise UserError(next(iter(ids.problems.values())) + BROKEN_REMEDY)
+    return ids
+
+
+def keep(place: Path, write: Callable[[Path], None], about: dict[str, Any]) -> None:
+    """See to it that the folder `place` is there: written by `write`, under its lock, unless it is.
+
+    Args:
+        write: fills an empty folder.
+        about: what `cache list` says of it.
+
+    Raises:
+        UserError: a full disk, or a folder that cannot be written; and what `write` raises.
+    """
     if not (place / "about.json").exists():
         try:
             with _lock(place):
                 if not (place / "about.json").exists():
-                    _write(dataset, encoder, place, about | {"split": split}, num_proc, skip_broken)
+                    _write_whole(place, write, about)
         except OSError as error:
-            raise _disk_error(error, folder) from error
-    ids = ImageIds.open(sorted(place.glob("*.arrow")))
-    if ids.problems and not skip_broken:
-        raise UserError(next(iter(ids.problems.values())) + _BROKEN_REMEDY)
+            raise _disk_error(error, place.parent) from error
     with contextlib.suppress(OSError):  # a cache that others own may be read-only
         os.utime(place)  # `cache prune` goes by last use
-    return ids
+
+
+def _write_whole(place: Path, write: Callable[[Path], None], about: dict[str, Any]) -> None:
+    for stale in place.parent.glob(f"{place.name}.writing*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    work = place.with_name(f"{place.name}.writing")
+    work.mkdir()
+    started = time.perf_counter()
+    try:
+        write(work)
+        (work / "about.json").write_text(
+            json.dumps(about | {"seconds": round(time.perf_counter() - started, 3)}, indent=1)
+        )
+        work.rename(place)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def _lock(place: Path, timeout: float = -1) -> FileLock:
@@ -102,51 +163,39 @@ def _lock(place: Path, timeout: float = -1) -> FileLock:
     return FileLock(locks / place.name, timeout=timeout)
 
 
-_BROKEN_REMEDY = " Mend or remove it, or set data.broken=skip."
+BROKEN_REMEDY = " Mend or remove it, or set data.broken=skip."
 
 
 def _write(
-    dataset: datasets.Dataset, encoder: Encoder, place: Path, about: dict, num_proc: int | None, skip_broken: bool
+    dataset: datasets.Dataset, encoder: Encoder, work: Path, split: str, num_proc: int | None, skip_broken: bool
 ) -> None:
-    for stale in place.parent.glob(f"{place.name}.writing*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    work = place.with_name(f"{place.name}.writing")
-    work.mkdir()
     processes = num_proc or min(os.cpu_count() or 1, len(dataset) // _ROWS_A_PROCESS)
     processes = min(processes, len(dataset))
-    started = time.perf_counter()
     dtype = encoder.vocabulary.lookup.dtype.name
-    try:
-        datasets.logging.set_verbosity_error()
-        with _serial_tokenizer():
-            dataset.select_columns(["image", "id"]).with_format("arrow").map(
-                _encode_rows,
-                fn_kwargs={"encoder": encoder.for_workers(), "skip_broken": skip_broken},
-                batched=True,
-                batch_size=_BATCH,
-                writer_batch_size=_BATCH * 10,
-                num_proc=processes if processes > 1 else None,
-                remove_columns=["image", "id"],
-                features=datasets.Features(
-                    {"image_ids": datasets.List(datasets.Value(dtype)), "problem": datasets.Value("string")}
-                ),
-                cache_file_name=str(work / "ids.arrow"),
-                new_fingerprint=place.name,
-                desc=f"writing {about.get('split')} images as text",
-            )
-        about |= {"rows": len(dataset), "seconds": round(time.perf_counter() - started, 3)}
-        (work / "about.json").write_text(json.dumps(about, indent=1))
-        work.rename(place)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+    datasets.logging.set_verbosity_error()
+    with _serial_tokenizer():
+        dataset.select_columns(["image", "id"]).with_format("arrow").map(
+            _encode_rows,
+            fn_kwargs={"encoder": encoder.for_workers(), "skip_broken": skip_broken},
+            batched=True,
+            batch_size=_BATCH,
+            writer_batch_size=_BATCH * 10,
+            num_proc=processes if processes > 1 else None,
+            remove_columns=["image", "id"],
+            features=datasets.Features(
+                {"image_ids": datasets.List(datasets.Value(dtype)), "problem": datasets.Value("string")}
+            ),
+            cache_file_name=str(work / "ids.arrow"),
+            new_fingerprint=work.stem,
+            desc=f"writing {split} images as text",
+        )
 
 
 def _encode_rows(rows: pa.Table, encoder: Encoder, skip_broken: bool) -> pa.Table:
     images = rows["image"].to_pylist()
     ids, problems = encoder(images, rows["id"].to_pylist())
     if problems and not skip_broken:
-        raise UserError(problems[min(problems)] + _BROKEN_REMEDY)
+        raise UserError(problems[min(problems)] + BROKEN_REMEDY)
     lists = pa.ListArray.from_arrays(pa.array(ids.offsets, pa.int32()), pa.array(ids.values))
     return pa.table({"image_ids": lists, "problem": pa.array(map(problems.get, range(len(images))), pa.string())})
 

@@ -44,25 +44,27 @@ class Encoder:
 
     def ids(self, images: Sequence[np.ndarray], change: Change | None = None) -> Ragged:
         """Image ids of decoded images, uint8 `[H, W, C]` each, after `change`."""
-        return self.vocabulary.lookup(self.pieces(images, change))
-
-    def pieces(self, images: Sequence[np.ndarray], change: Change | None = None) -> Ragged:
-        """Piece ids of decoded images: whole batches, one for each size that occurs."""
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for place, image in enumerate(images):
-            by_shape.setdefault(image.shape, []).append(place)
-        rows: list[np.ndarray | None] = [None] * len(images)
-        for places in by_shape.values():
-            batch = np.stack([images[place] for place in places])
-            written = self.textifier.write(batch if change is None else change(batch, np.array(places)))
-            if len(by_shape) == 1:
-                return written
-            for place, row in zip(places, written, strict=True):
-                rows[place] = row
-        return Ragged.from_rows(rows)
+        return self.vocabulary.lookup(write_all(self.textifier, images, change))
 
     def way_back(self, images: Sequence[np.ndarray]) -> list[np.ndarray] | None:
         """The images that the texts of these give back, uint8 `[H, W, C]` each; None where the textifier has no way
         back."""
         back = [self.textifier.read(self.textifier.write(image[None]), *image.shape[:2]) for image in images]
         return None if any(image is None for image in back) else [image[0] for image in back]
+
+
+def write_all(textifier: Textifier, images: Sequence[np.ndarray], change: Change | None = None) -> Ragged:
+    """Piece ids of decoded images, uint8 `[H, W, C]` each, after `change`: whole batches, one for each size that
+    occurs."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for place, image in enumerate(images):
+        by_shape.setdefault(image.shape, []).append(place)
+    rows: list[np.ndarray | None] = [None] * len(images)
+    for places in by_shape.values():
+        batch = np.stack([images[place] for place in places])
+        written = textifier.write(batch if change is None else change(batch, np.array(places)))
+        if len(by_shape) == 1:
+            return written
+        for place, row in zip(places, written, strict=True):
+            rows[place] = row
+    return Ragged.from_rows(rows)

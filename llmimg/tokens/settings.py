@@ -11,16 +11,25 @@ class VocabularySettings:
     """conf/vocabulary.
 
     Attributes:
-        name: `own`, `reuse`, `extend`, or `auto`: `reuse` where the model is pretrained, `own` where it starts from
-            scratch.
+        name: `own`, `reuse`, `extend`, `learn`, or `auto`: `reuse` where the model is pretrained, `own` where it
+            starts from scratch.
         path: whose tokenizer `reuse` and `extend` take, a hub id or a local folder; null is the model's.
+        size: tokens that `learn` ends with, special ones included.
+        learn_images: training images that `learn` merges pieces of.
+        learn_seed: of their draw.
     """
 
     name: str = "auto"
     path: str | None = None
+    size: int = 1024
+    learn_images: int = 2000
+    learn_seed: int = 0
 
     def __post_init__(self):
-        choose(self.name, dict.fromkeys(("auto", "own", "reuse", "extend")), "vocabulary")
+        choose(self.name, dict.fromkeys(("auto", "own", "reuse", "extend", "learn")), "vocabulary")
+        for name in ("size", "learn_images"):
+            if getattr(self, name) < 1:
+                raise UserError(f"vocabulary.{name}={getattr(self, name)} is out of range: it takes 1 or more.")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """How pieces become token ids: `own` (one token a piece), `reuse` (a pretrained tokenizer's tokens), `extend` (pieces
-added to it as tokens)."""
+added to it as tokens), `learn` (runs of pieces, by BPE)."""
 
 import dataclasses
 import functools
@@ -16,11 +16,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from llmimg.errors import UserError
 from llmimg.settings import choose
 from llmimg.textify import Lexicon, Ragged, Textifier
+from llmimg.tokens.bpe import SPECIAL, MergedPieces
 from llmimg.tokens.lookup import BatchTokenizer, TokenTable
 from llmimg.tokens.proof import Contexts, NotProven, check_readable, prove, sample_differs, unreadable
-
-# The special tokens of `own`, in the order of their ids.
-_SPECIAL = {"pad": "<pad>", "unk": "<unk>", "bos": "<bos>", "eos": "<eos>", "mask": "<mask>"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Vocabulary:
 
     name: str
     tokenizer: PreTrainedTokenizerFast
-    lookup: TokenTable | BatchTokenizer
+    lookup: TokenTable | BatchTokenizer | MergedPieces
     replaced: Mapping[int, tuple[int, ...]]
     note: str
 
@@ -78,8 +76,8 @@ def make_vocabulary(name: str, textifier: Textifier, tokenizer: PreTrainedTokeni
     """The vocabulary of that name for a textifier.
 
     Args:
-        name: `own`, `reuse` or `extend`.
-        tokenizer: the pretrained tokenizer; `own` needs none.
+        name: `own`, `reuse`, `extend` or `learn`.
+        tokenizer: the pretrained or learned tokenizer; `own` needs none.
 
     Raises:
         UserError: where the tokenizer cannot tell the textifier's pieces apart.
@@ -142,17 +140,17 @@ def _own(textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None = None)
 
 def own_tokenizer(lexicon: Lexicon) -> PreTrainedTokenizerFast:
     """A Hugging Face tokenizer with one token a piece, which frames a text as `<bos> … <eos>`."""
-    vocabulary = {text: place for place, text in enumerate([*_SPECIAL.values(), *dict.fromkeys(lexicon.pieces)])}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=_SPECIAL["unk"]))
+    vocabulary = {text: place for place, text in enumerate([*SPECIAL.values(), *dict.fromkeys(lexicon.pieces)])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk"]))
     longest_first = sorted(set(lexicon.pieces), key=lambda piece: (-len(piece), piece))
     pieces = Regex("|".join(re.escape(piece) for piece in longest_first))
     backend.pre_tokenizer = pre_tokenizers.Split(pieces, behavior="isolated")
     backend.decoder = decoders.Fuse()  # pieces are joined by nothing
-    framing = [(_SPECIAL[each], vocabulary[_SPECIAL[each]]) for each in ("bos", "eos")]
+    framing = [(SPECIAL[each], vocabulary[SPECIAL[each]]) for each in ("bos", "eos")]
     backend.post_processor = processors.TemplateProcessing(
-        single=f"{_SPECIAL['bos']} $A {_SPECIAL['eos']}", special_tokens=framing
+        single=f"{SPECIAL['bos']} $A {SPECIAL['eos']}", special_tokens=framing
     )
-    names = {f"{name}_token": token for name, token in _SPECIAL.items()}
+    names = {f"{name}_token": token for name, token in SPECIAL.items()}
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
 
 
@@ -176,7 +174,13 @@ def _unknown(tokenizer: PreTrainedTokenizerFast) -> int | None:
     return tokenizer.unk_token_id if getattr(tokenizer.backend_tokenizer.model, "unk_token", None) else None
 
 
-VOCABULARIES = {"own": _own, "reuse": _reuse, "extend": _extend}
+def _learn(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
+    merges = len(tokenizer) - len(SPECIAL) - len(set(textifier.lexicon.pieces))
+    note = f"Tokens: learned from training images, {merges:,} of them runs of pieces."
+    return Vocabulary("learn", tokenizer, MergedPieces(textifier.lexicon, tokenizer.backend_tokenizer), {}, note)
+
+
+VOCABULARIES = {"own": _own, "reuse": _reuse, "extend": _extend, "learn": _learn}
 
 
 def mean_embeddings(embeddings: np.ndarray, replaced: Mapping[int, tuple[int, ...]]) -> np.ndarray:

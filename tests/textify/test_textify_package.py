@@ -9,13 +9,14 @@ from llmimg.textify import TEXTIFIERS, make
 
 
 def test_textify_is_a_library_of_its_own():
-    """Writing and reading every textifier's text loads nothing heavy."""
+    """Making any textifier loads nothing heavy, nor does writing and reading what needs no library."""
     code = """
 import sys
 import numpy
 from llmimg.textify import TEXTIFIERS, make
-for name in TEXTIFIERS.entries():
-    textifier = make(name)
+textifiers = {name: make(name) for name in TEXTIFIERS.entries()}
+for name in ("gray", "rgb", "region_color"):
+    textifier = textifiers[name]
     images = numpy.zeros((1, 8, 8, 3), numpy.uint8)
     pieces = textifier.write(images)
     textifier.grammar.parse_all(textifier.texts(pieces))
@@ -32,7 +33,7 @@ print(sorted(heavy & set(sys.modules)))
     [
         ("grey", {}, "no textifier 'grey': did you mean 'gray'"),
         ("region", {}, "no textifier 'region': did you mean 'region_color'"),
-        ("qqq", {}, "no textifier 'qqq': known: gray, region_color, rgb"),
+        ("qqq", {}, "no textifier 'qqq': known: .*gray, .*region_color, .*rgb"),
         ("gray", {"level": 4}, r"no setting 'textify\.level': did you mean 'levels'"),
         ("region_color", {"grid": "four"}, r"'textify\.grid' cannot be 'four': it takes a whole number"),
         ("region_color", {"grid": 2.5}, r"'textify\.grid' cannot be 2\.5"),

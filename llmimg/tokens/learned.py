@@ -1,0 +1,116 @@
+"""What is learned from training images before any is written: the textifier's palettes and codebooks, and the tokenizer
+of `vocabulary=learn`. Kept in the cache as prepared splits are, so that ranks and repeated runs have the same."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerFast
+
+from llmimg.data import Decoding
+from llmimg.errors import UserError
+from llmimg.textify import Textifier
+from llmimg.tokens.bpe import learn_tokenizer
+from llmimg.tokens.cache import BROKEN_REMEDY, digests, keep, key_of
+from llmimg.tokens.encoder import write_all
+from llmimg.tokens.settings import VocabularySettings
+from llmimg.tokens.vocabulary import load_tokenizer
+
+_STATE = "textifier.safetensors"
+
+
+class TrainingImages(Sequence):
+    """The images of the training split, decoded where they are asked for. In a broken one's place stands the next
+    whole one, if broken images are skipped."""
+
+    def __init__(self, train: datasets.Dataset, decoding: Decoding, skip_broken: bool):
+        self._train, self._decoding, self._skip_broken = train, decoding, skip_broken
+
+    def __len__(self) -> int:
+        return len(self._train)
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        for each in range(place, place + len(self)):
+            row = self._train[each % len(self)]
+            images, problems = self._decoding([row["image"]], [row["id"]])
+            if not problems:
+                return images[0]
+            if not self._skip_broken:
+                raise UserError(problems[0] + BROKEN_REMEDY)
+        raise UserError("All images of the training split are broken: look at data.path.")
+
+
+def learned_textifier(
+    textifier: Textifier,
+    train: datasets.Dataset,
+    decoding: Decoding,
+    *,
+    folder: Path,
+    about: dict[str, Any],
+    skip_broken: bool = False,
+) -> Textifier:
+    """The textifier, with what it learns from the training split where it learns.
+
+    Args:
+        train: columns `image` (undecoded) and `id`.
+        folder: `cache_folder(…)`.
+        about: what `cache list` says of it.
+
+    Raises:
+        UserError: images that are broken, or of which what was asked cannot be learned.
+    """
+    if not textifier.is_learned:
+        return textifier
+    place = folder / key_of(train, decoding, textifier, learned="textifier")
+    images = TrainingImages(train, decoding, skip_broken)
+    about |= {"split": "train", "rows": len(train), "vocabulary": "(what the textifier learned)"}
+    keep(place, lambda work: save_state(textifier.learn(images), work), about)
+    return with_saved_state(textifier, place)
+
+
+def save_state(state: dict[str, np.ndarray], folder: Path) -> None:
+    """Keep what a textifier learned in a folder; nothing where it learned nothing."""
+    if state:
+        save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, folder / _STATE)
+
+
+def with_saved_state(textifier: Textifier, folder: Path) -> Textifier:
+    """The textifier with what `save_state` kept there.
+
+    Raises:
+        UserError: where it is missing.
+    """
+    if not textifier.is_learned:
+        return textifier
+    if not (folder / _STATE).is_file():
+        raise UserError(f"'{folder}' lacks {_STATE}, what its textifier learned: give a whole folder.")
+    return textifier.with_state(load_file(folder / _STATE))
+
+
+def learned_tokenizer(
+    settings: VocabularySettings,
+    textifier: Textifier,
+    train: datasets.Dataset,
+    decoding: Decoding,
+    *,
+    folder: Path,
+    about: dict[str, Any],
+    skip_broken: bool = False,
+) -> PreTrainedTokenizerFast:
+    """The tokenizer of `vocabulary=learn`, from the texts of training images."""
+    what = {"size": settings.size, "images": settings.learn_images, "seed": settings.learn_seed}
+    place = folder / key_of(train, decoding, textifier, learned="tokenizer", state=digests(textifier.state), **what)
+    images = TrainingImages(train, decoding, skip_broken)
+
+    def write(work: Path) -> None:
+        chosen = np.random.default_rng(settings.learn_seed).permutation(len(images))[: settings.learn_images]
+        pieces = write_all(textifier, [images[place] for place in chosen])
+        learn_tokenizer(textifier, pieces, settings.size).save_pretrained(work)
+
+    keep(place, write, about | {"split": "train", "rows": len(train), "vocabulary": "(learned)"})
+    return load_tokenizer(str(place))
