@@ -1,4 +1,4 @@
-"""Pixels as text: each value one word, in raster order."""
+"""Pixels as text: brightness, or red, green and blue, as words."""
 
 import dataclasses
 import functools
@@ -7,47 +7,37 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.settings import choose
-from llmimg.textify.base import TEXTIFIERS, Textifier, words
+from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
+from llmimg.textify.order import ORDERS, reading_order
 from llmimg.textify.ragged import Ragged
+from llmimg.textify.runs import WordsOfPixels, numbers, pixel_boxes
 
 # Seventy characters by the ink they lay down, none to most (Paul Bourke, "Character representation of grey scale
 # images", 1997): on a dark page the sparse ones look dark.
 RAMP = " .'`^\",:;Il!i><~+_-?][}{1)(|\\/tfjrxnuvczXYUJCLQ0OZmwqpdbkhao*#MW&8%B@$"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pixel(Textifier):
-    """What `gray` and `rgb` share: values cut into levels, one piece a value."""
+def _check_levels(levels: int) -> None:
+    if not 2 <= levels <= 256:
+        raise UserError(f"textify.levels={levels} is out of range: it takes 2 to 256.")
 
-    levels: int = 256
 
-    def __post_init__(self):
-        if not 2 <= self.levels <= 256:
-            raise UserError(f"textify.levels={self.levels} is out of range: it takes 2 to 256.")
+def _level_of(levels: int) -> np.ndarray:
+    """int64 `[256]`: the level of each value, ⌊value · levels / 256⌋."""
+    return np.arange(256) * levels // 256
 
-    @functools.cached_property
-    def grammar(self) -> Grammar:
-        lexicon = Lexicon.of(**words([str(level) for level in range(self.levels)]))
-        return Grammar(lexicon, {START: {"first": "more"}, "more": {"next": "more"}}, frozenset({"more"}))
 
-    def _piece_ids(self, values: np.ndarray) -> Ragged:
-        """uint8 `[N, L]` → one piece a value; level = ⌊value · levels / 256⌋."""
-        to_piece = np.arange(256) * self.levels // 256 + self.lexicon.kinds["next"].start
-        ids = to_piece.astype(self.lexicon.dtype)[values]
-        ids[:, 0] -= self.lexicon.kinds["next"].start - self.lexicon.kinds["first"].start
-        return Ragged.rectangular(ids)
-
-    def _values(self, pieces: Ragged) -> np.ndarray:
-        """Piece ids → uint8 `[total]`: the middle of each level, the value itself at 256 levels."""
-        level = np.arange(self.levels)
-        low, high = -(-level * 256 // self.levels), -(-(level + 1) * 256 // self.levels) - 1
-        return ((low + high) // 2).astype(np.uint8)[pieces.values % self.levels]
+def _value_of(levels: int) -> np.ndarray:
+    """uint8 `[levels]`: the middle of each level, the value itself at 256 levels."""
+    level = np.arange(levels)
+    low, high = -(-level * 256 // levels), -(-(level + 1) * 256 // levels) - 1
+    return ((low + high) // 2).astype(np.uint8)
 
 
 @TEXTIFIERS.register("gray")
 @dataclasses.dataclass(frozen=True)
-class Gray(_Pixel):
+class Gray(WordsOfPixels):
     """Each pixel's brightness as one word, or as one character of a density ramp.
 
     Colour becomes brightness by the integer form of ITU-R BT.601, (77 R + 150 G + 29 B + 128) / 256, which leaves gray
@@ -56,6 +46,7 @@ class Gray(_Pixel):
     Attributes:
         levels: 2 to 256 (to 70 as a ramp); lossless for gray images at 256.
         style: `numbers` (`"0 7 15"`) or `ramp` (`" .@"`).
+        order, longest_run, row_marks: as in `WordsOfPixels`.
     """
 
     levels: int = 16
@@ -63,48 +54,70 @@ class Gray(_Pixel):
 
     def __post_init__(self):
         super().__post_init__()
+        _check_levels(self.levels)
         choose(self.style, {"numbers": None, "ramp": None}, "textify.style")
         if self.style == "ramp" and self.levels > len(RAMP):
             raise UserError(f"textify.levels={self.levels} is more than the ramp's {len(RAMP)} characters: lower it.")
+        if self.style == "ramp" and self.longest_run > 1:
+            raise UserError("textify.style=ramp writes characters, which cannot be counted: set textify.longest_run=1.")
 
-    @functools.cached_property
-    def grammar(self) -> Grammar:
+    def _words(self) -> dict[str, list[str]]:
         if self.style == "numbers":
-            return super().grammar
+            return numbers(self.levels)
         chosen = np.linspace(0, len(RAMP) - 1, self.levels).round().astype(int)
-        lexicon = Lexicon.of(pixel=[RAMP[place] for place in chosen])
-        return Grammar(lexicon, {START: {"pixel": "more"}, "more": {"pixel": "more"}}, frozenset({"more"}))
+        characters = [RAMP[place] for place in chosen]
+        return {"first": characters, "next": characters}
 
-    def write(self, images: np.ndarray) -> Ragged:
-        values = brightness(images).reshape(len(images), -1)
-        if self.style == "numbers":
-            return self._piece_ids(values)
-        return Ragged.rectangular((np.arange(256) * self.levels // 256).astype(self.lexicon.dtype)[values])
+    def _word_of(self, images: np.ndarray) -> np.ndarray:
+        return (_level_of(self.levels) + self.levels).astype(self.lexicon.dtype)[brightness(images)]
 
-    def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
-        return np.tile(pixel_boxes(*images.shape[1:3]), (len(pieces), 1))
-
-    def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
-        return self._values(pieces).reshape(-1, height, width, 1)
+    def _look(self) -> np.ndarray:
+        return _value_of(self.levels)[:, None]
 
 
 @TEXTIFIERS.register("rgb")
 @dataclasses.dataclass(frozen=True)
-class Rgb(_Pixel):
+class Rgb(Textifier):
     """Each pixel as three words: red, green, blue. A gray pixel is written as three equal ones.
 
     Attributes:
         levels: 2 to 256; lossless at 256.
+        order: in which pixels are read.
     """
 
+    levels: int = 256
+    order: str = "raster"
+
+    def __post_init__(self):
+        _check_levels(self.levels)
+        choose(self.order, ORDERS, "textify.order")
+
+    @functools.cached_property
+    def grammar(self) -> Grammar:
+        lexicon = Lexicon.of(**numbers(self.levels))
+        moves = {START: {"first": "red"}, "red": {"next": "green"}, "green": {"next": "blue"}, "blue": {"next": "red"}}
+        return Grammar(lexicon, moves, frozenset({"blue"}))
+
     def write(self, images: np.ndarray) -> Ragged:
-        return self._piece_ids(as_rgb(images).reshape(len(images), -1))
+        images = as_rgb(images)
+        if self.order != "raster":
+            height, width = images.shape[1:3]
+            images = images.reshape(len(images), -1, 3)[:, reading_order(self.order, height, width)]
+        ids = (_level_of(self.levels) + self.levels).astype(self.lexicon.dtype)[images.reshape(len(images), -1)]
+        ids[:, 0] -= self.levels
+        return Ragged.rectangular(ids)
 
     def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
-        return np.tile(np.repeat(pixel_boxes(*images.shape[1:3]), 3, axis=0), (len(pieces), 1))
+        height, width = images.shape[1:3]
+        cells = pixel_boxes(height, width)[reading_order(self.order, height, width)]
+        return np.tile(np.repeat(cells, 3, axis=0), (len(pieces), 1))
 
     def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
-        return self._values(pieces).reshape(-1, height, width, 3)
+        look = np.append(_value_of(self.levels), np.uint8(0))
+        level = Ragged(pieces.values % self.levels, pieces.offsets).rectangle(3 * height * width, self.levels)
+        raster = np.empty((len(pieces), height * width, 3), np.uint8)
+        raster[:, reading_order(self.order, height, width)] = look[level].reshape(len(pieces), -1, 3)
+        return raster.reshape(-1, height, width, 3)
 
 
 def brightness(images: np.ndarray) -> np.ndarray:
@@ -119,9 +132,3 @@ def brightness(images: np.ndarray) -> np.ndarray:
 def as_rgb(images: np.ndarray) -> np.ndarray:
     """uint8 `[N, H, W, C]` → uint8 `[N, H, W, 3]`."""
     return images if images.shape[-1] == 3 else np.repeat(images, 3, axis=-1)
-
-
-def pixel_boxes(height: int, width: int) -> np.ndarray:
-    """int32 `[H·W, 4]`: one box a pixel, in raster order."""
-    top, left = np.indices((height, width)).reshape(2, -1)
-    return np.stack([left, top, left + 1, top + 1], axis=1).astype(np.int32)

@@ -7,8 +7,10 @@ import itertools
 import numpy as np
 
 from llmimg.errors import UserError
+from llmimg.settings import choose
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
+from llmimg.textify.order import ORDERS, reading_order
 from llmimg.textify.pixel import as_rgb
 from llmimg.textify.ragged import Ragged
 
@@ -27,13 +29,16 @@ class RegionColor(Textifier):
 
     Attributes:
         grid: cells a side, from 1 to the image's shorter side.
+        order: in which cells are read.
     """
 
     grid: int = 4
+    order: str = "raster"
 
     def __post_init__(self):
         if self.grid < 1:
             raise UserError(f"textify.grid={self.grid} is out of range: it takes 1 or more.")
+        choose(self.order, ORDERS, "textify.order")
 
     @functools.cached_property
     def grammar(self) -> Grammar:
@@ -62,7 +67,8 @@ class RegionColor(Textifier):
     def write(self, images: np.ndarray) -> Ragged:
         ids = np.empty((len(images), *self._template.shape), self.lexicon.dtype)
         ids[:] = self._template
-        ids[:, :, 1::2] += self._means(images)
+        means = self._means(images)
+        ids[:, :, 1::2] += means if self.order == "raster" else means[:, self._order]
         return Ragged.rectangular(ids.reshape(len(images), -1))
 
     def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
@@ -73,23 +79,23 @@ class RegionColor(Textifier):
             for top, bottom in itertools.pairwise(rows)
             for left, right in itertools.pairwise(columns)
         ]
-        return np.tile(np.repeat(np.asarray(cells, np.int32), 6, axis=0), (len(pieces), 1))
+        return np.tile(np.repeat(np.asarray(cells, np.int32)[self._order], 6, axis=0), (len(pieces), 1))
 
     def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray:
-        means = pieces.values.reshape(-1, self.grid, self.grid, 6)[..., 1::2] - self.lexicon.kinds["mean"].start
+        cells, black = self.grid**2, self.lexicon.kinds["mean"].start
+        means = np.empty((len(pieces), cells, 3), self.lexicon.dtype)
+        means[:, self._order] = pieces.rectangle(6 * cells, black).reshape(-1, cells, 6)[..., 1::2] - black
+        means = means.reshape(-1, self.grid, self.grid, 3)
         row_of = np.repeat(np.arange(self.grid), np.diff(self._edges(height, width)))
         column_of = np.repeat(np.arange(self.grid), np.diff(self._edges(width, height)))
         return means.astype(np.uint8)[:, row_of][:, :, column_of]
 
+    @property
+    def _order(self) -> np.ndarray:
+        return reading_order(self.order, self.grid, self.grid)
+
     def _edges(self, side: int, other: int) -> list[int]:
-        """Where the cells of one side begin, and where the last ends: the first `side % grid` are one pixel longer."""
-        if self.grid > min(side, other):
-            raise UserError(
-                f"An image whose shorter side is {min(side, other)} pixels cannot be cut into textify.grid={self.grid} "
-                "cells a side: lower textify.grid or raise data.size."
-            )
-        size, longer = divmod(side, self.grid)
-        return [cell * size + min(cell, longer) for cell in range(self.grid + 1)]
+        return cell_edges(side, other, self.grid)
 
     def _means(self, images: np.ndarray) -> np.ndarray:
         """Mean colours, truncated: `[N, grid², 3]` of the lexicon's type."""
@@ -127,3 +133,18 @@ def _added(rows: np.ndarray) -> np.ndarray:
             folded[:, 0] += rows[:, -1]
         rows = folded
     return rows[:, 0]
+
+
+def cell_edges(side: int, other: int, grid: int) -> list[int]:
+    """Where the cells of one side begin, and where the last ends: the first `side % grid` are one pixel longer.
+
+    Raises:
+        UserError: where the shorter of both sides has fewer pixels than cells.
+    """
+    if grid > min(side, other):
+        raise UserError(
+            f"An image whose shorter side is {min(side, other)} pixels cannot be cut into textify.grid={grid} cells a "
+            "side: lower textify.grid or raise data.size."
+        )
+    size, longer = divmod(side, grid)
+    return [cell * size + min(cell, longer) for cell in range(grid + 1)]

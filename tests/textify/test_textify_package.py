@@ -32,7 +32,7 @@ print(sorted(heavy & set(sys.modules)))
     ("name", "settings", "message"),
     [
         ("grey", {}, "no textifier 'grey': did you mean 'gray'"),
-        ("region", {}, "no textifier 'region': did you mean 'region_color'"),
+        ("region_colour", {}, "no textifier 'region_colour': did you mean 'region_color'"),
         ("qqq", {}, "no textifier 'qqq': known: .*gray, .*region_color, .*rgb"),
         ("gray", {"level": 4}, r"no setting 'textify\.level': did you mean 'levels'"),
         ("region_color", {"grid": "four"}, r"'textify\.grid' cannot be 'four': it takes a whole number"),

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
 from llmimg.textify import START, Grammar, Lexicon, Ragged, Textifier, make
-from llmimg.textify.pixel import pixel_boxes
+from llmimg.textify.runs import pixel_boxes
 from llmimg.tokens.lookup import BatchTokenizer, TokenTable
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary, mean_embeddings
 
