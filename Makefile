@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test test-fast lint format bench sweep report lock clean
+.PHONY: help setup train test test-fast lint format bench sweep compare report lock clean
 
 VENV   = .venv
 PY     = $(VENV)/bin/python
@@ -29,6 +29,15 @@ sweep: ARGS ?= model=gpt2_tiny,bert_tiny seed=0,1
 sweep: $(DONE)/pyproject.toml ## run every combination of a grid: ARGS="key=value,value ..."
 	$(PY) run.py -m $(ARGS)
 
+# Every way of writing images beside what pixels alone give. Finished runs are skipped: it can be stopped and gone on with.
+WAYS     ?= gray,rgb,palette,region_color,region_words,sift,orb,akaze,patch_words
+CONTROLS ?= logistic,rbf_svm,gradient_boosting,knn,sift_bow,resnet_tiny,vit_tiny
+SEEDS    ?= 0,1,2
+compare: $(DONE)/pyproject.toml ## every textifier and baseline on one data set: WAYS= CONTROLS= SEEDS= ARGS="data=..."
+	$(PY) run.py -m experiment=compare textify=$(WAYS) seed=$(SEEDS) $(ARGS)
+	$(PY) run.py -m experiment=compare model=$(CONTROLS) seed=$(SEEDS) $(ARGS)
+	$(PY) -m llmimg table runs/compare
+
 report: $(DONE)/pyproject.toml ## write the report of a finished run: RUN=runs/...
 	@test -n '$(RUN)' || { echo 'Name the folder of a run: make report RUN=runs/...' >&2; exit 2; }
 	$(PY) -m llmimg report $(RUN)
@@ -37,7 +46,7 @@ bench: $(DONE)/pyproject.toml ## measure speed
 	$(PY) -m benchmarks $(ARGS)
 
 test: $(DONE)/pyproject.toml $(DONE)/requirements-test.lock ## run all tests
-	$(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 test-fast: $(DONE)/pyproject.toml $(DONE)/requirements-test.lock ## run the tests that are not marked slow
 	$(PY) -m pytest -m 'not slow' $(ARGS)

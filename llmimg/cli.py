@@ -1,4 +1,4 @@
-"""`python -m llmimg show | predict | run | report | cache`: what needs no composed configuration."""
+"""`python -m llmimg show | predict | run | report | table | cache`: what needs no composed configuration."""
 
 import json
 import sys
@@ -20,6 +20,8 @@ USAGE = """llmimg: a language model sees an image only as text
       repeat a run from its config.yaml
   python -m llmimg report RUN
       make a run's report.html again
+  python -m llmimg table FOLDER
+      all finished runs under a folder side by side, as FOLDER/<data>.csv and .html
   python -m llmimg cache list | prune [days=N] [cache_dir=PATH]
       prepared image text: what there is; remove what was not used for N days (0: all)
 
@@ -105,6 +107,18 @@ def _report(plain: list[str], given: dict[str, str]) -> None:
     print(target)
 
 
+def _table(plain: list[str], given: dict[str, str]) -> None:
+    _no_settings("table", given)
+    if len(plain) != 1:
+        raise UserError("table takes one folder of runs: python -m llmimg table runs/compare.")
+    from llmimg.report.compare import compare
+
+    for path in compare(plain[0]):
+        print(path)
+        if path.suffix == ".csv":
+            print(path.read_text(), end="")
+
+
 def _cache(plain: list[str], given: dict[str, str]) -> None:
     from llmimg.tokens.cache import cache_entries, cache_folder, prune
 
@@ -142,5 +156,6 @@ COMMANDS: dict[str, Callable[[list[str], dict[str, str]], None]] = {
     "predict": _predict,
     "run": _run,
     "report": _report,
+    "table": _table,
     "cache": _cache,
 }

@@ -86,6 +86,8 @@ class Configuration:
             raise UserError(f"seed={self.seed} is out of range: it takes 0 to 2**32 - 1.")
         if self.profile < 0:
             raise UserError(f"profile={self.profile} is out of range: it takes 0 or more steps.")
+        if self.model.kind == "baseline" and self.launch.processes > 1:
+            raise UserError(f"model={self.model.name} is fitted in one process: set launch.processes=1.")
         if self.early_stopping.patience is not None and self.trainer.get("eval_strategy") == "no":
             raise UserError("early_stopping.patience needs evaluations: set trainer.eval_strategy to epoch or steps.")
 
@@ -98,7 +100,7 @@ class Configuration:
         """
         configuration = build(cls, plain)
         configuration.textifier()
-        check_combination(configuration.task.name, configuration.readout.name)
+        check_combination(configuration.task.name, configuration.readout.name, configuration.model.kind)
         return configuration
 
     def textifier(self) -> Textifier:

@@ -4,19 +4,18 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from transformers import PreTrainedTokenizerFast, Trainer, enable_full_determinism, set_seed
+from transformers import PreTrainedTokenizerFast, enable_full_determinism, set_seed
 from transformers.trainer_utils import PredictionOutput
 
 from llmimg.configuration import Configuration
 from llmimg.data import Data, Decoding, load
-from llmimg.metrics.image import psnr_db
+from llmimg.metrics.image import psnr_db, ssim
 from llmimg.models.language import context_limit, make_model
 from llmimg.ranks import is_first_process
 from llmimg.readouts import READOUTS
@@ -35,16 +34,15 @@ from llmimg.tokens.learned import learned_textifier, learned_tokenizer
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.training.arguments import make_arguments
-from llmimg.training.callbacks import Clock
 from llmimg.training.dataset import AugmentedImageTexts, Collator, ImageTexts
-from llmimg.training.fit import make_trainer, stop_early
+from llmimg.training.fit import make_trainer, stop_early, train
 from llmimg.training.resume import newest_checkpoint
 
 log = logging.getLogger("llmimg")
 
 SPLITS = ("train", "validation", "test")
 _SAMPLE = 16  # training images on which looked-up tokens are held against the tokenizer once more
-_PSNR_SAMPLE = 500  # test images from which the way back is measured
+_WAY_BACK_SAMPLE = 500  # test images from which the way back is measured
 
 
 def run_experiment(
@@ -82,7 +80,7 @@ def run_experiment(
     if is_first_process():
         folder.begin(plain, settings.force)
         log.info("\n".join(notes))
-    arguments = make_arguments(_trainer_settings(settings), folder.path, settings.seed)
+    arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     model = make_model(settings.model, encoder.vocabulary, layout.context, readout.auto_class, task.head())
 
@@ -98,15 +96,15 @@ def run_experiment(
         patience=settings.early_stopping.patience,
         profile=settings.profile,
     )
-    trained = _train(trainer, newest_checkpoint(folder.checkpoints)) if arguments.do_train else {}
+    trained = train(trainer, newest_checkpoint(folder.checkpoints)) if arguments.do_train else {}
 
     # Evaluate: the test split is looked at once, here.
     outputs = {split: trainer.predict(texts[split]) for split in ("validation", "test")}
     metrics = {
-        **_scores("test", task, outputs["test"]),
-        **_scores("val", task, outputs["validation"]),
+        **scores("test", task, outputs["test"].predictions, outputs["test"].label_ids),
+        **scores("val", task, outputs["validation"].predictions, outputs["validation"].label_ids),
         **_data_metrics(ids, texts, layout),
-        **_psnr(encoder, data.test, texts["test"]),
+        **_way_back(encoder, data.test, texts["test"]),
         **trained,
         "time/prepare_seconds": prepare_seconds,
         "model/parameters": model.num_parameters(),
@@ -210,7 +208,8 @@ def make_layout(settings: Configuration, limit: int | None, encoder: Encoder, id
     return layout
 
 
-def _trainer_settings(settings: Configuration) -> dict[str, Any]:
+def trainer_settings(settings: Configuration) -> dict[str, Any]:
+    """What TrainingArguments are made from."""
     if settings.early_stopping.patience is None:
         return dict(settings.trainer)
     return stop_early(dict(settings.trainer), settings.early_stopping.metric)
@@ -235,37 +234,33 @@ def _image_texts(
     return ImageTexts(ids[split], annotations, whole)
 
 
-def _train(trainer: Trainer, checkpoint: Path | None) -> dict[str, float]:
-    if checkpoint:
-        log.info("Going on from %s.", checkpoint)
-    clock = Clock(checkpoint)
-    trainer.add_callback(clock)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = clock.seconds
-    losses = [logged["loss"] for logged in trainer.state.log_history if "loss" in logged]
-    return {
-        **({"train/loss": losses[-1]} if losses else {}),
-        "time/train_seconds": seconds,
-        "train/images_per_second": len(trainer.train_dataset) * trainer.state.epoch / seconds,
-    }
-
-
-def _scores(name: str, task: Task, outcome: PredictionOutput) -> dict[str, float]:
-    return {f"{name}/{key}": value for key, value in task.metrics(outcome.predictions, outcome.label_ids).items()}
+def scores(name: str, task: Task, output: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    """A task's metrics of one split, by the names of metrics.json."""
+    return {f"{name}/{key}": value for key, value in task.metrics(output, references).items()}
 
 
 def _data_metrics(ids: Mapping[str, ImageIds], texts: Mapping[str, ImageTexts], layout: Layout) -> dict[str, float]:
     """What the images of all splits cost in tokens, and what of them was cut off."""
     budget = token_budget(np.concatenate([ids[split].lengths[texts[split].rows] for split in SPLITS]), layout.room)
     counts = {"train_images": texts["train"], "val_images": texts["validation"], "test_images": texts["test"]}
-    return {f"data/{name}": value for name, value in (asdict(budget) | {k: len(v) for k, v in counts.items()}).items()}
+    bits = ids["train"].entropy()
+    price = {
+        "bits_per_token": bits,
+        "bits_per_image": bits * float(ids["train"].lengths.mean()),
+        "prepare_images_per_second": len(ids["train"]) / max(ids["train"].seconds, 1e-3),
+    }
+    numbers = asdict(budget) | price | {name: len(split) for name, split in counts.items()}
+    return {f"data/{name}": value for name, value in numbers.items()}
 
 
-def _psnr(encoder: Encoder, test: datasets.Dataset, texts: ImageTexts) -> dict[str, float]:
+def _way_back(encoder: Encoder, test: datasets.Dataset, texts: ImageTexts) -> dict[str, float]:
     """How much of the test images their text holds, where it has a way back."""
-    images, _ = encoder.decoding(test[texts.rows[:_PSNR_SAMPLE]]["image"])
+    images, _ = encoder.decoding(test[texts.rows[:_WAY_BACK_SAMPLE]]["image"])
     back = encoder.way_back(images)
-    return {"data/psnr_db": psnr_db(images, back)} if back else {}
+    if not back:
+        return {}
+    similarity = ssim(images, back)
+    return {"data/psnr_db": psnr_db(images, back), **({} if similarity is None else {"data/ssim": similarity})}
 
 
 def _predictions(task: Task, test: datasets.Dataset, texts: ImageTexts, outcome: PredictionOutput) -> dict[str, Any]:

@@ -25,6 +25,7 @@ FLOORS = [
     {"llmimg.report"},
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
     {"llmimg.experiment"},
+    {"llmimg.control"},
     {"llmimg.carry_out", "llmimg.compose"},  # who comes to an experiment, and from where
     {"llmimg.cli", "run"},
     {"llmimg.__main__"},

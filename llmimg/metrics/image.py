@@ -17,3 +17,21 @@ def psnr_db(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float
     errors = [np.square(image.astype(np.float64) - other).ravel() for image, other in zip(images, others, strict=True)]
     error = np.concatenate(errors).mean()
     return LOSSLESS_DB if error == 0 else min(LOSSLESS_DB, float(10 * np.log10(255**2 / error)))
+
+
+def ssim(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float | None:
+    """Mean structural similarity (Wang et al. 2004) by scikit-image, −1 to 1; None where a side is below 3 pixels.
+
+    Args:
+        images, others: as for `psnr_db`. Windows are 7 pixels a side, or as many as fit.
+    """
+    from skimage.metrics import structural_similarity
+
+    if min(side for image in images for side in image.shape[:2]) < 3:
+        return None
+    values = []
+    for image, other in zip(images, others, strict=True):
+        first, second = np.broadcast_arrays(image, other)
+        window = min(7, (min(image.shape[:2]) - 1) // 2 * 2 + 1)
+        values.append(structural_similarity(first, second, win_size=window, channel_axis=-1, data_range=255))
+    return float(np.mean(values))

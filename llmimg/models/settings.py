@@ -1,11 +1,13 @@
 """conf/model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from llmimg.errors import UserError
 from llmimg.settings import choose
 
+KINDS = ("language", "image", "baseline")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -15,7 +17,9 @@ class ModelSettings:
 
     Attributes:
         name: as in the file's name.
-        architecture: a file's entry in `llmimg.models.scratch` to start from scratch; null is pretrained.
+        kind: `language`, `image` (it sees pixels), or `baseline` (scikit-learn on pixels).
+        architecture: a file's entry in `llmimg.models.scratch` to start from scratch, `resnet` or `vit`, or the name of
+            a baseline; null is pretrained.
         path: the pretrained model: a hub id, a local folder, a GGUF file, or a run's folder.
         tokenizer: whose tokenizer `vocabulary=reuse` and `extend` take where the model has none: a hub id or a local
             folder.
@@ -25,9 +29,11 @@ class ModelSettings:
         dropout: the rate of every dropout from scratch, 0 to 1.
         initializer_range: standard deviation of the initial weights from scratch.
         dtype: of the weights: `float32` (which mixed precision wants too), `bfloat16` or `float16`.
+        options: settings of a baseline or an image model that others do not have.
     """
 
     name: str
+    kind: str = "language"
     architecture: str | None = None
     path: str | None = None
     tokenizer: str | None = None
@@ -39,8 +45,12 @@ class ModelSettings:
     dropout: float = 0.0
     initializer_range: float = 0.1
     dtype: str = "float32"
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
+        choose(self.kind, dict.fromkeys(KINDS), "model.kind")
+        if self.options and self.kind == "language":
+            raise UserError("model.options are for baselines and image models: a language model has none.")
         choose(self.dtype, dict.fromkeys(DTYPES), "model.dtype")
         for name in ("layers", "width", "heads"):
             if getattr(self, name) < 1:

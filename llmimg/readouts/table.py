@@ -6,17 +6,23 @@ Whether a model has the head that a readout takes, transformers knows; it is ask
 from llmimg.errors import UserError
 from llmimg.settings import choose
 
-# task → the readouts that can answer it
-COMBINATIONS = {"classify": ("head",)}
+# task → readout → the kinds of model it can be taken from
+COMBINATIONS = {"classify": {"head": ("language", "image", "baseline")}}
 
 
-def check_combination(task: str, readout: str) -> None:
+def check_combination(task: str, readout: str, kind: str) -> None:
     """Refuse what does not go together.
 
     Raises:
-        UserError: an unknown task or readout, or two that do not fit; it names those that do.
+        UserError: an unknown task or readout, or ones that do not fit each other or the kind of model; it names those
+            that do.
     """
     fitting = choose(task, COMBINATIONS, "task")
     choose(readout, {name: None for readouts in COMBINATIONS.values() for name in readouts}, "readout")
     if readout not in fitting:
         raise UserError(f"task={task} cannot be read out by readout={readout}: take readout={' or '.join(fitting)}.")
+    if kind not in fitting[readout]:
+        raise UserError(
+            f"task={task} with readout={readout} does not go with a model of the kind '{kind}': take one of the "
+            f"kind {' or '.join(fitting[readout])}."
+        )

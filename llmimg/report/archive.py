@@ -42,7 +42,7 @@ def load_record(path: str | Path) -> RunRecord:
         label_names=names,
         labels=np.array([names.index(label) for label in table["label"].to_pylist()], np.int64),
         probabilities=np.array(table["probabilities"].to_pylist(), np.float64),
-        lengths=table["tokens"].to_numpy(),
+        lengths=table["tokens"].to_numpy() if "tokens" in table.column_names else np.empty(0, np.int64),
         examples=[_unpacked(each) for each in kept.pop("examples")],
         mistakes=[_unpacked(each) for each in kept.pop("mistakes")],
         **kept,

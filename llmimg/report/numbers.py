@@ -48,6 +48,8 @@ KINDS: dict[str, Kind] = {
     "data/tokens_per_image": Kind("Tokens an image", lambda tokens: f"{tokens:.4g}", "what one image costs to read"),
     "data/truncated_fraction": Kind("Tokens cut off", percent, "share of all tokens the model did not get to read"),
     "data/psnr_db": Kind("Text fidelity", lambda db: f"{db:.1f} dB", "PSNR of the image its text gives back"),
+    "data/ssim": Kind("Structure kept", lambda value: f"{value:.3f}", "SSIM of the image its text gives back"),
+    "data/bits_per_image": Kind("Bits an image", count, "entropy of its tokens, taken one by one"),
     "model/parameters": Kind("Parameters", count, "size of the language model"),
     "model/trainable_parameters": Kind("Trained parameters", count, "those that learned"),
     "train/images_per_second": Kind("Images a second", count, "while training"),

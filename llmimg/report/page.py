@@ -3,14 +3,17 @@
 import base64
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from llmimg.metrics.classification import BINS, confusion_matrix, reliability
 from llmimg.report import plots, words
-from llmimg.report.numbers import readings
+from llmimg.report.numbers import plain, readings
 from llmimg.report.record import RunRecord
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 THUMBNAIL = 384  # pixels: larger images are shrunk for the page
 CONFUSIONS = 10
@@ -18,6 +21,25 @@ CONFUSIONS = 10
 
 def render(record: RunRecord) -> str:
     """The page. It is a function of the record alone: the same run gives the same bytes."""
+    known, others = readings(record.metrics)
+    page = (
+        page_environment()
+        .get_template("page.html.jinja")
+        .render(
+            record=record,
+            story=words.story(record),
+            known=known,
+            others=others,
+            curves=[plot for plot in (plots.loss_curve(record.history), plots.accuracy_curve(record.history)) if plot],
+            **_classes(record),
+            **_budget(record),
+        )
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")  # a folder's name may hold what UTF-8 cannot
+
+
+def page_environment() -> "Environment":
+    """What pages are rendered in: their templates and filters."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -27,18 +49,8 @@ def render(record: RunRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(data_uri=data_uri, setting=_setting)
-    known, others = readings(record.metrics)
-    page = environment.get_template("page.html.jinja").render(
-        record=record,
-        story=words.story(record),
-        known=known,
-        others=others,
-        curves=[plot for plot in (plots.loss_curve(record.history), plots.accuracy_curve(record.history)) if plot],
-        **_classes(record),
-        **_budget(record),
-    )
-    return page.encode("utf-8", "replace").decode("utf-8")  # a folder's name may hold what UTF-8 cannot
+    environment.filters.update(data_uri=data_uri, setting=_setting, plain=plain)
+    return environment
 
 
 def data_uri(image: np.ndarray) -> str:

@@ -70,6 +70,35 @@ def accuracy_curve(history: Sequence[dict[str, float]]) -> str:
     return _svg("accuracy", f"Validation accuracy over the epochs; at the end {held_out[-1, 1]:.1%}.", (4.4, 2.7), draw)
 
 
+def price(points: Sequence[tuple[str, float, float, float, bool]], others: Sequence[tuple[str, float]]) -> str:
+    """Accuracy against tokens an image, one point a textifier; those on the Pareto front are joined.
+
+    Args:
+        points: name, tokens an image, accuracy, its standard deviation, whether it is on the front.
+        others: name and accuracy of what needs no text, as lines across.
+    """
+    if not points:
+        return ""
+
+    def draw(figure: "Figure") -> None:
+        axes = _axes(figure, "tokens an image", "test accuracy")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        front = sorted((tokens, accuracy) for _, tokens, accuracy, _, best in points if best)
+        axes.plot(*zip(*front, strict=True), color=ACCENT, linewidth=1.2)
+        for name, tokens, accuracy, deviation, best in points:
+            color = ACCENT if best else SECOND
+            axes.errorbar(tokens, accuracy, yerr=deviation, color=color, marker="o", markersize=4, linewidth=1)
+            axes.annotate(name, (tokens, accuracy), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
+        right = max(tokens for _, tokens, *_ in points)
+        for name, accuracy in others:
+            axes.axhline(accuracy, color=LINE, linewidth=1)
+            axes.annotate(name, (right, accuracy), fontsize=7, color=MUTED, ha="right", va="bottom")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+
+    return _svg("price", "Test accuracy against tokens an image, one point a way of writing images.", (9, 4.6), draw)
+
+
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
     """Confusion matrix, int [K, K] with the truth in rows: colour is the share of a row, numbers are images.
 

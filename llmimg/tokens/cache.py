@@ -112,7 +112,7 @@ def prepare(
     place = folder / cache_key(dataset, encoder, split)
     about |= {"split": split, "rows": len(dataset)}
     keep(place, lambda work: _write(dataset, encoder, work, split, num_proc, skip_broken), about)
-    ids = ImageIds.open(sorted(place.glob("*.arrow")))
+    ids = ImageIds.open(sorted(place.glob("*.arrow")), json.loads((place / "about.json").read_text())["seconds"])
     if ids.problems and not skip_broken:
         raise UserError(next(iter(ids.problems.values())) + BROKEN_REMEDY)
     return ids

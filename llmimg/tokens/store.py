@@ -1,5 +1,6 @@
 """Prepared image ids on disk, read without copying."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,16 @@ class ImageIds:
         chunks: the rows, as Arrow's record batches hold them.
         starts: int64, the row at which each chunk begins, and after them the number of rows.
         problems: place → why the image there is broken; its row is empty.
+        seconds: what it took to prepare them, whenever that was.
     """
 
     chunks: tuple[Ragged, ...]
     starts: np.ndarray
     problems: dict[int, str]
+    seconds: float = math.nan
 
     @classmethod
-    def open(cls, files: Sequence[Path]) -> "ImageIds":
+    def open(cls, files: Sequence[Path], seconds: float = math.nan) -> "ImageIds":
         """From Arrow files with the columns `image_ids` and `problem`, one after the other."""
         tables = [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
         lists = [chunk for table in tables for chunk in table["image_ids"].chunks]
@@ -38,7 +41,7 @@ class ImageIds:
             else []
         )
         starts = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks], dtype=np.int64)])
-        return cls(chunks, starts, {int(place): problems[int(place)].as_py() for place in broken})
+        return cls(chunks, starts, {int(place): problems[int(place)].as_py() for place in broken}, seconds)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -47,6 +50,16 @@ class ImageIds:
         """Unsigned integers `[L]`, a view."""
         chunk = int(np.searchsorted(self.starts, row, side="right")) - 1
         return self.chunks[chunk][row - int(self.starts[chunk])]
+
+    def entropy(self) -> float:
+        """Bits a token: the entropy of how often each occurs, which no code of single tokens can go below."""
+        counts = np.zeros(0, np.int64)
+        for chunk in self.chunks:
+            found = np.bincount(chunk.values[chunk.offsets[0] : chunk.offsets[-1]], minlength=len(counts))
+            found[: len(counts)] += counts
+            counts = found
+        shares = counts[counts > 0] / max(counts.sum(), 1)
+        return float(-(shares * np.log2(shares)).sum())
 
     @property
     def lengths(self) -> np.ndarray:

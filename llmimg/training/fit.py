@@ -1,6 +1,8 @@
 """The Trainer, put together for a task."""
 
 import gc
+import logging
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,8 +12,10 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from llmimg.tasks import Task
-from llmimg.training.callbacks import BeginEpoch, Profile, Progress, StopOnNaN
+from llmimg.training.callbacks import BeginEpoch, Clock, Profile, Progress, StopOnNaN
 from llmimg.training.dataset import Collator
+
+log = logging.getLogger("llmimg")
 
 
 def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
@@ -66,3 +70,19 @@ def make_trainer(
         trainer.add_callback(Profile(profile))
     gc.freeze()  # what was imported stays: collections during training need not look through it
     return trainer
+
+
+def train(trainer: Trainer, checkpoint: Path | None) -> dict[str, float]:
+    """Train from the start or from a checkpoint; what that took, by the names of metrics.json."""
+    if checkpoint:
+        log.info("Going on from %s.", checkpoint)
+    clock = Clock(checkpoint)
+    trainer.add_callback(clock)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = clock.seconds
+    losses = [logged["loss"] for logged in trainer.state.log_history if "loss" in logged]
+    return {
+        **({"train/loss": losses[-1]} if losses else {}),
+        "time/train_seconds": seconds,
+        "train/images_per_second": len(trainer.train_dataset) * trainer.state.epoch / seconds,
+    }

@@ -1,0 +1,90 @@
+"""What every baseline is: fit to images and labels, then log-probabilities of each class."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from llmimg.errors import UserError
+from llmimg.registry import Registry
+
+BASELINES = Registry("baseline", "llmimg.baselines")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A fitted baseline.
+
+    Attributes:
+        estimator: of scikit-learn, over features.
+        features: images uint8 `[N, H, W, C]` → float `[N, D]`.
+        classes: how many there are; those that no training image had get the probability 0.
+    """
+
+    estimator: Any
+    features: Callable[[np.ndarray], np.ndarray]
+    classes: int
+
+    def log_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """float64 `[N, classes]`, the logarithm of each class's probability.
+
+        Estimators that give margins alone (support vector machines) have them put through a softmax: their order is
+        right, their size means little.
+        """
+        features = self.features(images)
+        if hasattr(self.estimator, "predict_proba"):
+            scores = np.log(np.maximum(self.estimator.predict_proba(features), 1e-12))
+        else:
+            margins = self.estimator.decision_function(features)
+            margins = np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins
+            scores = margins - np.logaddexp.reduce(margins, axis=1, keepdims=True)
+        whole = np.full((len(images), self.classes), np.log(1e-12))
+        whole[:, self.estimator.classes_] = scores
+        return whole
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """int64 `[N]`."""
+        return self.log_probabilities(images).argmax(axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline(abc.ABC):
+    """A subclass is a frozen dataclass whose fields are its only settings (`model.options`).
+
+    Attributes:
+        train_images: fit to so many training images at most, drawn by the run's seed; null takes all.
+    """
+
+    train_images: int | None = None
+
+    def __post_init__(self):
+        if self.train_images is not None and self.train_images < 1:
+            raise UserError(f"model.options.train_images={self.train_images} is out of range: it takes 1 or more.")
+
+    def fit(self, images: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Fitted:
+        """Fit to images uint8 `[N, H, W, C]` and labels int64 `[N]`.
+
+        Raises:
+            UserError: where all labels are the same.
+        """
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[: self.train_images])
+        images, labels = images[chosen], labels[chosen]
+        if len(np.unique(labels)) < 2:
+            raise UserError("All training images have one label, and there is nothing to tell apart: check the data.")
+        features = self.features_of(images, seed)
+        return Fitted(self.estimator(seed).fit(features(images), labels), features, classes)
+
+    def features_of(self, images: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+        """What is fitted to: pixels from 0 to 1, unless a subclass makes more of them."""
+        return pixels
+
+    @abc.abstractmethod
+    def estimator(self, seed: int) -> Any:
+        """The scikit-learn classifier, not yet fitted."""
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """float32 `[N, H·W·C]`, from 0 to 1."""
+    return images.reshape(len(images), -1).astype(np.float32) / 255

@@ -1,0 +1,82 @@
+"""Classifiers of scikit-learn on raw pixels."""
+
+import dataclasses
+from typing import Any
+
+from llmimg.baselines.base import BASELINES, Baseline
+
+
+@BASELINES.register("logistic")
+@dataclasses.dataclass(frozen=True)
+class Logistic(Baseline):
+    """Multinomial logistic regression on standardised pixels.
+
+    Attributes:
+        C: inverse strength of the L2 penalty.
+    """
+
+    C: float = 0.01
+
+    def estimator(self, seed: int) -> Any:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        return make_pipeline(StandardScaler(), LogisticRegression(C=self.C, max_iter=200))
+
+
+@BASELINES.register("rbf_svm")
+@dataclasses.dataclass(frozen=True)
+class RbfSvm(Baseline):
+    """Support vectors with a Gaussian kernel. On n images it takes time like n².
+
+    Attributes:
+        C: how much an error costs.
+        gamma: of the kernel exp(−gamma |x − y|²), pixels from 0 to 1; null is 1 / (features · variance).
+    """
+
+    C: float = 10.0
+    gamma: float | None = None
+
+    def estimator(self, seed: int) -> Any:
+        from sklearn.svm import SVC
+
+        return SVC(C=self.C, gamma="scale" if self.gamma is None else self.gamma, break_ties=True, cache_size=1000)
+
+
+@BASELINES.register("gradient_boosting")
+@dataclasses.dataclass(frozen=True)
+class GradientBoosting(Baseline):
+    """Gradient-boosted trees over histograms.
+
+    Attributes:
+        rounds: trees a class.
+        learning_rate: of each tree.
+    """
+
+    rounds: int = 100
+    learning_rate: float = 0.1
+
+    def estimator(self, seed: int) -> Any:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return HistGradientBoostingClassifier(
+            max_iter=self.rounds, learning_rate=self.learning_rate, early_stopping=False, random_state=seed
+        )
+
+
+@BASELINES.register("knn")
+@dataclasses.dataclass(frozen=True)
+class Knn(Baseline):
+    """The label of most of the nearest training images.
+
+    Attributes:
+        neighbors: how many.
+    """
+
+    neighbors: int = 3
+
+    def estimator(self, seed: int) -> Any:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        return KNeighborsClassifier(self.neighbors, weights="distance")

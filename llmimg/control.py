@@ -1,0 +1,162 @@
+"""The path of a run without text: pixels → fit → evaluate → report. What the same images give without a language model,
+from the same command, splits and metrics."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from transformers import Trainer, enable_full_determinism, set_seed
+
+from llmimg.baselines import BASELINES, Baseline
+from llmimg.configuration import Configuration
+from llmimg.data import Decoding, load
+from llmimg.errors import UserError
+from llmimg.experiment import SPLITS, scores, trainer_settings
+from llmimg.models.image import PixelCollator, Pixels, make_image_model
+from llmimg.ranks import is_first_process
+from llmimg.report.archive import save_record
+from llmimg.report.page import render
+from llmimg.report.record import RunRecord
+from llmimg.run_folder import RunFolder, write_text
+from llmimg.settings import build
+from llmimg.tasks import TASKS, Task
+from llmimg.training.arguments import make_arguments
+from llmimg.training.fit import make_trainer, train
+from llmimg.training.resume import newest_checkpoint
+
+log = logging.getLogger("llmimg")
+
+
+def run_control(
+    settings: Configuration, plain: Mapping[str, Any], folder: RunFolder, notes: list[str]
+) -> dict[str, float]:
+    """Carry out a configuration whose model sees pixels; arguments and result as of `run_experiment`.
+
+    Raises:
+        UserError: a user's mistake, wherever it shows.
+    """
+    baseline = None
+    if settings.model.kind == "baseline":
+        baseline = build(BASELINES[settings.model.architecture], settings.model.options, "model.options")
+
+    # Data: images and labels in three splits, all in memory.
+    started = time.perf_counter()
+    data = load(settings.data)
+    notes.extend(data.notes)
+    task = TASKS[settings.task.name].of(data.label_names)
+    decoding = Decoding(settings.data.size, settings.data.fit)
+    pixels = {split: _pixels(getattr(data, split), split, decoding, task, settings, notes) for split in SPLITS}
+    prepare_seconds = time.perf_counter() - started
+    if is_first_process():
+        folder.begin(plain, settings.force)
+        log.info("\n".join(notes))
+
+    # Fit and evaluate: the test split is looked at once, here.
+    if baseline:
+        outputs, trained = _fit_baseline(baseline, pixels, task, settings, notes)
+        history = []
+    else:
+        trainer, trained = _train_image_model(pixels, task, settings, folder)
+        outputs = {split: trainer.predict(pixels[split]).predictions for split in ("validation", "test")}
+        history = trainer.state.log_history
+
+    labels = {split: pixels[split].annotations["label"] for split in SPLITS}
+    metrics = {
+        **scores("test", task, outputs["test"], labels["test"]),
+        **scores("val", task, outputs["validation"], labels["validation"]),
+        **{
+            f"data/{name}_images": len(pixels[split])
+            for name, split in zip(("train", "val", "test"), SPLITS, strict=True)
+        },
+        **trained,
+        "time/prepare_seconds": prepare_seconds,
+    }
+
+    # Report: what others can see and compare.
+    if is_first_process():
+        table = {"id": pixels["test"].ids, **task.table(outputs["test"], labels["test"])}
+        pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")
+        record = RunRecord(
+            title=f"{settings.data.name} · {settings.model.name}",
+            config=folder.config(),
+            environment=folder.environment(),
+            metrics=metrics,
+            history=history,
+            label_names=data.label_names,
+            labels=labels["test"],
+            probabilities=np.array(table["probabilities"]),
+            lengths=np.empty(0, np.int64),
+            context=0,
+            examples=[],
+            mistakes=[],
+            notes=notes,
+        )
+        save_record(record, folder)
+        write_text(folder.path / "report.html", render(record))
+        folder.finish(metrics)
+    return metrics
+
+
+def _pixels(
+    images: datasets.Dataset, split: str, decoding: Decoding, task: Task, settings: Configuration, notes: list[str]
+) -> Pixels:
+    decoded, problems = decoding(images["image"], images["id"])
+    if problems and settings.data.broken != "skip":
+        raise UserError(f"{next(iter(problems.values()))} Mend or remove it, or set data.broken=skip.")
+    if problems:
+        notes.append(f"{len(problems):,} broken images of the {split} split were skipped.")
+    whole = [place for place, image in enumerate(decoded) if image is not None]
+    shapes = {decoded[place].shape for place in whole}
+    if len({shape[:2] for shape in shapes}) > 1:
+        raise UserError("The images have different sizes, which a model of pixels does not take: set data.size.")
+    channels = max(shape[2] for shape in shapes)
+    stacked = np.stack([np.repeat(decoded[place], channels // decoded[place].shape[2], axis=2) for place in whole])
+    annotations = {name: images.with_format("numpy")[name][whole] for name in task.columns}
+    active = split == "train" and settings.augment.active
+    ids = [images["id"][place] for place in whole]
+    return Pixels(ids, stacked, annotations, settings.augment if active else None, settings.seed)
+
+
+def _fit_baseline(
+    baseline: Baseline, pixels: Mapping[str, Pixels], task: Task, settings: Configuration, notes: list[str]
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Log-probabilities of the validation and test images, and what fitting took."""
+    training, started = pixels["train"], time.perf_counter()
+    labels = training.annotations["label"]
+    fitted = baseline.fit(training.images, labels, task.head()["num_labels"], settings.seed)
+    seconds = time.perf_counter() - started
+    used = min(baseline.train_images or len(training), len(training))
+    if used < len(training):
+        notes.append(f"Fitted to {used:,} of {len(training):,} training images (model.options.train_images).")
+    notes.append("The fitted estimator of scikit-learn is not kept: loading one would run code.")
+    outputs = {split: fitted.log_probabilities(pixels[split].images) for split in ("validation", "test")}
+    return outputs, {"time/train_seconds": seconds, "train/images_per_second": used / seconds}
+
+
+def _train_image_model(
+    pixels: Mapping[str, Pixels], task: Task, settings: Configuration, folder: RunFolder
+) -> tuple[Trainer, dict[str, float]]:
+    arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
+    (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
+    model = make_image_model(settings.model, pixels["train"].images.shape[1:], task.head())
+    trainer = make_trainer(
+        model,
+        arguments,
+        PixelCollator(model.config, task),
+        task,
+        pixels["train"],
+        pixels["validation"],
+        patience=settings.early_stopping.patience,
+        profile=settings.profile,
+    )
+    trained = train(trainer, newest_checkpoint(folder.checkpoints)) if arguments.do_train else {}
+    if is_first_process():
+        model.save_pretrained(folder.model)
+    trained["model/parameters"] = model.num_parameters()
+    trained["model/trainable_parameters"] = model.num_parameters(only_trainable=True)
+    return trainer, trained

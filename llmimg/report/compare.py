@@ -1,0 +1,167 @@
+"""Finished runs side by side: what each way of writing images costs, and what it gives."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmimg.errors import UserError
+from llmimg.report import plots
+from llmimg.report.archive import load_record
+from llmimg.report.page import page_environment
+from llmimg.report.record import Example
+from llmimg.run_folder import RunFolder, flatten, write_text
+
+# What the table shows of a row's runs, on average: metrics.json's key → the column's name.
+COLUMNS = {
+    "data/tokens_per_image": "tokens_per_image",
+    "data/bits_per_image": "bits_per_image",
+    "data/psnr_db": "psnr_db",
+    "data/ssim": "ssim",
+    "data/prepare_images_per_second": "prepare_images_per_second",
+    "train/images_per_second": "train_images_per_second",
+    "model/parameters": "parameters",
+}
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to recognise the images: the runs that differ in nothing but their seed.
+
+    Attributes:
+        name: the textifier and what else tells it from the others; the model, where it needs no text.
+        accuracies: test accuracy of each seed.
+        numbers: the means of `COLUMNS`, those that there are.
+        examples: the first test images as the first seed's model read them.
+        on_front: whether nothing else is at least as right for fewer tokens.
+    """
+
+    name: str
+    accuracies: tuple[float, ...]
+    numbers: Mapping[str, float]
+    examples: Sequence[Example]
+    on_front: bool = False
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.accuracies))
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over seeds; None for one seed."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+
+    @property
+    def tokens(self) -> float | None:
+        return self.numbers.get("tokens_per_image")
+
+
+def compare(folder: str | Path) -> list[Path]:
+    """Write a table (CSV) and a page (HTML) of the finished runs under a folder, one of each a data set.
+
+    Raises:
+        UserError: where there are none.
+    """
+    runs = [RunFolder(path.parent) for path in sorted(Path(folder).rglob("metrics.json"))]
+    runs = [run for run in runs if run.is_finished and (run.path / "config.yaml").is_file()]
+    if not runs:
+        raise UserError(f"'{folder}' holds no finished run: give the folder of a comparison, as runs/compare.")
+    written = []
+    by_data: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        by_data.setdefault(run.config()["data"]["name"], []).append(run)
+    for name, group in by_data.items():
+        rows = rows_of(group)
+        for kind, text in (("csv", table(rows)), ("html", page(name, rows))):
+            written.append(Path(folder) / f"{name}.{kind}")
+            write_text(written[-1], text)
+    return written
+
+
+def rows_of(runs: Sequence[RunFolder]) -> list[Row]:
+    """The runs by configuration, the most accurate first."""
+    groups: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        config = {
+            key: value for key, value in run.config().items() if key not in ("seed", "run_dir", "force", "dry_run")
+        }
+        groups.setdefault(json.dumps(config, sort_keys=True), []).append(run)
+    names = _names([json.loads(key) for key in groups])
+    rows = [_row(name, group) for name, group in zip(names, groups.values(), strict=True)]
+    return sorted(_with_front(rows), key=lambda row: -row.mean)
+
+
+def _row(name: str, runs: list[RunFolder]) -> Row:
+    metrics = [run.metrics() for run in runs]
+    numbers = {
+        column: float(np.mean([each[key] for each in metrics]))
+        for key, column in COLUMNS.items()
+        if all(key in each for each in metrics)
+    }
+    examples = load_record(runs[0].path).examples[:_EXAMPLES]
+    return Row(name, tuple(each["test/accuracy"] for each in metrics), numbers, examples)
+
+
+def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The textifier's name, or the model's where it sees pixels; with the settings in which two of one name differ."""
+    plain = [
+        each["textify"]["name"] if each["model"].get("kind", "language") == "language" else each["model"]["name"]
+        for each in configs
+    ]
+    flat = [flatten(each) for each in configs]
+    named = []
+    for name, settings in zip(plain, flat, strict=True):
+        twins = [other for twin, other in zip(plain, flat, strict=True) if twin == name]
+        keys = sorted({key for twin in twins for key in {*settings, *twin} if twin.get(key) != settings.get(key)})
+        differing = [f"{key.removeprefix('textify.')}={settings.get(key)}" for key in keys]
+        named.append(" ".join([name, *differing]))
+    return named
+
+
+def _with_front(rows: Sequence[Row]) -> list[Row]:
+    """Pareto: a row is on the front, if none is at least as right and as short, and better in one of both."""
+    from dataclasses import replace
+
+    texts = [row for row in rows if row.tokens is not None]
+    return [
+        replace(
+            row,
+            on_front=row.tokens is not None
+            and not any(
+                other.mean >= row.mean
+                and other.tokens <= row.tokens
+                and (other.mean, -other.tokens) != (row.mean, -row.tokens)
+                for other in texts
+            ),
+        )
+        for row in rows
+    ]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The comparison as CSV."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["name", "test_accuracy_mean", "test_accuracy_std", "seeds", "pareto_front", *COLUMNS.values()])
+    for row in rows:
+        spread = "" if row.deviation is None else f"{row.deviation:.5f}"
+        numbers = [f"{row.numbers[column]:.6g}" if column in row.numbers else "" for column in COLUMNS.values()]
+        writer.writerow([row.name, f"{row.mean:.5f}", spread, len(row.accuracies), int(row.on_front), *numbers])
+    return file.getvalue()
+
+
+def page(data: str, rows: Sequence[Row]) -> str:
+    """The comparison as one HTML file that loads nothing from elsewhere."""
+    points = [(row.name, row.tokens, row.mean, row.deviation or 0.0, row.on_front) for row in rows if row.tokens]
+    others = [(row.name, row.mean) for row in rows if not row.tokens]
+    return (
+        page_environment()
+        .get_template("compare.html.jinja")
+        .render(data=data, rows=rows, columns=list(COLUMNS.values()), plot=plots.price(points, others))
+    )
