@@ -14,6 +14,8 @@ USAGE = """llmimg: a language model sees an image only as text
 
   python -m llmimg show IMAGE [textify=NAME textify.KEY=VALUE …] [size=N fit=FIT] [vocabulary=NAME tokenizer=PATH]
       an image's text, its tokens and what they cost
+  python -m llmimg show IMAGE --all [size=N fit=FIT] [tokenizer=PATH]
+      the same image by every textifier, side by side
   python -m llmimg predict RUN IMAGE…
       one JSON line an image, by the recogniser a run left
   python -m llmimg run CONFIG.yaml [run_dir=PATH]
@@ -52,13 +54,18 @@ def _parted(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _show(plain: list[str], given: dict[str, str]) -> None:
-    from llmimg.show import ShowSettings, show
+    from llmimg.show import ShowSettings, show, show_all
 
+    every = "--all" in plain
+    plain = [word for word in plain if word != "--all"]
     if len(plain) != 1:
         raise UserError("show takes one image: python -m llmimg show IMAGE textify=NAME.")
+    chosen = next((word for word in given if word.startswith("textify")), None)
+    if every and chosen:
+        raise UserError(f"show --all shows every textifier as it is by default: leave out {chosen}=.")
     textify = {"name": given.pop("textify", "region_color")}
     textify |= {key.removeprefix("textify."): given.pop(key) for key in list(given) if key.startswith("textify.")}
-    print(show(plain[0], build(ShowSettings, {**given, "textify": textify})))
+    print((show_all if every else show)(plain[0], build(ShowSettings, {**given, "textify": textify})))
 
 
 def _predict(plain: list[str], given: dict[str, str]) -> None:

@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from llmimg import textify
 from llmimg.data import Decoding, decode
 from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
 from llmimg.settings import choose
-from llmimg.tokens.vocabulary import VOCABULARIES, load_tokenizer, make_vocabulary
+from llmimg.tokens.vocabulary import VOCABULARIES, Vocabulary, load_tokenizer, make_vocabulary
 
 _SHOWN_CHARACTERS = 2000
 _SHOWN_TOKENS = 32
+_SHOWN_BEGINNING = 60
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,85 @@ def show(path: str, settings: ShowSettings) -> str:
     Raises:
         UserError: an image that cannot be read or written as text, or a tokenizer that is not there.
     """
-    names = dict(settings.textify)
-    textifier = textify.make(names.pop("name"), **names)
-    size = None if settings.size is None else (settings.size, settings.size)
-    image = Decoding(size, settings.fit).fitted(decode(path))
+    textifier = textify.make(**settings.textify)
+    image = _image(path, settings)
+    textifier = _learned(textifier, image)
     pieces = textifier.write(image[None])
+    vocabulary = _vocabulary(textifier, settings)
+    ids = vocabulary.lookup(pieces).values
+    tokens = vocabulary.tokenizer.convert_ids_to_tokens(ids[:_SHOWN_TOKENS].tolist())
+    text = textifier.texts(pieces)[0]
+    back = textifier.read(pieces, *image.shape[:2])
+    lines = [
+        _cut(text, _SHOWN_CHARACTERS),
+        "",
+        " │ ".join(tokens) + (f" │ … ({len(ids) - _SHOWN_TOKENS:,} more)" if len(ids) > _SHOWN_TOKENS else ""),
+        "",
+        _about(path, image),
+        f"{len(text):,} characters, {len(pieces.values):,} pieces, {len(ids):,} tokens "
+        f"({vocabulary.name}{f' of {settings.tokenizer}' if settings.tokenizer else ', one a piece'})",
+        vocabulary.note,
+    ]
+    if textifier.is_learned:
+        lines.append(_LEARNED)
+    if back is not None:
+        lines.append(f"The image its text gives back: PSNR {psnr_db([image], [back[0]]):.1f} dB.")
+    return "\n".join(lines)
+
+
+def show_all(path: str, settings: ShowSettings) -> str:
+    """Every textifier, as its settings are by default, on the image at `path`: what each costs and begins with.
+
+    Raises:
+        UserError: an image that cannot be read, or a tokenizer that is not there.
+    """
+    image = _image(path, settings)
+    rows = [("textify", "tokens", "characters", "PSNR", "text")]
+    for name in sorted(textify.TEXTIFIERS.entries()):
+        try:
+            textifier = _learned(textify.make(name), image)
+            pieces = textifier.write(image[None])
+            vocabulary = _vocabulary(textifier, settings)
+        except UserError as error:
+            rows.append((name, "–", "–", "–", str(error)))
+            continue
+        text, back = textifier.texts(pieces)[0], textifier.read(pieces, *image.shape[:2])
+        tokens = len(vocabulary.lookup(pieces).values)
+        quality = "–" if back is None else f"{psnr_db([image], [back[0]]):.1f} dB"
+        begins = text[:_SHOWN_BEGINNING].replace("\n", "⏎") + ("…" if len(text) > _SHOWN_BEGINNING else "")
+        rows.append((name + "*" * textifier.is_learned, f"{tokens:,}", f"{len(text):,}", quality, begins))
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    lines = [
+        "  ".join([f"{row[0]:<{widths[0]}}", *(f"{row[place]:>{widths[place]}}" for place in (1, 2, 3)), row[4]])
+        for row in rows
+    ]
+    counted = f"Tokens of {settings.tokenizer}." if settings.tokenizer else "One token a piece."
+    return "\n".join([*lines, "", _about(path, image), f"{counted} * {_LEARNED}"])
+
+
+_LEARNED = "What it writes with was learned from this image alone; a run learns from its training images."
+
+
+def _image(path: str, settings: ShowSettings) -> np.ndarray:
+    size = None if settings.size is None else (settings.size, settings.size)
+    return Decoding(size, settings.fit).fitted(decode(path))
+
+
+def _about(path: str, image: np.ndarray) -> str:
+    height, width, channels = image.shape
+    return f"{path}: {width} × {height} pixels, {'gray' if channels == 1 else 'colour'}"
+
+
+def _learned(textifier: textify.Textifier, image: np.ndarray) -> textify.Textifier:
+    """The textifier; one that learns, with what copies of this image give that are moved about, so that they hold what
+    lies between the places of its grid too."""
+    if not textifier.is_learned:
+        return textifier
+    moved = [np.roll(image, (down, right), axis=(0, 1)) for down in range(4) for right in range(4)]
+    return textifier.with_state(textifier.learn(moved))
+
+
+def _vocabulary(textifier: textify.Textifier, settings: ShowSettings) -> Vocabulary:
     name = settings.vocabulary or ("reuse" if settings.tokenizer else "own")
     choose(name, VOCABULARIES, "vocabulary")
     if name == "learn":
@@ -49,25 +126,7 @@ def show(path: str, settings: ShowSettings) -> str:
     if name != "own" and not settings.tokenizer:
         raise UserError(f"vocabulary={name} needs a tokenizer: give tokenizer= a hub id or a local folder.")
     tokenizer = load_tokenizer(settings.tokenizer) if settings.tokenizer else None
-    vocabulary = make_vocabulary(name, textifier, tokenizer)
-    ids = vocabulary.lookup(pieces).values
-    tokens = vocabulary.tokenizer.convert_ids_to_tokens(ids[:_SHOWN_TOKENS].tolist())
-    text = textifier.texts(pieces)[0]
-    back = textifier.read(pieces, *image.shape[:2])
-    height, width, channels = image.shape
-    lines = [
-        _cut(text, _SHOWN_CHARACTERS),
-        "",
-        " │ ".join(tokens) + (f" │ … ({len(ids) - _SHOWN_TOKENS:,} more)" if len(ids) > _SHOWN_TOKENS else ""),
-        "",
-        f"{path}: {width} × {height} pixels, {'gray' if channels == 1 else 'colour'}",
-        f"{len(text):,} characters, {len(pieces.values):,} pieces, {len(ids):,} tokens "
-        f"({vocabulary.name}{f' of {settings.tokenizer}' if settings.tokenizer else ', one a piece'})",
-        vocabulary.note,
-    ]
-    if back is not None:
-        lines.append(f"The image its text gives back: PSNR {psnr_db([image], [back[0]]):.1f} dB.")
-    return "\n".join(lines)
+    return make_vocabulary(name, textifier, tokenizer)
 
 
 def _cut(text: str, length: int) -> str:

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from llmimg.errors import UserError
-from llmimg.show import ShowSettings, show
+from llmimg.show import ShowSettings, show, show_all
+from llmimg.textify import TEXTIFIERS
 
 IMAGE = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)
 
@@ -67,3 +68,15 @@ def test_what_is_no_image_or_no_textifier_is_refused(tmp_path, image):
         show(str(tmp_path / "none.png"), ShowSettings({"name": "gray"}))
     with pytest.raises(UserError, match="did you mean 'gray'"):
         show(image, ShowSettings({"name": "grey"}))
+
+
+def test_all_textifiers_side_by_side(tmp_path, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (6, 6, 3)).astype(np.uint8).repeat(5, axis=0).repeat(5, axis=1)
+    Image.fromarray(image).save(tmp_path / "some.png")
+    shown = show_all(str(tmp_path / "some.png"), ShowSettings({"name": "gray"}))
+    lines = {line.split()[0]: line for line in shown.splitlines() if line}
+    assert set(TEXTIFIERS.entries()) <= {name.rstrip("*") for name in lines}
+    assert "900" in lines["gray"] and "dB" in lines["gray"]
+    assert "2,700" in lines["rgb"] and "100.0 dB" in lines["rgb"]
+    assert "learned from this image alone" in shown and "patch_words*" in lines
+    assert "contrib modules" in lines["surf"]

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ COLUMNS = {
     "train/images_per_second": "train_images_per_second",
     "model/parameters": "parameters",
 }
+_NO_DIFFERENCE = ("seed", "run_dir", "force", "dry_run")
 _EXAMPLES = 3
 
 
@@ -88,9 +89,7 @@ def rows_of(runs: Sequence[RunFolder]) -> list[Row]:
     """The runs by configuration, the most accurate first."""
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
-        config = {
-            key: value for key, value in run.config().items() if key not in ("seed", "run_dir", "force", "dry_run")
-        }
+        config = {key: value for key, value in run.config().items() if key not in _NO_DIFFERENCE}
         groups.setdefault(json.dumps(config, sort_keys=True), []).append(run)
     names = _names([json.loads(key) for key in groups])
     rows = [_row(name, group) for name, group in zip(names, groups.values(), strict=True)]
@@ -126,22 +125,19 @@ def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _with_front(rows: Sequence[Row]) -> list[Row]:
     """Pareto: a row is on the front, if none is at least as right and as short, and better in one of both."""
-    from dataclasses import replace
-
     texts = [row for row in rows if row.tokens is not None]
     return [
         replace(
             row,
-            on_front=row.tokens is not None
-            and not any(
-                other.mean >= row.mean
-                and other.tokens <= row.tokens
-                and (other.mean, -other.tokens) != (row.mean, -row.tokens)
-                for other in texts
-            ),
+            on_front=row.tokens is not None and not any(_beats(other, row) for other in texts),
         )
         for row in rows
     ]
+
+
+def _beats(one: Row, other: Row) -> bool:
+    as_good = one.mean >= other.mean and one.tokens <= other.tokens
+    return as_good and (one.mean, one.tokens) != (other.mean, other.tokens)
 
 
 def table(rows: Sequence[Row]) -> str:
