@@ -76,7 +76,7 @@ def test_a_cap_on_training_images_is_noted(run):
     ("overrides", "message"),
     [
         (("model=rbf_svm", "launch.processes=2"), "model=rbf_svm is fitted in one process"),
-        (("model=rbf_svm", "+model.options.c=1"), r"no setting 'model\.options\.c': did you mean 'C'"),
+        (("model=rbf_svm", "+model.options.Gamma=1"), r"no setting 'model\.options\.Gamma': did you mean 'gamma'"),
         (("model=knn", "model.options.train_images=0"), "train_images=0 is out of range"),
         (("model=gpt2_tiny", "+model.options.depth=3"), "a language model has none"),
         (("model=vit_tiny", "model.options.patch=two"), r"'model\.options\.patch' cannot be 'two'"),

@@ -26,9 +26,9 @@ _CORRELATED = 0.5
 def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     """int64 `[count]`: the place in `TEXTURES` of each region.
 
-    With contrasts c between neighbours in four directions: `smooth`, if all are small. `checkered`, if there is a side
-    s at which pixels s to the right and s below are unlike (correlation below −0.5) and those s to the right and below
-    are alike (above 0.5). `striped` along the direction of least contrast, if that is less than 0.3 of the next. Else
+    With contrasts between neighbours in four directions: `smooth`, if all are small. `striped` along the direction of
+    least contrast, if that is less than 0.3 of the next. `checkered`, if there is a side s at which pixels s to the right
+    and s below are unlike (correlation below −0.5) and those s to the right and below are alike (above 0.5). Else
     `grainy`.
 
     Args:
@@ -41,8 +41,7 @@ def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     )
     four = np.nan_to_num(np.stack([across, down, falling, rising]))
     ordered = np.sort(four, axis=0)
-    names = np.array([TEXTURES.index(f"striped {way}") for way in ("horizontally", "vertically", *["diagonally"] * 2)])
-    found = np.where(ordered[0] < _ALONG * ordered[1], names[four.argmin(axis=0)], TEXTURES.index("grainy"))
+    found = np.full(count, TEXTURES.index("grainy"))
     # Correlation is 1 − contrast / (2 · variance).
     flat, areas = labels.reshape(-1), np.maximum(np.bincount(labels.reshape(-1), minlength=count), 1)
     mean, square = (np.bincount(flat, each.reshape(-1), count) / areas for each in (gray, gray**2))
@@ -54,6 +53,9 @@ def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
             1 - _contrast(gray, labels, count, *each) / spread for each in ((0, side), (side, 0), (side, side))
         )
         found[(right < -_CORRELATED) & (below < -_CORRELATED) & (both > _CORRELATED)] = TEXTURES.index("checkered")
+    names = np.array([TEXTURES.index(f"striped {way}") for way in ("horizontally", "vertically", *["diagonally"] * 2)])
+    striped = ordered[0] < _ALONG * ordered[1]  # neither diagonal of a fine checkerboard differs: none is least
+    found[striped] = names[four.argmin(axis=0)][striped]
     found[four.max(axis=0) < _SMOOTH] = TEXTURES.index("smooth")
     return found
 

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from llmimg.errors import UserError
+from llmimg.textify import make
+
+NAMES = ["sift", "orb", "akaze", "kaze", "brisk"]
+
+
+def square(side: int = 48) -> np.ndarray:
+    """White on black, from a third to two thirds: uint8 `[1, side, side, 1]`."""
+    image = np.zeros((1, side, side, 1), np.uint8)
+    image[:, side // 3 : 2 * side // 3, side // 3 : 2 * side // 3] = 255
+    return image
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_without_keypoints_has_a_text(name):
+    textifier = make(name)
+    blank = np.zeros((1, 5, 9, 3), np.uint8)
+    pieces = textifier.write(blank)
+    assert textifier.texts(pieces) == ["none"]
+    assert textifier.boxes(pieces, blank).tolist() == [[0, 0, 9, 5]]
+    assert textifier.read(pieces, 5, 9) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_keypoints_lie_on_the_square(name):
+    textifier = make(name, cells=12)
+    words = textifier.texts(textifier.write(square()))[0].split()
+    places = [(int(x[1:]), int(y[1:])) for x, y in zip(words[::4], words[1::4], strict=True)]
+    assert places
+    assert all(2 <= x <= 9 and 2 <= y <= 9 for x, y in places)  # the square goes from 4 to 7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_with_and_without_keypoints(name):
+    noise = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1)).astype(np.uint8)
+    textifier = make(name, points=3)
+    pieces = textifier.write(np.concatenate([np.zeros_like(noise), noise, square(), np.zeros_like(noise)]))
+    assert [len(row) for row in pieces][0] == [len(row) for row in pieces][3] == 1
+    assert len(pieces[1]) == 3 * 4
+
+
+def test_boxes_are_where_the_words_say():
+    textifier = make("sift", cells=10, scales=6)
+    pieces = textifier.lexicon.kinds
+    row = np.array([[pieces["first"][4], pieces["y"][6], pieces["size"][5], pieces["angle"][0]]])
+    from llmimg.textify import Ragged
+
+    written = Ragged.rectangular(row.astype(textifier.lexicon.dtype))
+    boxes = textifier.boxes(written, np.zeros((1, 100, 100, 1), np.uint8))
+    left, top, right, bottom = boxes[0]
+    assert (boxes == boxes[0]).all()
+    assert left < 45 < right and top < 65 < bottom
+    assert 64 <= right - left <= 74  # the last of six steps from 1/64 to 1: its middle is 64^(−1/12) of 100, cut at 0
+
+
+def test_surf_says_what_it_needs():
+    with pytest.raises(UserError, match="OPENCV_ENABLE_NONFREE.*take textify=sift"):
+        make("surf").write(square())
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"points": 0}, "textify.points=0 is out of range: it takes 1 to 1000"),
+        ({"codes": 1}, "textify.codes=1 is out of range: it takes 2 or more, or 0"),
+        ({"cells": 1}, "textify.cells=1"),
+        ({"fit_images": 0}, "textify.fit_images=0"),
+    ],
+)
+def test_what_it_cannot_be_set_to(chosen, message):
+    with pytest.raises(UserError, match=message):
+        make("sift", **chosen)
