@@ -7,8 +7,8 @@ from pathlib import Path
 from llmimg.errors import UserError
 from llmimg.settings import build, nearest
 
-PARTS = ("tokens", "breakdown", "prepare", "growth", "warm", "training")
-ONE_CORE = ("tokens", "breakdown")
+PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training")
+ONE_CORE = ("tokens", "textify", "breakdown")
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -27,8 +27,8 @@ def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     """int64 `[count]`: the place in `TEXTURES` of each region.
 
     With contrasts between neighbours in four directions: `smooth`, if all are small. `striped` along the direction of
-    least contrast, if that is less than 0.3 of the next. `checkered`, if there is a side s at which pixels s to the right
-    and s below are unlike (correlation below −0.5) and those s to the right and below are alike (above 0.5). Else
+    least contrast, if that is less than 0.3 of the next. `checkered`, if there is a side s at which pixels s to the
+    right and s below are unlike (correlation below −0.5) and those s to the right and below are alike (above 0.5). Else
     `grainy`.
 
     Args:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from llmimg.errors import UserError
-from llmimg.textify import make
+from llmimg.textify import Ragged, make
 
 NAMES = ["sift", "orb", "akaze", "kaze", "brisk"]
 
@@ -38,16 +38,14 @@ def test_a_batch_with_and_without_keypoints(name):
     noise = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1)).astype(np.uint8)
     textifier = make(name, points=3)
     pieces = textifier.write(np.concatenate([np.zeros_like(noise), noise, square(), np.zeros_like(noise)]))
-    assert [len(row) for row in pieces][0] == [len(row) for row in pieces][3] == 1
-    assert len(pieces[1]) == 3 * 4
+    assert pieces.lengths[[0, 3]].tolist() == [1, 1]
+    assert pieces.lengths[1] == 3 * 4
 
 
 def test_boxes_are_where_the_words_say():
     textifier = make("sift", cells=10, scales=6)
     pieces = textifier.lexicon.kinds
     row = np.array([[pieces["first"][4], pieces["y"][6], pieces["size"][5], pieces["angle"][0]]])
-    from llmimg.textify import Ragged
-
     written = Ragged.rectangular(row.astype(textifier.lexicon.dtype))
     boxes = textifier.boxes(written, np.zeros((1, 100, 100, 1), np.uint8))
     left, top, right, bottom = boxes[0]
@@ -57,7 +55,7 @@ def test_boxes_are_where_the_words_say():
 
 
 def test_surf_says_what_it_needs():
-    with pytest.raises(UserError, match="OPENCV_ENABLE_NONFREE.*take textify=sift"):
+    with pytest.raises(UserError, match=r"OPENCV_ENABLE_NONFREE.*take textify=sift"):
         make("surf").write(square())
 
 
