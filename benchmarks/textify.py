@@ -20,7 +20,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Images/s and pieces an image of each textifier, and those that write fewer than a GPU can read."""
     images = decoded(cifar10(settings)["train"], 2 * _BATCH)
     training, images = list(images[:_BATCH]), images[_BATCH:]
-    result: dict[str, Any] = {"threads": "one core", "batch": _BATCH}
+    result: dict[str, dict[str, Any]] = {}
     for name in TEXTIFIERS.entries():
         textifier = make(name)
         try:
@@ -35,6 +35,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         pieces = float(textifier.write(few).lengths.mean())
         result[name] = {"images_per_second": round(median(rates)), "pieces_per_image": round(pieces, 1)}
     measured = {name: each["images_per_second"] for name, each in result.items() if "images_per_second" in each}
+    result |= {"threads": "one core", "batch": _BATCH}
     return result | {f"below_{_EATEN}_a_second": [name for name, rate in measured.items() if rate < _EATEN]}
 
 
