@@ -1,0 +1,68 @@
+"""Zero-shot models that name objects: transformers pipelines, for `textify=region_objects`."""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from transformers import Pipeline, pipeline
+
+from llmimg.errors import UserError
+from llmimg.textify.region_objects import LOOKERS
+
+
+@LOOKERS.register("classifier")
+class Classifier:
+    """`zero-shot-image-classification`."""
+
+    def __init__(self, model: str):
+        self.pipeline = _load("zero-shot-image-classification", model)
+
+    def look(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
+        found = self.pipeline(Image.fromarray(image), candidate_labels=list(labels))
+        box = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        return [(labels.index(each["label"]), each["score"], box) for each in found]
+
+    def identity(self) -> bytes:
+        return _identity(self.pipeline)
+
+
+@LOOKERS.register("detector")
+class Detector:
+    """`zero-shot-object-detection`."""
+
+    def __init__(self, model: str):
+        self.pipeline = _load("zero-shot-object-detection", model)
+
+    def look(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
+        found = self.pipeline(Image.fromarray(image), candidate_labels=list(labels), threshold=0.0)
+        found = sorted(found, key=lambda each: -each["score"])
+        sides = ("xmin", "ymin", "xmax", "ymax")
+        return [
+            (labels.index(each["label"]), each["score"], tuple(float(each["box"][side]) for side in sides))
+            for each in found
+        ]
+
+    def identity(self) -> bytes:
+        return _identity(self.pipeline)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(task: str, model: str) -> Pipeline:
+    """Loaded once a process."""
+    try:
+        return pipeline(task, model=model)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"textify=region_objects asks '{model}', which transformers cannot load for {task}: give textify.model= a "
+            "hub id or a local folder of such a model, and connect to the network where it is not in the hub's cache."
+        ) from error
+
+
+def _identity(loaded: Any) -> bytes:
+    digest = hashlib.sha256()
+    for name, weights in sorted(loaded.model.state_dict().items()):
+        digest.update(name.encode() + weights.float().cpu().contiguous().numpy().tobytes())
+    return digest.digest()
