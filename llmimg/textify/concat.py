@@ -34,9 +34,10 @@ class Concat(Textifier):
         for part in self.parts:
             if "name" not in part:
                 raise UserError(f"A part of textify.parts names no textifier ({part}): give it a name.")
-        self._made()
+        _ = self._unlearned
 
-    def _made(self) -> list[Textifier]:
+    @functools.cached_property
+    def _unlearned(self) -> list[Textifier]:
         return [make(**part) for part in self.parts]
 
     @functools.cached_property
@@ -44,24 +45,24 @@ class Concat(Textifier):
         """The parts, each with what it learned."""
         return [
             each.with_state(_of_part(self.state, place)) if each.is_learned else each
-            for place, each in enumerate(self._made())
+            for place, each in enumerate(self._unlearned)
         ]
 
     @property
     def is_learned(self) -> bool:
-        return any(each.is_learned for each in self._made())
+        return any(each.is_learned for each in self._unlearned)
 
     def learn(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """What each part learns, its names behind the part's place: `"1.codes"`."""
         return {
             f"{place}.{name}": array
-            for place, each in enumerate(self._made())
+            for place, each in enumerate(self._unlearned)
             for name, array in each.learn(images).items()
         }
 
     @functools.cached_property
     def grammar(self) -> Grammar:
-        parts = [each.grammar for each in self._made()]
+        parts = [each.grammar for each in self._unlearned]
         kinds = {f"heading_{place}": [heading] for place, heading in enumerate(self._headings)}
         moves: dict[str, dict[str, str]] = {START: {"heading_0": f"0/{START}"}}
         for place, part in enumerate(parts):
@@ -82,7 +83,7 @@ class Concat(Textifier):
     @functools.cached_property
     def _starts(self) -> list[int]:
         """Where each part's pieces begin in the lexicon; the last entry is where it ends."""
-        sizes = [len(each.lexicon) for each in self._made()]
+        sizes = [len(each.lexicon) for each in self._unlearned]
         return list(itertools.accumulate(sizes, initial=len(self.parts)))
 
     def write(self, images: np.ndarray) -> Ragged:
@@ -114,7 +115,7 @@ class Concat(Textifier):
         start, end = self._starts[place : place + 2]
         inside = (pieces.values >= start) & (pieces.values < end)
         offsets = np.concatenate([[0], np.cumsum(inside)])[pieces.offsets]
-        values = (pieces.values[inside] - start).astype(self._made()[place].lexicon.dtype)
+        values = (pieces.values[inside] - start).astype(self._unlearned[place].lexicon.dtype)
         return inside, Ragged(values, offsets)
 
 
