@@ -33,6 +33,11 @@ def plain(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"
 
 
+def amount(value: float) -> str:
+    """53874.9 → `53,875`; 22.4336 → `22.43`."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else plain(value)
+
+
 class Kind(NamedTuple):
     name: str
     write: Callable[[float], str]

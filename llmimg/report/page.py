@@ -9,7 +9,7 @@ import numpy as np
 
 from llmimg.metrics.classification import BINS, confusion_matrix, reliability
 from llmimg.report import plots, words
-from llmimg.report.numbers import plain, readings
+from llmimg.report.numbers import amount, readings
 from llmimg.report.record import RunRecord
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def page_environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(data_uri=data_uri, setting=_setting, plain=plain)
+    environment.filters.update(data_uri=data_uri, setting=_setting, amount=amount)
     return environment
 
 

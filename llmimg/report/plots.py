@@ -90,10 +90,16 @@ def price(points: Sequence[tuple[str, float, float, float, bool]], others: Seque
             color = ACCENT if best else SECOND
             axes.errorbar(tokens, accuracy, yerr=deviation, color=color, marker="o", markersize=4, linewidth=1)
             axes.annotate(name, (tokens, accuracy), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
-        right = max(tokens for _, tokens, *_ in points)
-        for name, accuracy in others:
-            axes.axhline(accuracy, color=LINE, linewidth=1)
-            axes.annotate(name, (right, accuracy), fontsize=7, color=MUTED, ha="right", va="bottom")
+        low, high = axes.get_ylim()
+        high = max([high, *(accuracy for _, accuracy in others)])
+        axes.set_ylim(low, high)
+        place = high + 1
+        for name, accuracy in sorted(others, key=lambda each: -each[1]):  # names in the margin, none over another
+            axes.axhline(accuracy, color=MUTED, linewidth=0.6, linestyle=":")
+            place = min(accuracy, place - 0.035 * (high - low))
+            axes.text(
+                1.01, place, f"{name} {accuracy:.1%}", transform=axes.get_yaxis_transform(), fontsize=7, color=MUTED
+            )
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
 
     return _svg("price", "Test accuracy against tokens an image, one point a way of writing images.", (9, 4.6), draw)
