@@ -73,6 +73,7 @@ def show_all(path: str, settings: ShowSettings) -> str:
         UserError: an image that cannot be read, or a tokenizer that is not there.
     """
     image = _image(path, settings)
+    _vocabulary(textify.make("gray", levels=2), settings)  # a tokenizer that is not there is no textifier's fault
     rows = [("textify", "tokens", "characters", "PSNR", "text")]
     for name in sorted(textify.TEXTIFIERS.entries()):
         try:

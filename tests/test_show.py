@@ -80,3 +80,8 @@ def test_all_textifiers_side_by_side(tmp_path, monkeypatch):
     assert "2,700" in lines["rgb"] and "100.0 dB" in lines["rgb"]
     assert "learned from this image alone" in shown and "patch_words*" in lines
     assert "contrib modules" in lines["surf"]
+
+
+def test_all_textifiers_with_a_tokenizer_that_is_not_there(image, tmp_path):
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        show_all(image, ShowSettings({"name": "gray"}, tokenizer=str(tmp_path)))
