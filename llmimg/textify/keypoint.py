@@ -22,7 +22,7 @@ _RANGES = {
     "scales": (1, 64),
     "angles": (0, 360),
     "codes": (0, 2**15),
-    "min_side": (1, 1024),
+    "min_side": (16, 1024),  # on images a few pixels wide OpenCV's detectors fail, or write where they must not
 }
 
 
@@ -39,7 +39,7 @@ class Keypoints(Textifier):
         angles: words for orientation, even parts of the circle; 0 leaves it out.
         codes: patterns of a codebook learned on training images, one of which says what a keypoint looks like
             (`word17`), as in the visual words of Sivic and Zisserman (ICCV 2003); 0 leaves that out.
-        min_side: images whose shorter side is shorter are enlarged first, by a whole factor.
+        min_side: images whose shorter side is shorter are enlarged first, by a whole factor; 16 to 1024.
         fit_images: training images that the codebook is learned on.
         fit_seed: of that draw, and of k-means.
     """

@@ -42,6 +42,34 @@ def test_a_batch_with_and_without_keypoints(name):
     assert pieces.lengths[1] == 3 * 4
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (3, 1), (5, 7), (17, 16), (200, 31)])
+def test_images_of_any_size_are_written(name, shape):
+    """With the least enlargement, on which detectors would otherwise fail or crash."""
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape, 3)).astype(np.uint8)
+    textifier = make(name, min_side=16)
+    pieces = textifier.write(images)
+    assert [row.tolist() for row in textifier.grammar.parse_all(textifier.texts(pieces))] == [
+        row.tolist() for row in pieces
+    ]
+    left, top, right, bottom = textifier.boxes(pieces, images).T
+    assert ((left >= 0) & (left < right) & (right <= shape[1])).all()
+    assert ((top >= 0) & (top < bottom) & (bottom <= shape[0])).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_visual_words_are_the_same_in_any_batch(name):
+    """Floats and bits alike: a codebook is learned of them, and each image's words do not depend on the others."""
+    images = np.random.default_rng(1).integers(0, 256, (4, 24, 24, 1)).astype(np.uint8)
+    textifier = make(name, points=8, codes=6, min_side=64)
+    state = textifier.learn(list(images))
+    assert len(state["codes"]) == 6
+    textifier = textifier.with_state(state)
+    together = textifier.texts(textifier.write(images))
+    assert [textifier.texts(textifier.write(image[None]))[0] for image in images] == together
+    assert len({word for text in together for word in text.split() if word.startswith("word")}) > 1
+
+
 def test_boxes_are_where_the_words_say():
     textifier = make("sift", cells=10, scales=6)
     pieces = textifier.lexicon.kinds
@@ -66,6 +94,7 @@ def test_surf_says_what_it_needs():
         ({"codes": 1}, "textify.codes=1 is out of range: it takes 2 or more, or 0"),
         ({"cells": 1}, "textify.cells=1"),
         ({"fit_images": 0}, "textify.fit_images=0"),
+        ({"min_side": 15}, "textify.min_side=15 is out of range: it takes 16 to 1024"),
     ],
 )
 def test_what_it_cannot_be_set_to(chosen, message):
