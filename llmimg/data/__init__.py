@@ -3,8 +3,9 @@
 Importing this package is cheap: `datasets` and scikit-learn are imported where data are read.
 """
 
-from llmimg.data.augment import AugmentSettings, augment, example_seeds
-from llmimg.data.decoding import Decoding, decode, stack
+from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
+from llmimg.data.decoding import Decoding, by_shape, decode, stack
+from llmimg.data.draws import example_seeds
 from llmimg.data.placement import Placement, place
 from llmimg.data.settings import DataSettings
 from llmimg.data.splits import Data, load
@@ -16,9 +17,13 @@ __all__ = [
     "Decoding",
     "Placement",
     "augment",
+    "augment_all",
+    "blended",
+    "by_shape",
     "decode",
     "example_seeds",
     "load",
+    "mixing",
     "place",
     "stack",
 ]

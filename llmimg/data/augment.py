@@ -1,79 +1,210 @@
-"""Random changes of training images, made on whole batches before the image is written as text.
+"""Random changes of training images, made on whole batches before the image is written as text."""
 
-What happens to an example is a function of (seed, epoch, example) alone: neither the batch it comes in, nor the number
-of workers, nor a resumed run changes it. Random numbers are SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) used as a
-hash of a counter, so that a batch is drawn at once.
-"""
-
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+from llmimg.data.decoding import by_shape, stack
+from llmimg.data.draws import integers, uniform
 from llmimg.errors import UserError
 from llmimg.settings import choose
 
-_GAMMA = 0x9E3779B97F4A7C15
-_64_BITS = 2**64 - 1
+_EDGES = {"edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
+_RANGES = {
+    "shift": (0, math.inf, "0 or more pixels"),
+    "rotate": (0, 180, "0 to 180 degrees"),
+    "scale": (0, 0.9, "0 to 0.9"),
+    "shear": (0, 45, "0 to 45 degrees"),
+    "crop": (0.01, 1, "0.01 to 1"),
+    "color": (0, 1, "0 to 1"),
+    "cutout": (0, 1, "0 to 1"),
+    "mixup": (0, math.inf, "0 or more"),
+}
+_NAMES = ("flip", "down", "right", "angle", "size", "slant", "area", "aspect", "top", "left")
+_NAMES += ("brightness", "contrast", "saturation", "row", "column", "partner", "share")
+_STREAMS = {name: stream for stream, name in enumerate(_NAMES)}  # each random quantity is a stream of its own
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """`shift`: move by up to so many pixels along both axes; `fill`: what that uncovers (`edge` repeats the image's
-    edge, `black` suits a black background); `flip`: mirror left and right, every second image."""
+    """What may happen to a training image, in this order; each of it is drawn anew for every image and epoch.
+
+    Attributes:
+        flip: mirror left and right, every second image.
+        shift: move by up to so many whole pixels along both axes.
+        fill: what a movement uncovers: `edge` repeats the image's edge, `black` suits a black background.
+        rotate: turn by up to so many degrees either way.
+        scale: enlarge or shrink by up to this share.
+        shear: slant by up to so many degrees either way.
+        crop: the smallest share of the area that is cut out and enlarged to the whole; 1 cuts nothing (Szegedy et al.,
+            CVPR 2015; sides from 3:4 to 4:3).
+        color: change brightness, contrast and, of colour images, saturation by up to this share.
+        cutout: side of a square made black somewhere, as a share of the image's shorter side (DeVries and Taylor,
+            arXiv:1708.04552).
+        mixup: α of the Beta(α, α) that says how much of another image is blended in, its label likewise (Zhang et al.,
+            ICLR 2018); 0 blends nothing.
+    """
 
     name: str = "none"
+    flip: bool = False
     shift: int = 0
     fill: str = "edge"
-    flip: bool = False
+    rotate: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    crop: float = 1.0
+    color: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
-        choose(self.fill, dict.fromkeys(("edge", "black")), "augment.fill")
-        if self.shift < 0:
-            raise UserError(f"augment.shift is {self.shift}: it must be 0 or more pixels.")
+        choose(self.fill, _EDGES, "augment.fill")
+        for name, (least, most, described) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise UserError(f"augment.{name} is {getattr(self, name)}: it must be {described}.")
+
+    @property
+    def warps(self) -> bool:
+        """Whether images are resampled."""
+        return self.rotate > 0 or self.scale > 0 or self.shear > 0 or self.crop < 1
 
     @property
     def active(self) -> bool:
         """Whether images change at all."""
-        return self.shift > 0 or self.flip
+        return self.flip or self.shift > 0 or self.warps or self.color > 0 or self.cutout > 0 or self.mixup > 0
 
 
-def example_seeds(seed: int, epoch: int, indices: np.ndarray | Sequence[int]) -> np.ndarray:
-    """uint64 [N]: one seed for each example `indices` (its place in the training set) in `epoch` (from 0)."""
-    start = _mix(_mix(np.array([seed & _64_BITS], np.uint64)) + np.uint64(epoch & _64_BITS))
-    return _mix(start + np.asarray(indices).astype(np.uint64))
+def augment_all(
+    images: Sequence[np.ndarray], settings: AugmentSettings, seeds: np.ndarray | Sequence[int]
+) -> list[np.ndarray]:
+    """`augment` of images uint8 `[H, W, C]` of any sizes."""
+    changed: list[np.ndarray] = [None] * len(images)
+    seeds = np.asarray(seeds)
+    for places in by_shape(images):
+        batch = augment(np.stack([images[place] for place in places]), settings, seeds[places])
+        for place, image in zip(places, batch, strict=True):
+            changed[place] = image
+    return changed
 
 
 def augment(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray | Sequence[int]) -> np.ndarray:
-    """uint8 [N, H, W, C] → the same shape; `seeds` [N] from `example_seeds`.
+    """uint8 [N, H, W, C] → the same shape; `seeds` [N] from `example_seeds`. All but `mixup`, which takes two images.
 
-    Each image is mirrored with probability ½ (`flip`) and then moved by whole pixels, drawn evenly from
-    -shift..shift for either axis. Nothing to do returns `images` itself.
+    Nothing to do returns `images` itself.
     """
-    if not settings.active:
-        return images
-    count, height, width = images.shape[:3]
     seeds = np.asarray(seeds).astype(np.uint64)
-    down, right = (_integers(seeds, stream, 2 * settings.shift + 1) - settings.shift for stream in (1, 2))
+    if settings.flip or settings.shift:
+        images = _moved(images, settings, seeds)
+    if settings.warps:
+        images = _warped(images, settings, seeds)
+    if settings.color:
+        images = _recolored(images, settings.color, seeds)
+    if settings.cutout:
+        images = _cut_out(images, settings.cutout, seeds)
+    return images
+
+
+def _moved(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray) -> np.ndarray:
+    """Mirrored and moved by whole pixels, drawn evenly: nothing is interpolated."""
+    count, height, width = images.shape[:3]
+    down, right = (
+        integers(seeds, stream, 2 * settings.shift + 1) - settings.shift
+        for stream in map(_STREAMS.get, ("down", "right"))
+    )
     rows, columns = np.arange(height) - down[:, None], np.arange(width) - right[:, None]
     uncovered = (((rows < 0) | (rows >= height))[:, :, None] | ((columns < 0) | (columns >= width))[:, None, :])[
         ..., None
     ]
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     if settings.flip:
-        columns = np.where(_integers(seeds, 0, 2)[:, None] == 1, width - 1 - columns, columns)
+        columns = np.where(integers(seeds, _STREAMS["flip"], 2)[:, None] == 1, width - 1 - columns, columns)
     moved = images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return np.where(uncovered, 0, moved).astype(np.uint8) if settings.fill == "black" else moved
 
 
-def _integers(seeds: np.ndarray, stream: int, bound: int) -> np.ndarray:
-    """int64 [N], even over 0..bound-1 (the high 32 bits, scaled); every `stream` is a draw of its own."""
-    return ((_mix(seeds + np.uint64(stream)) >> np.uint64(32)) * np.uint64(bound) >> np.uint64(32)).astype(np.int64)
+def _warped(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray) -> np.ndarray:
+    """Cut out, turned, scaled and slanted about the middle in one affine map, resampled once, bilinearly."""
+    count, height, width, channels = images.shape
+    maps = np.eye(3)[None].repeat(count, axis=0)  # (x, y, 1) about the middle: result → image
+    angle = np.deg2rad(uniform(seeds, _STREAMS["angle"], -settings.rotate, settings.rotate))
+    slant = np.tan(np.deg2rad(uniform(seeds, _STREAMS["slant"], -settings.shear, settings.shear)))
+    size = 1 + uniform(seeds, _STREAMS["size"], -settings.scale, settings.scale)
+    maps[:, 0, 0], maps[:, 0, 1] = np.cos(angle), np.cos(angle) * slant - np.sin(angle)
+    maps[:, 1, 0], maps[:, 1, 1] = np.sin(angle), np.sin(angle) * slant + np.cos(angle)
+    maps[:, :2, :2] /= size[:, None, None]
+    if settings.crop < 1:
+        area = uniform(seeds, _STREAMS["area"], settings.crop, 1)
+        aspect = np.exp(uniform(seeds, _STREAMS["aspect"], math.log(3 / 4), math.log(4 / 3)))
+        wide, high = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
+        cut = np.zeros_like(maps)
+        cut[:, 0, 0], cut[:, 1, 1], cut[:, 2, 2] = wide, high, 1
+        cut[:, 0, 2] = uniform(seeds, _STREAMS["left"], -0.5, 0.5) * (1 - wide) * width
+        cut[:, 1, 2] = uniform(seeds, _STREAMS["top"], -0.5, 0.5) * (1 - high) * height
+        maps = cut @ maps
+    to_middle = np.array([[1, 0, (1 - width) / 2], [0, 1, (1 - height) / 2], [0, 0, 1]])
+    maps = np.linalg.inv(to_middle) @ maps @ to_middle
+    flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, _EDGES[settings.fill]
+    warped = [
+        cv2.warpAffine(image, each[:2], (width, height), flags=flags, borderMode=border)
+        for image, each in zip(images, maps, strict=True)
+    ]
+    return np.stack(warped).reshape(count, height, width, channels)
 
 
-def _mix(counters: np.ndarray) -> np.ndarray:
-    """SplitMix64's output function: uint64 [N] → uint64 [N], modulo 2**64."""
-    mixed = counters + np.uint64(_GAMMA)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+def _recolored(images: np.ndarray, strength: float, seeds: np.ndarray) -> np.ndarray:
+    """Brightness times, contrast about the mean gray times, saturation about gray times 1 ± `strength`, in turn."""
+    brightness, contrast, saturation = (
+        1 + uniform(seeds, stream, -strength, strength)
+        for stream in map(_STREAMS.get, ("brightness", "contrast", "saturation"))
+    )
+    changed = []
+    for place, image in enumerate(images):
+        image = cv2.convertScaleAbs(image, alpha=brightness[place])
+        gray = image if images.shape[3] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        changed.append(
+            cv2.addWeighted(image, contrast[place], np.zeros_like(image), 0, (1 - contrast[place]) * float(gray.mean()))
+        )
+        if images.shape[3] == 3:
+            gray = cv2.cvtColor(cv2.cvtColor(changed[-1], cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            changed[-1] = cv2.addWeighted(changed[-1], saturation[place], gray, 1 - saturation[place], 0)
+    return np.stack(changed).reshape(images.shape)
+
+
+def _cut_out(images: np.ndarray, share: float, seeds: np.ndarray) -> np.ndarray:
+    """A black square, whose middle lies anywhere in the image, so that part of it may lie outside."""
+    height, width = images.shape[1:3]
+    side = max(1, round(share * min(height, width)))
+    top, left = (
+        integers(seeds, stream, size) - side // 2
+        for stream, size in ((_STREAMS["row"], height), (_STREAMS["column"], width))
+    )
+    rows, columns = np.arange(height) - top[:, None], np.arange(width) - left[:, None]
+    inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
+    return np.where(inside[..., None], 0, images).astype(np.uint8)
+
+
+def mixing(alpha: float, seeds: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whom each image is blended with (int64 [N], below `total`), and how much of itself stays (float64 [N], from ½).
+
+    The share is Beta(α, α)'s, its larger side: which of two is called the first makes no difference.
+    """
+    from scipy.stats import beta
+
+    shares = beta.ppf(uniform(seeds, _STREAMS["share"]), alpha, alpha)
+    return integers(seeds, _STREAMS["partner"], total), np.maximum(shares, 1 - shares)
+
+
+def blended(images: Sequence[np.ndarray], partners: Sequence[np.ndarray], shares: np.ndarray) -> list[np.ndarray]:
+    """uint8 [H, W, C] each, `shares` [N] of the first and the rest of the second; rounded to whole values.
+
+    Raises:
+        UserError: images that differ in size.
+    """
+    mixed = []
+    for one, other, share in zip(images, partners, shares, strict=True):
+        one, other = stack([one, other])
+        mixed.append(cv2.addWeighted(one, share, other, 1 - share, 0).reshape(one.shape))
+    return mixed

@@ -125,6 +125,14 @@ def stack(images: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([np.broadcast_to(image, (*image.shape[:2], channels)) for image in images])
 
 
+def by_shape(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The places, int64 each, of images of one size and number of channels, in the order in which those occur."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        places.setdefault(image.shape, []).append(index)
+    return [np.array(each) for each in places.values()]
+
+
 def _decoded(item: Any) -> np.ndarray:
     if isinstance(item, np.ndarray):
         return _checked(item)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel, ResNetConfig, ViTConfig
 
-from llmimg.data import AugmentSettings, augment, example_seeds
+from llmimg.data import AugmentSettings, augment, blended, example_seeds, mixing
 from llmimg.models.settings import ModelSettings
 from llmimg.settings import build, choose
 from llmimg.tasks import Task
@@ -99,14 +99,22 @@ class Pixels(torch.utils.data.Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        images = self.images[indices]
-        if self.change is not None:
-            images = augment(images, self.change, example_seeds(self.seed, int(self.epoch), indices))
-        columns = {name: column[indices] for name, column in self.annotations.items()}
-        return [
-            {"image": image, **{name: column[place] for name, column in columns.items()}}
-            for place, image in enumerate(images)
-        ]
+        images, examples = self._changed(indices), [self._annotated(index) for index in indices]
+        if self.change is not None and self.change.mixup:
+            seeds = example_seeds(self.seed, int(self.epoch), indices)
+            partners, shares = mixing(self.change.mixup, seeds, len(self))
+            images = blended(images, self._changed(partners), shares)
+            blends = zip(examples, partners, shares, strict=True)
+            examples = [{**each, "blend": (self._annotated(other), share)} for each, other, share in blends]
+        return [{"image": image, **example} for image, example in zip(images, examples, strict=True)]
+
+    def _annotated(self, index: int) -> dict[str, Any]:
+        return {name: column[index] for name, column in self.annotations.items()}
+
+    def _changed(self, indices: Sequence[int]) -> np.ndarray:
+        if self.change is None:
+            return self.images[indices]
+        return augment(self.images[indices], self.change, example_seeds(self.seed, int(self.epoch), indices))
 
 
 class PixelCollator:

@@ -31,7 +31,11 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        """What the model is to answer for the examples of a batch, under the names of its arguments."""
+        """What the model is to answer for the examples of a batch, under the names of its arguments.
+
+        A row blended of two images (`augment.mixup`) has a `blend` besides: the other's annotations, and the share of
+        the first.
+        """
 
     @abc.abstractmethod
     def metrics(self, output: np.ndarray, references: np.ndarray, intervals: bool = True) -> dict[str, float]:

@@ -30,7 +30,13 @@ class Classify(Task):
         return {"num_labels": len(names), "id2label": names, "label2id": {name: label for label, name in names.items()}}
 
     def targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        return {"labels": np.array([row["label"] for row in rows], np.int64)}
+        labels = np.array([row["label"] for row in rows], np.int64)
+        if not any("blend" in row for row in rows):
+            return {"labels": labels}
+        # An image blended of two has both labels, as much of each as of its image.
+        others, shares = zip(*[row.get("blend", (row, 1.0)) for row in rows], strict=True)
+        classes, shares = np.eye(len(self.label_names), dtype=np.float32), np.array(shares, np.float32)[:, None]
+        return {"labels": classes[labels] * shares + classes[[other["label"] for other in others]] * (1 - shares)}
 
     def metrics(self, output: np.ndarray, references: np.ndarray, intervals: bool = True) -> dict[str, float]:
         return Classification(intervals).compute(predictions=output, references=references)

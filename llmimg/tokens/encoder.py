@@ -1,18 +1,15 @@
 """The one encoder: decode → resize → textify → ids. The cached map, live augmentation and the recogniser all call
 it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from llmimg.data import Decoding
+from llmimg.data import Decoding, by_shape
 from llmimg.textify import Ragged, Textifier
 from llmimg.tokens.vocabulary import Vocabulary
-
-# A batch of images uint8 [N, H, W, C] and their places → the same, changed: augmentation.
-Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,9 @@ class Encoder:
             ids = Ragged.from_rows([empty if image is None else next(rows) for image in images])
         return ids, problems
 
-    def ids(self, images: Sequence[np.ndarray], change: Change | None = None) -> Ragged:
-        """Image ids of decoded images, uint8 `[H, W, C]` each, after `change`."""
-        return self.vocabulary.lookup(write_all(self.textifier, images, change))
+    def ids(self, images: Sequence[np.ndarray]) -> Ragged:
+        """Image ids of decoded images, uint8 `[H, W, C]` each."""
+        return self.vocabulary.lookup(write_all(self.textifier, images))
 
     def way_back(self, images: Sequence[np.ndarray]) -> list[np.ndarray] | None:
         """The images that the texts of these give back, uint8 `[H, W, C]` each; None where the textifier has no way
@@ -53,18 +50,13 @@ class Encoder:
         return None if any(image is None for image in back) else [image[0] for image in back]
 
 
-def write_all(textifier: Textifier, images: Sequence[np.ndarray], change: Change | None = None) -> Ragged:
-    """Piece ids of decoded images, uint8 `[H, W, C]` each, after `change`: whole batches, one for each size that
-    occurs."""
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for place, image in enumerate(images):
-        by_shape.setdefault(image.shape, []).append(place)
+def write_all(textifier: Textifier, images: Sequence[np.ndarray]) -> Ragged:
+    """Piece ids of decoded images, uint8 `[H, W, C]` each: whole batches, one for each size that occurs."""
+    groups = by_shape(images)
+    if len(groups) == 1:
+        return textifier.write(np.stack(images))
     rows: list[np.ndarray | None] = [None] * len(images)
-    for places in by_shape.values():
-        batch = np.stack([images[place] for place in places])
-        written = textifier.write(batch if change is None else change(batch, np.array(places)))
-        if len(by_shape) == 1:
-            return written
-        for place, row in zip(places, written, strict=True):
+    for places in groups:
+        for place, row in zip(places, textifier.write(np.stack([images[place] for place in places])), strict=True):
             rows[place] = row
     return Ragged.from_rows(rows)

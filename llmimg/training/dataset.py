@@ -7,7 +7,7 @@ import datasets
 import numpy as np
 import torch
 
-from llmimg.data import AugmentSettings, augment, example_seeds
+from llmimg.data import AugmentSettings, augment_all, blended, example_seeds, mixing
 from llmimg.tasks import Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
@@ -38,13 +38,10 @@ class ImageTexts(torch.utils.data.Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        return [self._example(row, ids) for row, ids in zip(self.rows[indices], self._image_ids(indices), strict=True)]
+        return [{"image_ids": self.ids[row], **self._annotated(row)} for row in self.rows[indices]]
 
-    def _example(self, row: int, ids: np.ndarray) -> dict[str, Any]:
-        return {"image_ids": ids, **{name: column[row] for name, column in self.annotations.items()}}
-
-    def _image_ids(self, indices: Sequence[int]) -> list[np.ndarray]:
-        return [self.ids[row] for row in self.rows[indices]]
+    def _annotated(self, row: int) -> dict[str, Any]:
+        return {name: column[row] for name, column in self.annotations.items()}
 
 
 class AugmentedImageTexts(ImageTexts):
@@ -79,11 +76,22 @@ class AugmentedImageTexts(ImageTexts):
     def begin_epoch(self, epoch: int) -> None:
         self.epoch.fill_(epoch)
 
-    def _image_ids(self, indices: Sequence[int]) -> list[np.ndarray]:
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         rows = self.rows[indices]
+        images, examples = self._changed(rows), [self._annotated(row) for row in rows]
+        if self.settings.mixup:
+            seeds = example_seeds(self.seed, int(self.epoch), rows)
+            places, shares = mixing(self.settings.mixup, seeds, len(self.rows))
+            partners = self.rows[places]
+            images = blended(images, self._changed(partners), shares)
+            blends = zip(examples, partners, shares, strict=True)
+            examples = [{**each, "blend": (self._annotated(other), share)} for each, other, share in blends]
+        ids = self.encoder.ids(images)
+        return [{"image_ids": each, **example} for each, example in zip(ids, examples, strict=True)]
+
+    def _changed(self, rows: np.ndarray) -> list[np.ndarray]:
         images, _ = self.encoder.decoding(self.images[rows]["image"])
-        seeds = example_seeds(self.seed, int(self.epoch), rows)
-        return list(self.encoder.ids(images, lambda batch, places: augment(batch, self.settings, seeds[places])))
+        return augment_all(images, self.settings, example_seeds(self.seed, int(self.epoch), rows))
 
 
 class Collator:

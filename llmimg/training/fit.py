@@ -34,6 +34,17 @@ class _Trainer(Trainer):
         with torch.random.fork_rng(devices=[]):  # data loaders draw on the CPU
             return super().evaluation_loop(*args, **kwargs)
 
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        """Of images blended of two the labels are probabilities, which models take for answers to many questions."""
+        if not inputs["labels"].is_floating_point():
+            return super().compute_loss(model, inputs, return_outputs, **kwargs)
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = torch.nn.functional.cross_entropy(
+            outputs.logits, labels, label_smoothing=self.args.label_smoothing_factor
+        )
+        return (loss, outputs) if return_outputs else loss
+
 
 def make_trainer(
     model: PreTrainedModel,

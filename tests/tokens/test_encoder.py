@@ -69,20 +69,6 @@ def test_images_come_decoded_or_not(tmp_path):
     assert all((row == ids[0]).all() for row in ids)
 
 
-def test_a_change_is_made_before_the_text_and_told_each_images_place():
-    encoder = make_encoder("gray", levels=256)
-    images = [np.full(shape, value, np.uint8) for value, shape in enumerate([(1, 1, 1), (2, 1, 1), (1, 1, 1)])]
-    plain = encoder.ids(images)
-
-    def brighter_by_place(batch: np.ndarray, places: np.ndarray) -> np.ndarray:
-        return batch + (10 * places).astype(np.uint8)[:, None, None, None]
-
-    expected = encoder.ids([image + np.uint8(10 * place) for place, image in enumerate(images)])
-    changed = encoder.ids(images, brighter_by_place)
-    assert changed.values.tolist() == expected.values.tolist()
-    assert changed.values.tolist() != plain.values.tolist()
-
-
 def test_the_way_back_is_the_textifiers():
     encoder = make_encoder("rgb", levels=256)
     images = [np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8) for shape in ((2, 3, 3), (4, 1, 3))]

@@ -1,0 +1,40 @@
+"""Random numbers for examples: a function of (seed, epoch, example) alone.
+
+Neither the batch an example comes in, nor the number of workers, nor a resumed run changes them. They are SplitMix64
+(Steele, Lea and Flood, OOPSLA 2014) used as a hash of a counter, so that a batch is drawn at once.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_GAMMA = 0x9E3779B97F4A7C15
+_64_BITS = 2**64 - 1
+
+
+def example_seeds(seed: int, epoch: int, indices: np.ndarray | Sequence[int]) -> np.ndarray:
+    """uint64 [N]: one seed for each example `indices` (its place in the training set) in `epoch` (from 0)."""
+    start = _mix(_mix(np.array([seed & _64_BITS], np.uint64)) + np.uint64(epoch & _64_BITS))
+    return _mix(start + np.asarray(indices).astype(np.uint64))
+
+
+def integers(seeds: np.ndarray, stream: int, bound: int) -> np.ndarray:
+    """int64 [N], even over 0..bound-1 (the high 32 bits, scaled); every `stream` is a draw of its own."""
+    return ((_high(seeds, stream) * np.uint64(bound)) >> np.uint64(32)).astype(np.int64)
+
+
+def uniform(seeds: np.ndarray, stream: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """float64 [N], even over `low` to `high`, both exclusive."""
+    return low + (high - low) * ((_high(seeds, stream).astype(np.float64) + 0.5) / 2**32)
+
+
+def _high(seeds: np.ndarray, stream: int) -> np.ndarray:
+    return _mix(np.asarray(seeds).astype(np.uint64) + np.uint64(stream)) >> np.uint64(32)
+
+
+def _mix(counters: np.ndarray) -> np.ndarray:
+    """SplitMix64's output function: uint64 [N] → uint64 [N], modulo 2**64."""
+    mixed = counters + np.uint64(_GAMMA)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
