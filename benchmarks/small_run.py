@@ -12,14 +12,14 @@ from llmimg import textify
 from llmimg.data import Decoding
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts import READOUTS
-from llmimg.tasks import TASKS, Task
+from llmimg.readouts.base import READOUTS
+from llmimg.tasks.base import TASKS, Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import make_vocabulary
 from llmimg.training.arguments import make_arguments
-from llmimg.training.dataset import Collator, ImageTexts
+from llmimg.training.dataset import ImageTexts
 from llmimg.training.fit import make_trainer
 
 SEED = 0
@@ -34,8 +34,8 @@ def own_encoder() -> Encoder:
 
 def layout_for(encoder: Encoder, ids: ImageIds) -> Layout:
     """As much context as the longest text needs."""
-    framing = Layout.of(encoder.vocabulary, 0, "error").framing
-    return Layout.of(encoder.vocabulary, int(ids.lengths.max()) + framing, "error")
+    framing = Layout.of(encoder.vocabulary, 0).framing
+    return Layout.of(encoder.vocabulary, int(ids.lengths.max()) + framing)
 
 
 def classify(split: datasets.Dataset) -> Task:
@@ -50,6 +50,11 @@ def small_gpt2(encoder: Encoder, layout: Layout, task: Task) -> PreTrainedModel:
     return make_model(settings, encoder.vocabulary, layout.context, READOUTS["head"].auto_class, task.head())
 
 
+def batches(encoder: Encoder, layout: Layout, task: Task) -> Callable[..., Mapping[str, torch.Tensor]]:
+    """What makes a batch of examples for a classification head."""
+    return READOUTS["head"](task, layout, encoder.vocabulary).training_batch
+
+
 def image_texts(split: datasets.Dataset, ids: ImageIds, task: Task) -> ImageTexts:
     """What the Trainer reads."""
     columns = {name: split.select_columns([name]).with_format("numpy")[:][name] for name in task.columns}
@@ -60,7 +65,7 @@ def our_trainer(
     model: PreTrainedModel,
     texts: ImageTexts,
     task: Task,
-    collator: Collator | Callable[..., Mapping[str, torch.Tensor]],
+    collator: Callable[..., Mapping[str, torch.Tensor]],
     folder: Path,
     **arguments: Any,
 ) -> Trainer:

@@ -15,11 +15,19 @@ from typing import Any
 from benchmarks.bare_loop import Optimizing, train
 from benchmarks.inputs import cifar10
 from benchmarks.settings import Settings
-from benchmarks.small_run import BATCH, classify, image_texts, layout_for, our_trainer, own_encoder, small_gpt2
+from benchmarks.small_run import (
+    BATCH,
+    batches,
+    classify,
+    image_texts,
+    layout_for,
+    our_trainer,
+    own_encoder,
+    small_gpt2,
+)
 from benchmarks.timing import Times, compare, in_turns
 from llmimg.errors import UserError
 from llmimg.tokens.cache import prepare
-from llmimg.training.dataset import Collator
 
 _TARGET = 0.95
 
@@ -35,7 +43,8 @@ def measure(settings: Settings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as parent:
         ids = prepare(split, encode, "train", folder=Path(parent), about={})
         layout, task = layout_for(encode, ids), classify(split)
-        texts, collator, model = image_texts(split, ids, task), Collator(layout, task), small_gpt2(encode, layout, task)
+        texts, model = image_texts(split, ids, task), small_gpt2(encode, layout, task)
+        collator = batches(encode, layout, task)
         arguments = {
             "learning_rate": optimizing.learning_rate,
             "weight_decay": optimizing.weight_decay,
@@ -47,10 +56,10 @@ def measure(settings: Settings) -> dict[str, Any]:
             return our_trainer(copy.deepcopy(model), texts, task, collate, Path(parent), max_steps=steps, **arguments)
 
         # Untimed: the batches in the Trainer's order, and proof that both do the same.
-        batches = []
-        recording = make(settings.steps, lambda rows: batches.append(collator(rows)) or batches[-1])
+        recorded = []
+        recording = make(settings.steps, lambda rows: recorded.append(collator(rows)) or recorded[-1])
         ours = recording.train().training_loss
-        theirs = train(copy.deepcopy(model), batches[: settings.steps], optimizing)
+        theirs = train(copy.deepcopy(model), recorded[: settings.steps], optimizing)
         bare = sum(theirs) / len(theirs)
         if not math.isclose(ours, bare, rel_tol=1e-5):
             raise UserError(f"The losses differ ({ours} and {bare}): times of different work mean nothing.")
@@ -60,7 +69,7 @@ def measure(settings: Settings) -> dict[str, Any]:
             models = iter([copy.deepcopy(model) for _ in range(rounds)])
             sides = {
                 "ours": lambda: next(trainers).train(),
-                "bare": lambda: train(next(models), batches[:steps], optimizing),
+                "bare": lambda: train(next(models), recorded[:steps], optimizing),
             }
             return in_turns(sides, rounds)
 

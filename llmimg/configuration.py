@@ -8,17 +8,12 @@ from llmimg import textify
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts import check_combination
+from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
+from llmimg.readouts.table import check_combination, chosen_readout
 from llmimg.settings import build, choose
+from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
 from llmimg.textify import Textifier
 from llmimg.tokens.settings import TokensSettings, VocabularySettings
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A group of which only the name counts."""
-
-    name: str
 
 
 @dataclass(frozen=True)
@@ -69,8 +64,8 @@ class Configuration:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     tokens: TokensSettings = field(default_factory=TokensSettings)
-    task: Choice = field(default_factory=lambda: Choice("classify"))
-    readout: Choice = field(default_factory=lambda: Choice("head"))
+    task: dict[str, Any] = field(default_factory=lambda: {"name": "classify"})
+    readout: dict[str, Any] = field(default_factory=lambda: {"name": "auto"})
     trainer: dict[str, Any] = field(default_factory=dict)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     launch: Launch = field(default_factory=Launch)
@@ -100,14 +95,42 @@ class Configuration:
         """
         configuration = build(cls, plain)
         configuration.textifier()
-        check_combination(configuration.task.name, configuration.readout.name, configuration.model.kind)
+        check_combination(configuration.task_name, configuration.readout_name, configuration.model.kind)
+        task = build(TASK_SETTINGS[configuration.task_name], configuration.task_settings, "task")
+        build(READOUT_SETTINGS[configuration.readout_name], configuration.readout_settings, "readout")
+        if configuration.augment.mixup and configuration.readout_name != "head":
+            raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
+        if configuration.readout_name not in ("score", "generate") and getattr(task, "shots", 0):
+            raise UserError("task.shots are examples in a prompt, which readout=score and generate have: choose one.")
         return configuration
+
+    @property
+    def task_name(self) -> str:
+        return self._named(self.task, "task")
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        return {key: value for key, value in self.task.items() if key != "name"}
+
+    @property
+    def readout_name(self) -> str:
+        return chosen_readout(self.task_name, self._named(self.readout, "readout"))
+
+    @property
+    def readout_settings(self) -> dict[str, Any]:
+        return {key: value for key, value in self.readout.items() if key != "name"}
+
+    @staticmethod
+    def _named(group: Mapping[str, Any], where: str) -> str:
+        if "name" not in group:
+            raise UserError(f"The setting '{where}.name' has no default: give it a value.")
+        return str(group["name"])
 
     def textifier(self) -> Textifier:
         settings = dict(self.textify)
-        if "name" not in settings:
-            raise UserError("The setting 'textify.name' has no default: give it a value.")
-        return textify.make(settings.pop("name"), **settings)
+        name = self._named(settings, "textify")
+        del settings["name"]
+        return textify.make(name, **settings)
 
     @property
     def vocabulary_name(self) -> str:

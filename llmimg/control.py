@@ -14,9 +14,9 @@ from transformers import Trainer, enable_full_determinism, set_seed
 
 from llmimg.baselines import BASELINES, Baseline
 from llmimg.configuration import Configuration
-from llmimg.data import Decoding, load
+from llmimg.data import SPLITS, Decoding, load
 from llmimg.errors import UserError
-from llmimg.experiment import SPLITS, scores, trainer_settings
+from llmimg.experiment import scores, trainer_settings
 from llmimg.models.image import PixelCollator, Pixels, make_image_model
 from llmimg.ranks import is_first_process
 from llmimg.report.archive import save_record
@@ -24,7 +24,7 @@ from llmimg.report.page import render
 from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.settings import build
-from llmimg.tasks import TASKS, Task
+from llmimg.tasks.base import TASKS, Task
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer, train
 from llmimg.training.resume import newest_checkpoint
@@ -48,7 +48,7 @@ def run_control(
     started = time.perf_counter()
     data = load(settings.data)
     notes.extend(data.notes)
-    task = TASKS[settings.task.name].of(data.label_names)
+    task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
     decoding = Decoding(settings.data.size, settings.data.fit)
     pixels = {split: _pixels(getattr(data, split), split, decoding, task, settings, notes) for split in SPLITS}
     prepare_seconds = time.perf_counter() - started

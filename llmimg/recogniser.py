@@ -1,26 +1,28 @@
 """What a run leaves for others: model, tokenizer, textifier and task in one folder; images in, answers out."""
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import PreTrainedModel
 
 from llmimg.data import Decoding
 from llmimg.errors import UserError
-from llmimg.readouts import READOUTS, Readout
-from llmimg.tasks import TASKS, Task
+from llmimg.readouts.base import READOUTS, Readout
+from llmimg.tasks.base import TASKS
 from llmimg.textify import make
 from llmimg.tokens.encoder import Encoder
-from llmimg.tokens.layout import Layout
+from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import save_state, with_saved_state
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 _FILE = "recogniser.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,8 @@ class Recogniser:
 
     model: PreTrainedModel
     encoder: Encoder
-    layout: Layout
-    task: Task
-    readout: type[Readout]
+    readout: Readout
+    origin: dict[str, Any] = field(default_factory=dict)  # what the weights started from
 
     def __call__(self, images: Any, batch_size: int = 64) -> list[dict[str, Any]]:
         """The answer to each image, in JSON's types.
@@ -51,16 +52,22 @@ class Recogniser:
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
-        outputs = self.readout.outputs(self.model, self.layout, self._batches(images, batch_size))
-        return [answer for output in outputs for answer in self.task.answers(output)]
+        self.model.eval()
+        outputs = map(self._outputs, self._batches(images, batch_size))
+        return [answer for output in outputs for answer in self.readout.task.answers(output)]
 
-    def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[np.ndarray]]:
+    @torch.inference_mode()
+    def _outputs(self, rows: list[dict[str, np.ndarray]]) -> np.ndarray:
+        batch = {name: each.to(self.model.device) for name, each in self.readout.batch(rows).items()}
+        return self.readout.outputs(self.model, batch).cpu().numpy()
+
+    def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[dict[str, np.ndarray]]]:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             ids, problems = self.encoder(batch, [f"number {start + place}" for place in range(len(batch))])
             if problems:
                 raise UserError(next(iter(problems.values())))
-            yield list(ids)
+            yield [{"image_ids": row} for row in ids]
 
     def save(self, folder: Path) -> None:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
@@ -70,10 +77,10 @@ class Recogniser:
             "format": _FORMAT,
             "decoding": {"size": self.encoder.decoding.size, "fit": self.encoder.decoding.fit},
             "textify": self.encoder.textifier.settings(),
-            "context": self.layout.context,
-            "overflow": self.layout.overflow,
-            "task": {"name": TASKS.name_of(type(self.task)), **self.task.settings()},
-            "readout": READOUTS.name_of(self.readout),
+            "layout": dataclasses.asdict(self.readout.layout),
+            "task": {"name": TASKS.name_of(type(self.readout.task)), **self.readout.task.plain()},
+            "readout": self.readout.describe(),
+            "origin": self.origin,
             "vocabulary": self.encoder.vocabulary.name,
             "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
         }
@@ -107,19 +114,19 @@ class Recogniser:
         vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)))
         if described["tokens"] == "tokenizer" and vocabulary.is_table:
             vocabulary = vocabulary.by_tokenizer(textifier, "as in training")
-        task_settings = dict(described["task"])
-        task = TASKS[task_settings.pop("name")].of(**task_settings)
-        readout = READOUTS[described["readout"]]
+        plain = {group: dict(described[group]) for group in ("task", "readout", "layout")}
+        prompt = plain["layout"].pop("prompt")
+        answers = tuple(map(tuple, prompt["answers"]))
+        layout = Layout(Prompt(tuple(prompt["before"]), tuple(prompt["after"]), answers), **plain["layout"])
+        task = TASKS[plain["task"].pop("name")].of(**plain["task"])
+        kind = READOUTS[plain["readout"].pop("name")]
         return cls(
-            model=readout.auto_class.from_pretrained(folder, use_safetensors=True).to(device or _accelerator()),
+            model=kind.auto_class.from_pretrained(folder, use_safetensors=True).to(device or _accelerator()),
             encoder=Encoder(decoding, textifier, vocabulary),
-            layout=Layout.of(vocabulary, described["context"], described["overflow"]),
-            task=task,
-            readout=readout,
+            readout=kind(task, layout, vocabulary, **plain["readout"]),
+            origin=described["origin"],
         )
 
 
 def _accelerator() -> str:
-    import torch
-
     return torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"

@@ -13,9 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from llmimg.compose import command_line, plain_values
-from llmimg.configuration import Choice, Configuration, EarlyStopping, Launch
+from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.models.settings import ModelSettings
+from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
+from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
 from llmimg.textify import TEXTIFIERS
 from llmimg.tokens.settings import TokensSettings, VocabularySettings
 from llmimg.training.arguments import check_trainer
@@ -32,11 +34,11 @@ SETTINGS = {
     "data": DataSettings,
     "launch": Launch,
     "model": ModelSettings,
-    "readout": Choice,
-    "task": Choice,
     "tokens": TokensSettings,
     "vocabulary": VocabularySettings,
 }
+# Groups whose settings are their choice's own.
+NAMED = {"textify": TEXTIFIERS, "task": TASK_SETTINGS, "readout": READOUT_SETTINGS}
 # What a choice cannot do without: `data=hub` says nothing of whose.
 NEEDS = {("data", "hub"): ["data.path=some/set"], ("model", "pretrained"): ["model.path=some/model"]}
 OWN_SETTINGS = {"seed", "run_dir", "dry_run", "force", "profile", "early_stopping", "experiment", "hydra", "defaults"}
@@ -77,7 +79,7 @@ def folder(*overrides: str) -> str:
 
 
 def test_every_group_is_known_here():
-    assert set(GROUPS) == {*SETTINGS, "textify", "trainer", "experiment", "debug"}
+    assert set(GROUPS) == {*SETTINGS, *NAMED, "trainer", "experiment", "debug"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_every_choice_composes_and_builds(group, choice):
     configuration = built(f"{group}={choice}", *NEEDS.get((group, choice), []))
     if group not in ("experiment", "debug", "trainer", "tokens", "launch"):
         made = getattr(configuration, group)
-        assert (made["name"] if group == "textify" else made.name) == choice
+        assert (made["name"] if group in NAMED else made.name) == choice
     if group == "experiment":
         assert configuration.experiment == choice
 
@@ -100,12 +102,13 @@ def test_every_experiment_builds_with_every_debug(experiment, debug):
 
 
 @pytest.mark.parametrize(
-    ("group", "choice"), [(group, choice) for group in [*SETTINGS, "textify"] for choice in GROUPS[group]]
+    ("group", "choice"), [(group, choice) for group in [*SETTINGS, *NAMED] for choice in GROUPS[group]]
 )
 def test_a_files_keys_are_its_dataclasss_fields(group, choice):
     keys = placed(f"{group}={choice}", *NEEDS.get((group, choice), []))[group].keys()
-    if group == "textify":
-        assert list(keys) == ["name", *(field.name for field in dataclasses.fields(TEXTIFIERS[choice]))]
+    if group in NAMED:
+        fields = dataclasses.fields(NAMED[group][choice]) if choice != "auto" else ()
+        assert list(keys) == ["name", *(field.name for field in fields)]
     else:
         assert keys == {field.name for field in dataclasses.fields(SETTINGS[group])}
 
@@ -114,7 +117,7 @@ def test_the_top_file_holds_every_setting_that_no_group_does():
     top = yaml.safe_load((CONF / "config.yaml").read_text())
     assert set(top) == OWN_SETTINGS
     fields = {field.name for field in dataclasses.fields(Configuration)}
-    assert fields == (set(top) | set(SETTINGS) | {"textify", "trainer"}) - {"defaults", "hydra"}
+    assert fields == (set(top) | set(SETTINGS) | set(NAMED) | {"trainer"}) - {"defaults", "hydra"}
     assert set(top["early_stopping"]) == {field.name for field in dataclasses.fields(EarlyStopping)}
 
 

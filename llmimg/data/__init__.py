@@ -8,9 +8,10 @@ from llmimg.data.decoding import Decoding, by_shape, decode, stack
 from llmimg.data.draws import example_seeds
 from llmimg.data.placement import Placement, place
 from llmimg.data.settings import DataSettings
-from llmimg.data.splits import Data, load
+from llmimg.data.splits import SPLITS, Data, load
 
 __all__ = [
+    "SPLITS",
     "AugmentSettings",
     "Data",
     "DataSettings",

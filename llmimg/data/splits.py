@@ -21,12 +21,13 @@ from llmimg.settings import nearest
 if TYPE_CHECKING:
     from datasets import Dataset
 
+SPLITS = ("train", "validation", "test")
 USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
 class Data:
-    """Three splits with the columns image, label and id (see `llmimg.data.columns`), every row of them labelled.
+    """Three splits with the columns image, label and id (see `llmimg.data.columns`).
 
     `notes` are sentences about what was done to the source that a reader of the results must know.
     """
@@ -52,8 +53,11 @@ class _Part:
         return _Part(self.split, self.rows[kept], self.labels), _Part(self.split, self.rows[taken], self.labels), how
 
 
-def load(settings: DataSettings) -> Data:
+def load(settings: DataSettings, labelled: bool = True) -> Data:
     """Read a source and lay out its splits; the same settings give the same rows, in every process.
+
+    Args:
+        labelled: leave images without a label out.
 
     Raises:
         UserError: a source, column or split that is not there; a split without any label; more images asked for than
@@ -62,7 +66,9 @@ def load(settings: DataSettings) -> Data:
     source = load_source(settings)
     names = choose_splits(source, settings)
     notes: list[str] = []
-    parts = {role: _labelled(role, split, source[split], notes) for role, split in names.items() if split is not None}
+    parts = {
+        role: _part(role, split, source[split], labelled, notes) for role, split in names.items() if split is not None
+    }
     for role, fraction in (("test", settings.test_fraction), ("validation", settings.val_fraction)):
         if names[role] is None:
             parts["train"], parts[role] = _carve(parts["train"], role, fraction, settings, notes)
@@ -119,11 +125,13 @@ def divide(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.nd
     return np.sort(rest), np.sort(taken), how
 
 
-def _labelled(role: str, split: str, data: "Dataset", notes: list[str]) -> _Part:
+def _part(role: str, split: str, data: "Dataset", labelled: bool, notes: list[str]) -> _Part:
     labels = data.data.column("label").to_numpy()
-    rows = np.flatnonzero(labels >= 0)
     if len(labels) == 0:
         raise UserError(f"The {split} split holds no images: name another with data.{role}_split=.")
+    if not labelled:  # those without a label are drawn as a class of their own
+        return _Part(split, np.arange(len(labels)), np.where(labels >= 0, labels, max(labels.max() + 1, 0)))
+    rows = np.flatnonzero(labels >= 0)
     if len(rows) == 0:
         other = f", or data.{role}_split={CARVE} to set a part of the training split aside" if role != "train" else ""
         raise UserError(f"Labels are missing from the {split} split: name another with data.{role}_split={other}.")

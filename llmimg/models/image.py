@@ -11,7 +11,7 @@ from transformers import AutoModelForImageClassification, PreTrainedConfig, PreT
 from llmimg.data import AugmentSettings, augment, blended, example_seeds, mixing
 from llmimg.models.settings import ModelSettings
 from llmimg.settings import build, choose
-from llmimg.tasks import Task
+from llmimg.tasks.base import Task
 
 _RESNET_SIDE = 32  # its stem divides sides by four: smaller images are enlarged by a whole factor
 

@@ -1,5 +1,6 @@
 """Language models: from scratch, from the hub, a local folder, a GGUF file, or another run."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, GgufConfig, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from llmimg.errors import UserError
 from llmimg.models.scratch import ARCHITECTURES, Sizes
@@ -16,15 +18,23 @@ from llmimg.settings import choose
 from llmimg.tokens.vocabulary import Vocabulary, mean_embeddings
 
 
-def context_limit(settings: ModelSettings) -> int | None:
+def context_limit(settings: ModelSettings, causal: bool = False) -> int | None:
     """The longest sequence a pretrained model reads; None from scratch, where the data decide.
 
+    Args:
+        causal: whether it is needed as a causal model.
+
     Raises:
-        UserError: where there is no such model.
+        UserError: where there is no such model, or it sees what comes after, and must not.
     """
-    if not settings.pretrained:
+    config = _pretrained_config(settings).get_text_config() if settings.pretrained else None
+    if causal and (config.model_type if config else settings.architecture) in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        raise UserError(
+            f"The model '{settings.path or settings.architecture}' sees what comes after a token, and this task and "
+            "readout need a causal one: take model=gpt2_tiny or another decoder, or readout=head."
+        )
+    if config is None:
         return None
-    config = _pretrained_config(settings).get_text_config()
     positions = getattr(config, "max_position_embeddings", None)
     # RoBERTa and its kin count positions from behind the padding token's id.
     offset = config.pad_token_id + 1 if "roberta" in config.model_type or config.model_type == "camembert" else 0
@@ -90,6 +100,13 @@ def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides:
             f"The model '{path}' has a head for {classes} classes, and the data have {config.num_labels}: give "
             "model.path= a model of the same classes, or one without a head."
         ) from error
+
+
+def origin(settings: ModelSettings) -> dict[str, Any]:
+    """What a model's weights started from, in JSON's types; of a run, also what that one started from."""
+    before = Path(settings.location[0] or "") / "recogniser.json"
+    told = json.loads(before.read_text(encoding="utf-8")) if settings.path and before.is_file() else {}
+    return {"model": settings.name, "path": settings.path, **({"before": told["origin"]} if "origin" in told else {})}
 
 
 def _pretrained_config(settings: ModelSettings) -> PreTrainedConfig:

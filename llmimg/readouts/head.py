@@ -3,14 +3,12 @@
 Causal models pool the last token that is not padding, encoders the first.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from llmimg.readouts.base import READOUTS, Readout
-from llmimg.tokens.layout import Layout
+from llmimg.readouts.base import READOUTS, Batch, Readout
 
 
 @READOUTS.register("head")
@@ -19,12 +17,8 @@ class Head(Readout):
 
     auto_class = AutoModelForSequenceClassification
 
-    @staticmethod
-    @torch.inference_mode()
-    def outputs(
-        model: PreTrainedModel, layout: Layout, batches: Iterable[Sequence[np.ndarray]]
-    ) -> Iterator[np.ndarray]:
-        model.eval()
-        for batch in batches:
-            ids, mask = (torch.from_numpy(each).to(model.device) for each in layout(batch))
-            yield model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
+    def head(self) -> dict[str, Any]:
+        return self.task.head()
+
+    def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        return model(**batch).logits.float()

@@ -4,10 +4,20 @@ Whether a model has the head that a readout takes, transformers knows; it is ask
 """
 
 from llmimg.errors import UserError
+from llmimg.readouts.settings import SETTINGS
 from llmimg.settings import choose
 
-# task → readout → the kinds of model it can be taken from
-COMBINATIONS = {"classify": {"head": ("language", "image", "baseline")}}
+# task → readout → the kinds of model it can be taken from; readout=auto is a task's first
+COMBINATIONS = {
+    "classify": {"head": ("language", "image", "baseline"), "score": ("language",), "generate": ("language",)},
+    "clm": {"likelihood": ("language",)},
+    "mlm": {"masked": ("language",)},
+}
+
+
+def chosen_readout(task: str, readout: str) -> str:
+    """The readout's name, `auto` resolved."""
+    return next(iter(choose(task, COMBINATIONS, "task"))) if readout == "auto" else readout
 
 
 def check_combination(task: str, readout: str, kind: str) -> None:
@@ -18,7 +28,7 @@ def check_combination(task: str, readout: str, kind: str) -> None:
             that do.
     """
     fitting = choose(task, COMBINATIONS, "task")
-    choose(readout, {name: None for readouts in COMBINATIONS.values() for name in readouts}, "readout")
+    choose(readout, SETTINGS, "readout")
     if readout not in fitting:
         raise UserError(f"task={task} cannot be read out by readout={readout}: take readout={' or '.join(fitting)}.")
     if kind not in fitting[readout]:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
 
@@ -40,13 +41,18 @@ def load_record(path: str | Path) -> RunRecord:
         environment=folder.environment(),
         metrics=folder.metrics(),
         label_names=names,
-        labels=np.array([names.index(label) for label in table["label"].to_pylist()], np.int64),
-        probabilities=np.array(table["probabilities"].to_pylist(), np.float64),
+        labels=np.array([names.index(label) for label in _column(table, "label")], np.int64),
+        probabilities=np.array(_column(table, "probabilities"), np.float64),
         lengths=table["tokens"].to_numpy() if "tokens" in table.column_names else np.empty(0, np.int64),
         examples=[_unpacked(each) for each in kept.pop("examples")],
         mistakes=[_unpacked(each) for each in kept.pop("mistakes")],
         **kept,
     )
+
+
+def _column(table: pa.Table, name: str) -> list:
+    """Its values; none where the run's task has no such column."""
+    return table[name].to_pylist() if name in table.column_names else []
 
 
 def _packed(example: Example) -> dict:

@@ -21,6 +21,8 @@ def evenly(count: int) -> np.ndarray:
 
 def surest_mistakes(table: Mapping[str, Sequence[Any]]) -> np.ndarray:
     """Up to `SHOWN` places of wrong predictions, the most probable first."""
+    if "prediction" not in table:
+        return np.empty(0, np.int64)
     wrong = np.flatnonzero(np.array(table["label"]) != np.array(table["prediction"]))
     sureness = np.array([max(table["probabilities"][place]) for place in wrong])
     return wrong[np.argsort(-sureness, kind="stable")][:SHOWN]
@@ -70,7 +72,8 @@ def _example(
         tokens=min(tokens, layout.room),
         cut=max(tokens - layout.room, 0),
         way_back=back,
-        label=table["label"][place],
-        prediction=table["prediction"][place],
-        probability=float(max(table["probabilities"][place])),
+        label=table["label"][place] if "label" in table else "",
+        prediction=table["prediction"][place] if "prediction" in table else "",
+        probability=float(max(table["probabilities"][place])) if "probabilities" in table else float("nan"),
+        log_likelihood=float(table["log_likelihood"][place]),
     )

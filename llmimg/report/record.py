@@ -17,9 +17,10 @@ class Example:
     tokens: int  # how many tokens the model read of it
     cut: int  # tokens cut off; usually 0
     way_back: np.ndarray | None  # uint8 [H, W, C]: the image its text gives back, gray where the model read nothing
-    label: str
+    label: str  # empty where nothing was predicted, as in pretraining
     prediction: str
     probability: float  # of the prediction, 0 to 1
+    log_likelihood: float = 0.0  # of the right answer, or of the text: nats
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What every task is: the columns it needs, a batch for the model, the model's output as answers, and their score."""
+"""What every task is: the columns it needs, what a batch asks of the model, its output as answers, and their score."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ TASKS = Registry("task", "llmimg.tasks")
 
 
 class Task(abc.ABC):
-    """One thing to ask of images. What it needs to be made again is plain values: `settings`."""
+    """One thing to ask of images. What it needs to be made again is plain values: `plain`."""
 
     columns: tuple[str, ...]  # of the data, besides `image` and `id`
 
     @classmethod
     @abc.abstractmethod
-    def of(cls, label_names: Sequence[str]) -> "Task":
-        """The task for a data set with these class names."""
+    def of(cls, label_names: Sequence[str], **settings: Any) -> "Task":
+        """The task for a data set with these class names; `settings` are its entry's in `llmimg.tasks.settings`."""
 
     @abc.abstractmethod
-    def settings(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         """The keyword arguments that make it again, JSON's types only."""
 
     @abc.abstractmethod

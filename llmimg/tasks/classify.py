@@ -1,13 +1,15 @@
 """Which of K classes is in the image?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from llmimg.metrics.classification import Classification, log_softmax
+from llmimg.settings import build
 from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.settings import ClassifySettings
 
 
 @TASKS.register("classify")
@@ -16,14 +18,15 @@ class Classify(Task):
     """One label an image. The model's output is logits `[N, K]`, references are labels int `[N]`."""
 
     label_names: tuple[str, ...]
+    settings: ClassifySettings
     columns = ("label",)
 
     @classmethod
-    def of(cls, label_names: Sequence[str]) -> "Classify":
-        return cls(tuple(label_names))
+    def of(cls, label_names: Sequence[str], **settings: Any) -> "Classify":
+        return cls(tuple(label_names), build(ClassifySettings, settings, "task"))
 
-    def settings(self) -> dict[str, Any]:
-        return {"label_names": list(self.label_names)}
+    def plain(self) -> dict[str, Any]:
+        return {"label_names": list(self.label_names), **asdict(self.settings)}
 
     def head(self) -> dict[str, Any]:
         names = dict(enumerate(self.label_names))

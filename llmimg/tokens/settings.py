@@ -40,15 +40,18 @@ class TokensSettings:
         overflow: what becomes of text that does not fit the context: `error`, or `truncate` (cut off, and reported).
         max_length: the longest sequence, framing included; null is the model's context.
         num_proc: processes that prepare; null is one for every 20,000 images, up to the number of cores.
+        permute: a control: the image's tokens in another order, `fixed` for all images or drawn for `each`; or `none`.
         cache_dir: where prepared ids are kept; null is `$LLMIMG_CACHE`, or `~/.cache/llmimg`.
     """
 
     overflow: str = "error"
     max_length: int | None = None
     num_proc: int | None = None
+    permute: str = "none"
     cache_dir: str | None = None
 
     def __post_init__(self):
+        choose(self.permute, dict.fromkeys(("none", "fixed", "each")), "tokens.permute")
         choose(self.overflow, {"error": None, "truncate": None}, "tokens.overflow")
         for name in ("max_length", "num_proc"):
             if getattr(self, name) is not None and getattr(self, name) < 1:

@@ -1,12 +1,13 @@
 """How pieces become token ids: `own` (one token a piece), `reuse` (a pretrained tokenizer's tokens), `extend` (pieces
 added to it as tokens), `learn` (runs of pieces, by BPE)."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ class Vocabulary:
         lookup: pieces → token ids.
         replaced: ids of added tokens → the ids each stands for (`extend` only).
         note: which way tokens are made, and why.
+        plain: what reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which
+            would take the words of a sentence for themselves.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Vocabulary:
     lookup: TokenTable | BatchTokenizer | MergedPieces
     replaced: Mapping[int, tuple[int, ...]]
     note: str
+    plain: Tokenizer | None = None
 
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
         """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
@@ -64,6 +68,42 @@ class Vocabulary:
         framed = self.tokenizer("a", add_special_tokens=True).input_ids
         before = next(i for i in range(len(framed) + 1) if framed[i : i + len(bare)] == bare)
         return framed[:before], framed[before + len(bare) :]
+
+    def open_ids(self, text: str) -> list[int]:
+        """Token ids of open text, unframed.
+
+        Raises:
+            UserError: where a token is unknown, as most text is to a vocabulary of pieces.
+        """
+        ids = (self.plain or self.tokenizer.backend_tokenizer).encode(text, add_special_tokens=False).ids
+        if _unknown(self.tokenizer) in ids:
+            raise UserError(
+                f"vocabulary={self.name} has no tokens for the text {text[:40]!r}: take vocabulary=reuse or extend, "
+                "with a pretrained tokenizer."
+            )
+        return ids
+
+    def with_words(self, words: Iterable[str], texts: Iterable[str]) -> "Vocabulary":
+        """Itself with a token for each word of a prompt and its answers, where it has tokens for pieces alone.
+
+        Args:
+            texts: some images' texts, which none of the words may occur in.
+
+        Raises:
+            UserError: a word that does.
+        """
+        if self.name not in ("own", "learn"):
+            return self
+        words = [word for word in dict.fromkeys(words) if word]
+        for word in words:
+            if any(word in text for text in texts):
+                raise UserError(
+                    f"{word!r} of task.template (or a class's name in it) also occurs in the images' text, where it "
+                    "would be taken for the same: change task.template."
+                )
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.add_tokens([AddedToken(word, normalized=False) for word in words])
+        return dataclasses.replace(self, tokenizer=tokenizer)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -129,9 +169,10 @@ def _extend(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabul
             own = tuple(ids[len(contexts.prefix[state]) :])
             if len(own) > 1 or piece in lost:
                 parts.setdefault(textifier.lexicon.pieces[piece], own)
+    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in parts])
     replaced = {tokenizer.convert_tokens_to_ids(text): ids for text, ids in parts.items()}
-    return _assemble("extend", textifier, tokenizer, replaced)
+    return dataclasses.replace(_assemble("extend", textifier, tokenizer, replaced), plain=plain)
 
 
 def _own(textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None = None) -> Vocabulary:

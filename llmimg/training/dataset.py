@@ -8,9 +8,7 @@ import numpy as np
 import torch
 
 from llmimg.data import AugmentSettings, augment_all, blended, example_seeds, mixing
-from llmimg.tasks import Task
 from llmimg.tokens.encoder import Encoder
-from llmimg.tokens.layout import Layout
 from llmimg.tokens.store import ImageIds
 
 
@@ -21,24 +19,40 @@ class ImageTexts(torch.utils.data.Dataset):
         ids: the prepared image ids.
         annotations: column → one value an image.
         rows: the places in `ids` to take; those of broken images are left out here.
+        seed: with the epoch and the example, all that the example's own `draw` depends on.
     """
 
-    def __init__(self, ids: ImageIds, annotations: Mapping[str, np.ndarray], rows: np.ndarray):
+    def __init__(self, ids: ImageIds, annotations: Mapping[str, np.ndarray], rows: np.ndarray, *, seed: int = 0):
         self.ids = ids
         self.annotations = annotations
         self.rows = rows
+        self.seed = seed
+        # Shared memory, so that loader workers that outlive an epoch learn of the next.
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def begin_epoch(self, epoch: int) -> None:
         """Called at the start of every epoch (from 0), before its first example is read."""
+        self.epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        return [{"image_ids": self.ids[row], **self._annotated(row)} for row in self.rows[indices]]
+        rows = self.rows[indices]
+        return self._examples(rows, [self.ids[row] for row in rows])
+
+    def _examples(self, rows: np.ndarray, ids: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        draws = self._seeds(rows)
+        return [
+            {"image_ids": each, "draw": draw, **self._annotated(row)}
+            for row, each, draw in zip(rows, ids, draws, strict=True)
+        ]
+
+    def _seeds(self, rows: np.ndarray) -> np.ndarray:
+        return example_seeds(self.seed, int(self.epoch), rows)
 
     def _annotated(self, row: int) -> dict[str, Any]:
         return {name: column[row] for name, column in self.annotations.items()}
@@ -51,7 +65,6 @@ class AugmentedImageTexts(ImageTexts):
         images: the undecoded images, in the order of `ids`.
         encoder: writes them.
         settings: how they are changed.
-        seed: with the epoch and the example, all that the change depends on.
     """
 
     def __init__(
@@ -65,43 +78,22 @@ class AugmentedImageTexts(ImageTexts):
         settings: AugmentSettings,
         seed: int,
     ):
-        super().__init__(ids, annotations, rows)
+        super().__init__(ids, annotations, rows, seed=seed)
         self.images = images.select_columns(["image"])
         self.encoder = encoder
         self.settings = settings
-        self.seed = seed
-        # Shared memory, so that loader workers that outlive an epoch learn of the next.
-        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    def begin_epoch(self, epoch: int) -> None:
-        self.epoch.fill_(epoch)
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         rows = self.rows[indices]
-        images, examples = self._changed(rows), [self._annotated(row) for row in rows]
-        if self.settings.mixup:
-            seeds = example_seeds(self.seed, int(self.epoch), rows)
-            places, shares = mixing(self.settings.mixup, seeds, len(self.rows))
-            partners = self.rows[places]
-            images = blended(images, self._changed(partners), shares)
-            blends = zip(examples, partners, shares, strict=True)
-            examples = [{**each, "blend": (self._annotated(other), share)} for each, other, share in blends]
-        ids = self.encoder.ids(images)
-        return [{"image_ids": each, **example} for each, example in zip(ids, examples, strict=True)]
+        images = self._changed(rows)
+        if not self.settings.mixup:
+            return self._examples(rows, list(self.encoder.ids(images)))
+        places, shares = mixing(self.settings.mixup, self._seeds(rows), len(self.rows))
+        partners = self.rows[places]
+        ids = self.encoder.ids(blended(images, self._changed(partners), shares))
+        blends = zip(self._examples(rows, list(ids)), partners, shares, strict=True)
+        return [{**each, "blend": (self._annotated(other), share)} for each, other, share in blends]
 
     def _changed(self, rows: np.ndarray) -> list[np.ndarray]:
         images, _ = self.encoder.decoding(self.images[rows]["image"])
-        return augment_all(images, self.settings, example_seeds(self.seed, int(self.epoch), rows))
-
-
-class Collator:
-    """A batch for the model: sequences laid out and padded, with the task's targets."""
-
-    def __init__(self, layout: Layout, task: Task):
-        self.layout = layout
-        self.task = task
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        ids, mask = self.layout([row["image_ids"] for row in rows])
-        batch = {"input_ids": ids, "attention_mask": mask, **self.task.targets(rows)}
-        return {name: torch.from_numpy(array) for name, array in batch.items()}
+        return augment_all(images, self.settings, self._seeds(rows))

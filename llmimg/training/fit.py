@@ -1,7 +1,9 @@
 """The Trainer, put together for a task."""
 
+import contextlib
 import gc
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, Traini
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from llmimg.tasks import Task
+from llmimg.readouts.base import Readout
+from llmimg.tasks.base import Task
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, Progress, StopOnNaN
-from llmimg.training.dataset import Collator
 
 log = logging.getLogger("llmimg")
 
@@ -27,16 +29,52 @@ def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
 
 
 class _Trainer(Trainer):
-    """One whose evaluations leave training's random numbers as they were, so that a run that goes on from a checkpoint
-    written before one draws what it would have drawn."""
+    """One whose evaluations take the answer by a readout, and leave training's random numbers as they were, so that a
+    run that goes on from a checkpoint written before one draws what it would have drawn.
+
+    Attributes:
+        readout: how the answer is taken; None where the model's output is the answer.
+    """
+
+    readout: Readout | None = None
 
     def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
         with torch.random.fork_rng(devices=[]):  # data loaders draw on the CPU
             return super().evaluation_loop(*args, **kwargs)
 
+    def get_eval_dataloader(self, eval_dataset=None):
+        with self._evaluating():
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset):
+        with self._evaluating():
+            return super().get_test_dataloader(test_dataset)
+
+    @contextlib.contextmanager
+    def _evaluating(self):
+        """What is put before the model for an answer may differ from what it learns from."""
+        learning = self.data_collator
+        self.data_collator = self.readout.batch if self.readout else learning
+        try:
+            yield
+        finally:
+            self.data_collator = learning
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        if self.readout is None:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs.pop("labels", None)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = self.readout.outputs(self.accelerator.unwrap_model(model), inputs).to(self.args.device)
+            loss = self.readout.loss(outputs, labels)
+        # Metrics are asked for only where there are labels: of unlabelled text nothing is compared with them.
+        return loss, outputs, torch.zeros(len(outputs), device=outputs.device) if labels is None else labels
+
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """Of images blended of two the labels are probabilities, which models take for answers to many questions."""
-        if not inputs["labels"].is_floating_point():
+        labels = inputs.get("labels")
+        if labels is None or not labels.is_floating_point():
             return super().compute_loss(model, inputs, return_outputs, **kwargs)
         labels = inputs.pop("labels")
         outputs = model(**inputs)
@@ -49,17 +87,20 @@ class _Trainer(Trainer):
 def make_trainer(
     model: PreTrainedModel,
     arguments: TrainingArguments,
-    collator: Collator,
+    collator: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, torch.Tensor]],
     task: Task,
     train: Dataset,
     validation: Dataset,
     *,
+    readout: Readout | None = None,
     patience: int | None = None,
     profile: int = 0,
 ) -> Trainer:
     """A Trainer that reads image texts, scores by the task, stops on NaN, and shows one bar.
 
     Args:
+        collator: makes what the model learns from.
+        readout: takes the answers, where the model's output is not all there is to it.
         patience: evaluations without a better one before it stops; None never stops early.
         profile: steps to trace.
     """
@@ -72,6 +113,7 @@ def make_trainer(
         compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
         callbacks=[BeginEpoch(), StopOnNaN()],
     )
+    trainer.readout = readout
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback):
         trainer.add_callback(Progress())

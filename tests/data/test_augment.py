@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmimg.data import AugmentSettings, augment, example_seeds
+from llmimg.data import AugmentSettings, augment, augment_all, blended, example_seeds, mixing
 from llmimg.data.draws import _mix
 from llmimg.errors import UserError
 
@@ -63,6 +63,121 @@ def test_seeds_may_come_as_signed_numbers():
     assert np.array_equal(augment(IMAGES, BOTH, seeds.view(np.int64)), augment(IMAGES, BOTH, seeds))
 
 
-def test_a_negative_shift_is_refused():
-    with pytest.raises(UserError, match=r"augment\.shift is -1"):
-        AugmentSettings(shift=-1)
+ALL = {
+    "flip": {"flip": True},
+    "shift": {"shift": 2},
+    "rotate": {"rotate": 30},
+    "scale": {"scale": 0.3},
+    "shear": {"shear": 20},
+    "crop": {"crop": 0.3},
+    "color": {"color": 0.5},
+    "cutout": {"cutout": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", [*ALL, "all"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_change_changes_each_image_by_itself(name, channels):
+    chosen = ALL.get(name) or {key: value for each in ALL.values() for key, value in each.items()}
+    settings, images = AugmentSettings(name, **chosen), IMAGES[..., :channels]
+    assert settings.active
+    whole = augment(images, settings, example_seeds(0, 0, range(200)))
+    assert whole.shape == images.shape and whole.dtype == np.uint8
+    assert (whole != images).any(axis=(1, 2, 3)).mean() > 0.4
+    assert not np.array_equal(whole, augment(images, settings, example_seeds(0, 1, range(200))))
+    some = np.array([17, 3, 199])
+    assert np.array_equal(augment(images[some], settings, example_seeds(0, 0, some)), whole[some])
+
+
+@pytest.mark.parametrize("name", ["rotate", "scale", "shear"])
+def test_warps_turn_about_the_middle(name):
+    images = np.zeros((50, 9, 9, 1), np.uint8)
+    images[:, 3:6, 3:6] = 200
+    changed = augment(images, AugmentSettings(**ALL[name]), example_seeds(0, 0, range(50)))[..., 0]
+    assert (changed[:, 4, 4] >= 195).all()  # bilinear weights are fractions of 32
+    weights = changed.astype(float) / changed.sum(axis=(1, 2), keepdims=True)
+    assert (weights.sum(axis=1) @ np.arange(9)) == pytest.approx(4, abs=0.05)
+    assert (weights.sum(axis=2) @ np.arange(9)) == pytest.approx(4, abs=0.05)
+
+
+def test_what_a_turn_uncovers_is_filled_as_said():
+    images = np.full((50, 8, 8, 3), 90, np.uint8)
+    seeds = example_seeds(0, 0, range(50))
+    assert (augment(images, AugmentSettings(rotate=45, fill="edge"), seeds) == 90).all()
+    black = augment(images, AugmentSettings(rotate=45, fill="black"), seeds)
+    assert (black[:, 0, 0] == 0).any() and (black[:, 4, 4] == 90).all()
+
+
+def test_a_turn_is_by_at_most_that_many_degrees():
+    images = np.zeros((300, 41, 41, 1), np.uint8)
+    images[:, 20, 36] = 255
+    changed = augment(images, AugmentSettings(rotate=30), example_seeds(0, 0, range(300)))[..., 0]
+    rows, columns = np.unravel_index(changed.reshape(300, -1).argmax(axis=1), (41, 41))
+    angles = np.degrees(np.arctan2(rows - 20, columns - 20))
+    assert np.abs(angles).max() < 33 and np.abs(angles).max() > 25 and abs(angles.mean()) < 4
+
+
+def test_a_crop_enlarges_a_part():
+    images = np.arange(0, 240, 4, dtype=np.uint8).reshape(1, 1, 60, 1).repeat(300, axis=0).repeat(60, axis=1)
+    cut = augment(images, AugmentSettings(crop=0.25), example_seeds(0, 0, range(300)))[:, 30, :, 0].astype(int)
+    wide = (cut[:, -1] - cut[:, 0]) / 236
+    assert wide.min() > 0.4 and wide.max() <= 1 and cut[:, 0].min() < 20 and cut[:, -1].max() > 216
+
+
+def test_colors_change_by_at_most_that_share():
+    images = np.full((300, 4, 4, 1), 100, np.uint8)
+    changed = augment(images, AugmentSettings(color=0.2), example_seeds(0, 0, range(300)))
+    assert changed.min() >= 79 and changed.min() < 85 and changed.max() <= 121 and changed.max() > 115
+    gray = IMAGES[..., :1].repeat(3, axis=3)
+    changed = augment(gray, AugmentSettings(color=0.5), example_seeds(0, 0, range(200)))
+    assert (changed == changed[..., :1]).all()
+
+
+def test_a_square_is_cut_out():
+    images = np.full((300, 8, 12, 3), 7, np.uint8)
+    black = (augment(images, AugmentSettings(cutout=0.5), example_seeds(0, 0, range(300))) == 0).all(axis=3)
+    sizes = black.sum(axis=(1, 2))
+    assert sizes.max() == 16 and sizes.min() == 4
+    assert (black.any(axis=2).sum(axis=1) * black.any(axis=1).sum(axis=1) == sizes).all()
+
+
+def test_images_of_several_sizes_are_changed_each():
+    images = [IMAGES[0], IMAGES[1, :3], IMAGES[2, ..., :1], IMAGES[3]]
+    seeds = example_seeds(0, 0, range(4))
+    for place, changed in enumerate(augment_all(images, BOTH, seeds)):
+        assert np.array_equal(changed, augment(images[place][None], BOTH, seeds[place : place + 1])[0])
+
+
+@given(st.floats(0.05, 4), st.integers(1, 50))
+def test_mixing_keeps_the_larger_share(alpha, total):
+    partners, shares = mixing(alpha, example_seeds(1, 2, range(100)), total)
+    assert ((partners >= 0) & (partners < total)).all()
+    assert ((shares >= 0.5) & (shares <= 1)).all()
+
+
+def test_a_blend_is_the_weighted_mean():
+    one, other = IMAGES[:5], IMAGES[5:10]
+    mixed = blended(one, other, np.linspace(0.5, 1, 5))
+    expected = [a * share + b * (1 - share) for a, b, share in zip(one, other, np.linspace(0.5, 1, 5), strict=True)]
+    assert np.abs(np.stack(mixed) - np.stack(expected)).max() <= 0.5001
+    assert np.array_equal(mixed[4], one[4])
+    with pytest.raises(UserError, match=r"set data\.size="):
+        blended([IMAGES[0]], [IMAGES[1, :3]], np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"shift": -1}, r"augment\.shift is -1: it must be 0 or more pixels"),
+        ({"rotate": 200}, r"augment\.rotate is 200: it must be 0 to 180 degrees"),
+        ({"scale": 1}, r"augment\.scale is 1"),
+        ({"crop": 0}, r"augment\.crop is 0"),
+        ({"color": 2}, r"augment\.color is 2"),
+        ({"cutout": -0.1}, r"augment\.cutout is -0\.1"),
+        ({"mixup": -1}, r"augment\.mixup is -1: it must be 0 or more"),
+        ({"fill": "blue"}, r"no augment\.fill 'blue'"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(chosen, message):
+    with pytest.raises(UserError, match=message):
+        AugmentSettings(**chosen)

@@ -1,7 +1,7 @@
 import pytest
 
 from llmimg.models.settings import ModelSettings
-from llmimg.tasks import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.textify import make
 
 

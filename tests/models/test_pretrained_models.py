@@ -12,7 +12,7 @@ from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import Head
-from llmimg.tasks import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary

@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from llmimg.data import AugmentSettings, Decoding, augment, example_seeds
+from llmimg.data import AugmentSettings, Decoding, augment, blended, example_seeds, mixing
 from llmimg.data.columns import from_pixels
-from llmimg.tasks import TASKS
+from llmimg.readouts.base import READOUTS
+from llmimg.tasks.base import TASKS
 from llmimg.textify import make
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import make_vocabulary
-from llmimg.training.dataset import AugmentedImageTexts, Collator, ImageTexts
+from llmimg.training.dataset import AugmentedImageTexts, ImageTexts
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 4, 4)).astype(np.uint8)
 LABELS = np.arange(12) % 3
@@ -38,6 +39,12 @@ def augmented(ids, images, encoder) -> AugmentedImageTexts:
     """All images but the sixth, moved about."""
     rows = np.delete(np.arange(12), 5)
     return AugmentedImageTexts(ids, {"label": LABELS}, rows, images=images, encoder=encoder, settings=SETTINGS, seed=7)
+
+
+def head(encoder):
+    """What makes batches for a classification head."""
+    task = TASKS["classify"].of(["cat", "dog", "tree"])
+    return READOUTS["head"](task, Layout.of(encoder.vocabulary, 18), encoder.vocabulary).training_batch
 
 
 def read(texts, indices) -> list[list[int]]:
@@ -70,7 +77,7 @@ def test_moves_depend_on_the_epoch_and_the_example_alone(augmented):
 
 
 def test_loader_workers_that_outlive_an_epoch_learn_of_the_next(augmented, encoder):
-    collator = Collator(Layout.of(encoder.vocabulary, 18, "error"), TASKS["classify"].of(["cat", "dog", "tree"]))
+    collator = head(encoder)
     loader = torch.utils.data.DataLoader(
         augmented, batch_size=4, collate_fn=collator, num_workers=1, persistent_workers=True
     )
@@ -83,7 +90,7 @@ def test_loader_workers_that_outlive_an_epoch_learn_of_the_next(augmented, encod
 
 
 def test_a_batch(ids, encoder):
-    collator = Collator(Layout.of(encoder.vocabulary, 18, "error"), TASKS["classify"].of(["cat", "dog", "tree"]))
+    collator = head(encoder)
     batch = collator(ImageTexts(ids, {"label": LABELS}, np.arange(12)).__getitems__([2, 4]))
     assert {name: (value.dtype, tuple(value.shape)) for name, value in batch.items()} == {
         "input_ids": (torch.int64, (2, 18)),
@@ -91,3 +98,20 @@ def test_a_batch(ids, encoder):
         "labels": (torch.int64, (2,)),
     }
     assert batch["labels"].tolist() == [2, 1]
+
+
+def test_blended_images_have_both_labels(ids, images, encoder):
+    settings = AugmentSettings("mixed", mixup=1.0)
+    rows = np.arange(12)
+    texts = AugmentedImageTexts(ids, {"label": LABELS}, rows, images=images, encoder=encoder, settings=settings, seed=7)
+    partners, shares = mixing(1.0, example_seeds(7, 0, rows), 12)
+    expected = encoder.ids(blended(list(PIXELS[..., None]), list(PIXELS[partners][..., None]), shares))
+    read_rows = texts.__getitems__(list(range(12)))
+    assert [row["image_ids"].tolist() for row in read_rows] == [row.tolist() for row in expected]
+    labels = head(encoder)(read_rows)["labels"].numpy()
+    assert labels.sum(axis=1) == pytest.approx(np.ones(12))
+    for row in range(12):
+        wanted = np.zeros(3)
+        wanted[LABELS[row]] += shares[row]
+        wanted[LABELS[partners[row]]] += 1 - shares[row]
+        assert labels[row] == pytest.approx(wanted, abs=1e-6)

@@ -1,0 +1,133 @@
+"""From a configuration and its images to token ids: the encoder, the cached ids, the prompt and the layout."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from llmimg.configuration import Configuration
+from llmimg.data import Data, Decoding
+from llmimg.readouts.base import Readout
+from llmimg.tasks.base import Task
+from llmimg.tasks.prompt import draw_shots, make_prompt
+from llmimg.textify import Textifier
+from llmimg.tokens.cache import cache_folder, prepare
+from llmimg.tokens.encoder import Encoder, write_all
+from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.learned import learned_textifier, learned_tokenizer
+from llmimg.tokens.lookup import token_boxes
+from llmimg.tokens.store import ImageIds
+from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+
+_SAMPLE = 16  # training images on which looked-up tokens are held against the tokenizer once more
+
+
+def make_encoder(settings: Configuration, data: Data) -> Encoder:
+    """The one encoder of a run: what is to be learned is learned from training images, and its look-up held against the
+    tokenizer on some of them."""
+    decoding = Decoding(settings.data.size, settings.data.fit)
+    textifier = settings.textifier()
+    textifier = learned_textifier(textifier, data.train, decoding, **_kept(settings))
+    vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
+    images, _ = decoding(data.train[:_SAMPLE]["image"])
+    pieces = write_all(textifier, [image for image in images if image is not None])
+    return Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
+
+
+def _tokenizer(
+    settings: Configuration, textifier: Textifier, data: Data, decoding: Decoding
+) -> PreTrainedTokenizerFast | None:
+    if settings.vocabulary_name == "own":
+        return None
+    if settings.vocabulary_name == "learn":
+        return learned_tokenizer(settings.vocabulary, textifier, data.train, decoding, **_kept(settings))
+    if settings.vocabulary.path:
+        return load_tokenizer(settings.vocabulary.path)
+    path, gguf_file = settings.model.location
+    if path:
+        return load_tokenizer(path, gguf_file, settings.model.revision)
+    return load_tokenizer(settings.model.tokenizer)
+
+
+def _kept(settings: Configuration) -> dict[str, Any]:
+    """Where what is learned or prepared is kept, what it is, and what becomes of broken images."""
+    return {
+        "folder": cache_folder(settings.tokens.cache_dir),
+        "about": {
+            "data": settings.data.name,
+            "textify": settings.textify["name"],
+            "vocabulary": settings.vocabulary_name,
+        },
+        "skip_broken": settings.data.broken == "skip",
+    }
+
+
+def prepare_split(settings: Configuration, data: Data, split: str, encoder: Encoder, notes: list[str]) -> ImageIds:
+    ids = prepare(
+        getattr(data, split),
+        encoder,
+        split,
+        num_proc=settings.tokens.num_proc,
+        **_kept(settings),
+    )
+    if ids.problems:
+        first = next(iter(ids.problems.values()))
+        notes.append(f"{len(ids.problems):,} broken images of the {split} split were skipped. The first: {first}")
+    return ids
+
+
+def make_prompts(
+    settings: Configuration, data: Data, task: Task, readout: type[Readout], encoder: Encoder, ids: ImageIds
+) -> tuple[Prompt, Encoder]:
+    """What stands around each image, and the encoder with what words that needs.
+
+    Args:
+        ids: of the training split, from which shots are drawn.
+    """
+    vocabulary = encoder.vocabulary
+    if not readout.prompted:
+        prompt = Prompt.framing(vocabulary)
+        if readout.causal and not prompt.before:  # something must stand in front of the first token to foretell it
+            prompt = replace(prompt, before=(vocabulary.tokenizer.eos_token_id,))
+        return prompt, encoder
+    whole = np.setdiff1d(np.arange(len(ids)), list(ids.problems))
+    labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
+    shots = whole[draw_shots(labels[whole], task.settings.shots, settings.seed)]
+    images, _ = encoder.decoding(data.train[:_SAMPLE]["image"])
+    texts = encoder.textifier.texts(write_all(encoder.textifier, [image for image in images if image is not None]))
+    drawn = [(ids[row], int(labels[row])) for row in shots]
+    prompt, vocabulary = make_prompt(task.settings, task.label_names, vocabulary, drawn, texts)
+    return prompt, replace(encoder, vocabulary=vocabulary)
+
+
+def make_layout(
+    settings: Configuration, limit: int | None, encoder: Encoder, ids: Mapping[str, ImageIds], prompt: Prompt
+) -> Layout:
+    """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
+
+    Raises:
+        UserError: where text does not fit, and was not to be cut.
+    """
+    tokens = settings.tokens
+    longest = max(int(each.lengths.max(initial=0)) for each in ids.values())
+    limits = [each for each in (limit, tokens.max_length) if each is not None]
+    layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, prompt, tokens.permute)
+    layout = replace(layout, context=min(limits, default=longest + layout.framing))
+    for each in ids.values():
+        layout.check(each.lengths)
+    return layout
+
+
+def common_boxes(data: Data, encoder: Encoder) -> np.ndarray | None:
+    """The boxes of an image's tokens, int32 `[T, 4]`, where they are the same in all of some training images."""
+    images, _ = encoder.decoding(data.train[:_SAMPLE]["image"])
+    boxes = []
+    for image in images:
+        if image is not None:
+            pieces = encoder.textifier.write(image[None])
+            of_pieces = encoder.textifier.boxes(pieces, image[None])
+            boxes.append(token_boxes(encoder.vocabulary.lookup.spans(pieces), of_pieces))
+    same = bool(boxes) and all(np.array_equal(each, boxes[0]) for each in boxes)
+    return boxes[0] if same else None

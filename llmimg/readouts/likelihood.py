@@ -1,0 +1,84 @@
+"""How likely a model finds an image's text: what pretraining makes better."""
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+
+from llmimg.errors import UserError
+from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
+from llmimg.readouts.score import IGNORED
+from llmimg.tasks.masks import hidden_tokens, instead
+from llmimg.tokens.packing import pack
+
+
+def _costs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """For each row the nats that its labels cost, and how many there are: float32 `[B, 2]`."""
+    nats = torch.nn.functional.cross_entropy(
+        logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    )
+    return torch.stack([nats.sum(dim=1), (labels != IGNORED).sum(dim=1).float()], dim=1)
+
+
+def _mean(outputs: torch.Tensor) -> torch.Tensor:
+    nats, tokens = outputs.sum(dim=0)
+    return nats / tokens.clamp(min=1)
+
+
+@READOUTS.register("likelihood")
+class Likelihood(Readout):
+    """−log P(text) in nats, and how many tokens it is the sum of: `[B, 2]`."""
+
+    auto_class = AutoModelForCausalLM
+    causal = True
+
+    def training_batch(self, rows: Rows) -> Batch:
+        batch = self.batch(rows)
+        room = self.task.settings.pack
+        if not room:
+            return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
+        sequences = [ids[mask == 1].numpy() for ids, mask in zip(*batch.values(), strict=True)]
+        ids, positions, owners = pack(sequences, max(room, self.layout.context), self.layout.pad)
+        allowed = (owners[:, :, None] == owners[:, None, :]) & np.tri(ids.shape[1], dtype=bool)
+        labels = np.where((positions > 0) & (owners >= 0), ids, IGNORED)  # nothing foretells a sequence's first token
+        return tensors(input_ids=ids, position_ids=positions, attention_mask=allowed[:, None], labels=labels)
+
+    def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
+        return _costs(model(**batch).logits[:, :-1], labels[:, 1:])
+
+    def loss(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return _mean(outputs)
+
+
+@READOUTS.register("masked")
+class Masked(Readout):
+    """−log P(hidden tokens | the others) in nats, each taken by itself, and how many were hidden: `[B, 2]`."""
+
+    auto_class = AutoModelForMaskedLM
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        if self.vocabulary.tokenizer.mask_token_id is None:
+            raise UserError("task=mlm needs a tokenizer with a mask token, and this one has none: take task=clm.")
+
+    def training_batch(self, rows: Rows) -> Batch:
+        batch = self.batch(rows)
+        return {**batch, "labels": batch.pop("hidden")}
+
+    def batch(self, rows: Rows) -> Batch:
+        ids, mask = self.layout([row["image_ids"] for row in rows])
+        hidden, tokenizer = np.full_like(ids, IGNORED), self.vocabulary.tokenizer
+        before, around = len(self.layout.prompt.before), self.layout.framing
+        for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, rows, strict=True)):
+            seed = example.get("draw", 0)
+            places = before + np.flatnonzero(hidden_tokens(self.task.settings, int(length), seed, self.boxes))
+            hidden[row, places] = ids[row, places]
+            ids[row, places] = instead(hidden[row, places], tokenizer.mask_token_id, len(tokenizer), seed)
+        return tensors(input_ids=ids, attention_mask=mask, hidden=hidden)
+
+    def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        seen = {name: each for name, each in batch.items() if name != "hidden"}
+        return _costs(model(**seen).logits, batch["hidden"])
+
+    def loss(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return _mean(outputs)

@@ -1,0 +1,96 @@
+"""The likelihood of each answer's words as continuation of the image's text."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from llmimg.readouts.attention import attention_argument
+from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
+
+IGNORED = -100  # labels that transformers leaves out of the loss
+
+
+class Prompted(Readout):
+    """A causal model that learns to continue an image's text with the right answer: it maximises
+    log P(answer | text), and nothing of the text itself."""
+
+    auto_class = AutoModelForCausalLM
+    causal = True
+    prompted = True
+
+    def training_batch(self, rows: Rows) -> Batch:
+        answers = [self.layout.prompt.answers[label] for label in self.task.targets(rows)["labels"]]
+        ids, mask = self.layout([row["image_ids"] for row in rows], answers)
+        # Answers end their rows: the last so many tokens are what is to be learned.
+        left = mask.sum(axis=1)[:, None] - np.arange(mask.shape[1])
+        lengths = np.array([len(answer) for answer in answers])[:, None]
+        labels = np.where((left <= lengths) & (mask == 1), ids, IGNORED)
+        return tensors(input_ids=ids, attention_mask=mask, labels=labels)
+
+    def batch(self, rows: Rows) -> Batch:
+        ids, mask = self.layout([row["image_ids"] for row in rows], left=True)
+        return tensors(input_ids=ids, attention_mask=mask, **self.targets(rows))
+
+
+@READOUTS.register("score")
+class Score(Prompted):
+    """log P(answer | text) of each answer, normalised, as log-probabilities `[B, K]` that sum to one.
+
+    All answers share one pass with the image's text: they stand behind it side by side, and each sees the text and
+    itself alone.
+    """
+
+    def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        answers = self.layout.prompt.answers
+        scores = answer_scores(model, batch["input_ids"], batch["attention_mask"], answers)
+        if self.settings.normalise == "length":
+            scores = scores / torch.tensor([len(answer) for answer in answers], device=scores.device)
+        if self.settings.normalise == "prior":
+            ids, mask = self.layout([np.empty(0, np.int64)], left=True)
+            empty = tensors(ids=ids, mask=mask)
+            scores = scores - answer_scores(
+                model, empty["ids"].to(scores.device), empty["mask"].to(scores.device), answers
+            )
+        return scores.log_softmax(dim=1)
+
+
+def answer_scores(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, answers: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """log P(answer | prompt), in nats: float32 `[B, K]`.
+
+    Args:
+        ids, mask: prompts int64 `[B, L]`, padded on the left, and where they are not padding.
+        answers: token ids of each, one or more.
+    """
+    device, (count, length) = ids.device, ids.shape
+    lengths = torch.tensor([len(answer) for answer in answers])
+    whose = torch.repeat_interleave(torch.arange(len(answers)), lengths).to(device)  # [S]: each token's answer
+    place = torch.cat([torch.arange(each) for each in lengths]).to(device)  # [S]: … and its place in it
+    tokens = torch.tensor([token for answer in answers for token in answer], device=device)  # [S]
+
+    # Who sees whom: prompts causally, and an answer's token its prompt and the answer's tokens up to itself.
+    seen = mask.bool()
+    within = torch.ones(length, length, dtype=torch.bool, device=device).tril() & seen[:, None, :]
+    within |= torch.eye(length, dtype=torch.bool, device=device)  # padding sees itself: a row of nothing is no number
+    own = (whose[:, None] == whose) & (place[:, None] >= place)
+    size = len(tokens)
+    top = torch.cat([within, torch.zeros(count, length, size, dtype=torch.bool, device=device)], dim=2)
+    bottom = torch.cat([seen[:, None, :].expand(-1, size, -1), own.expand(count, -1, -1)], dim=2)
+    allowed = torch.cat([top, bottom], dim=1)
+
+    positions = torch.cat([(mask.cumsum(dim=1) - 1).clamp(min=0), mask.sum(dim=1, keepdim=True) + place], dim=1)
+    logits = model(
+        input_ids=torch.cat([ids, tokens.expand(count, -1)], dim=1),
+        attention_mask=attention_argument(allowed, model),
+        position_ids=positions,
+        logits_to_keep=size + 1,
+        use_cache=False,
+    ).logits.float()
+    log_probabilities = logits.log_softmax(dim=-1)  # [B, 1 + S, V]: of the prompts' last tokens, then of the answers'
+    # An answer's first token follows the prompt, any other the one before it.
+    before = torch.where(place == 0, 0, torch.arange(size, device=device))
+    each = log_probabilities[:, before].gather(2, tokens.expand(count, -1)[..., None])[..., 0]
+    return torch.zeros(count, len(answers), device=device).index_add_(1, whose, each)

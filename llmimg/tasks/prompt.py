@@ -1,0 +1,132 @@
+"""The text around an image, in which a model reads it and answers: from the template to token ids."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmimg.errors import UserError
+from llmimg.tasks.settings import ClassifySettings
+from llmimg.tokens.layout import Prompt
+from llmimg.tokens.vocabulary import Vocabulary
+
+_IMAGE = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for an image while a conversation is written
+
+
+@dataclass(frozen=True)
+class PromptText:
+    """A prompt as text.
+
+    Attributes:
+        between: what stands in front of each shot's image, and in front of the image asked about; S + 1 strings.
+        tails: what follows that image, once for each answer, the answer included.
+        words: the same in parts that a vocabulary of pieces has one token for.
+    """
+
+    between: tuple[str, ...]
+    tails: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def write_prompt(settings: ClassifySettings, names: Sequence[str], shots: Sequence[int]) -> PromptText:
+    """The template with its shots, whose labels are given, for classes of these names."""
+    head, middle, tail = _parts(settings, names)
+    answers = [name + tail for name in names]
+    between = [head, *(middle + answers[label] + head for label in shots)]
+    return PromptText(tuple(between), tuple(middle + answer for answer in answers), (head, middle, *answers))
+
+
+def write_conversation(
+    settings: ClassifySettings, names: Sequence[str], shots: Sequence[int], vocabulary: Vocabulary
+) -> PromptText:
+    """The same as a conversation, by the tokenizer's chat template.
+
+    Raises:
+        UserError: where it has none.
+    """
+    if not getattr(vocabulary.tokenizer, "chat_template", None):
+        raise UserError("task.chat=true needs a tokenizer with a chat template, and this one has none: leave it out.")
+    head, middle, _ = _parts(settings, names)
+    question = {"role": "user", "content": f"{head}{_IMAGE}{middle}".strip()}
+    turns = [turn for label in shots for turn in (question, {"role": "assistant", "content": names[label]})]
+    written = vocabulary.tokenizer.apply_chat_template([*turns, question], tokenize=False, add_generation_prompt=True)
+    *between, last = written.split(_IMAGE)
+    return PromptText(tuple(between), tuple(last + name for name in names), ())
+
+
+def make_prompt(
+    settings: ClassifySettings,
+    names: Sequence[str],
+    vocabulary: Vocabulary,
+    shots: Sequence[tuple[np.ndarray, int]],
+    texts: Sequence[str],
+) -> tuple[Prompt, Vocabulary]:
+    """Token ids of the prompt, and the vocabulary with what words it needs.
+
+    Args:
+        names: the classes.
+        shots: image ids and label of each.
+        texts: some images' texts.
+
+    Raises:
+        UserError: a template that the vocabulary cannot read, or two classes that it reads alike.
+    """
+    labels = [label for _, label in shots]
+    if settings.chat:
+        text = write_conversation(settings, names, labels, vocabulary)
+        framing = Prompt((), ())  # a conversation's own marks are in its text
+    else:
+        text = write_prompt(settings, names, labels)
+        framing = Prompt.framing(vocabulary)
+        vocabulary = vocabulary.with_words(text.words, texts)
+    before = list(framing.before)
+    for each, (ids, _) in zip(text.between, [*shots, ((), 0)], strict=True):
+        before += [*vocabulary.open_ids(each), *map(int, ids)]
+    tails = [vocabulary.open_ids(tail) for tail in text.tails]
+    alike = (len(set(ids)) == 1 for ids in zip(*tails, strict=False))
+    shared = sum(1 for _ in itertools.takewhile(bool, alike))
+    answers = _told_apart([tuple(tail[shared:]) for tail in tails], names, vocabulary)
+    return Prompt(tuple(before), tuple(tails[0][:shared]), answers), vocabulary
+
+
+def draw_shots(labels: np.ndarray, count: int, seed: int) -> list[int]:
+    """Places of `count` examples in labels `[N]`: as evenly of all classes as goes, in an order drawn by the seed.
+
+    Raises:
+        UserError: more than there are.
+    """
+    if count > len(labels):
+        raise UserError(f"task.shots={count} asks for more examples than the {len(labels):,} training images.")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    # The how-manieth of its class each is: taking first ones first deals the classes out in turn.
+    turn = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels[order] == label)
+        turn[places] = np.arange(len(places))
+    chosen = order[np.lexsort((rng.permutation(len(labels)), turn))[:count]]
+    return [int(place) for place in rng.permutation(chosen)]
+
+
+def _parts(settings: ClassifySettings, names: Sequence[str]) -> tuple[str, str, str]:
+    head, _, rest = settings.template.partition("{image}")
+    middle, _, tail = rest.partition("{answer}")
+    return head.replace("{classes}", ", ".join(names)), middle, tail
+
+
+def _told_apart(
+    answers: Sequence[tuple[int, ...]], names: Sequence[str], vocabulary: Vocabulary
+) -> tuple[tuple[int, ...], ...]:
+    """Answers of which none begins another: with an end behind each, where one does."""
+    if len(set(answers)) < len(answers):
+        alike = next(place for place, answer in enumerate(answers) if answer in answers[:place])
+        raise UserError(
+            f"The classes '{names[answers.index(answers[alike])]}' and '{names[alike]}' are the same to the tokenizer: "
+            "rename one with data.label_names."
+        )
+    begins = any(one != other and other[: len(one)] == one for one in answers for other in answers)
+    if not begins:
+        return tuple(answers)
+    end = vocabulary.tokenizer.eos_token_id
+    return tuple((*answer, end) for answer in answers)
