@@ -7,6 +7,7 @@ from typing import Any
 from llmimg import textify
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
+from llmimg.models.adaptation import AdaptationSettings
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.table import check_combination, chosen_readout
@@ -66,6 +67,7 @@ class Configuration:
     tokens: TokensSettings = field(default_factory=TokensSettings)
     task: dict[str, Any] = field(default_factory=lambda: {"name": "classify"})
     readout: dict[str, Any] = field(default_factory=lambda: {"name": "auto"})
+    adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
     trainer: dict[str, Any] = field(default_factory=dict)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     launch: Launch = field(default_factory=Launch)
@@ -98,6 +100,18 @@ class Configuration:
         check_combination(configuration.task_name, configuration.readout_name, configuration.model.kind)
         task = build(TASK_SETTINGS[configuration.task_name], configuration.task_settings, "task")
         build(READOUT_SETTINGS[configuration.readout_name], configuration.readout_settings, "readout")
+        if configuration.adaptation.name != "full" and configuration.model.kind != "language":
+            raise UserError(f"adaptation={configuration.adaptation.name} is for language models: take adaptation=full.")
+        if configuration.adaptation.save == "adapters" and not configuration.model.pretrained:
+            raise UserError(
+                "adaptation.save=adapters needs a pretrained model to belong to, and this one starts from scratch: "
+                "take adaptation.save=merged."
+            )
+        if configuration.adaptation.name == "none" and configuration.readout_name == "head":
+            raise UserError(
+                "adaptation=none trains nothing, and a head must be trained: take readout=score or generate, or "
+                "trainer.do_train=false to evaluate a finished run."
+            )
         if configuration.augment.mixup and configuration.readout_name != "head":
             raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
         if configuration.readout_name not in ("score", "generate") and getattr(task, "shots", 0):

@@ -14,7 +14,8 @@ from transformers.trainer_utils import PredictionOutput
 
 from llmimg.configuration import Configuration
 from llmimg.data import SPLITS, Data, load
-from llmimg.measured import data_metrics, way_back_metrics
+from llmimg.measured import data_metrics, peak_memory_mb, way_back_metrics
+from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import context_limit, make_model, origin
 from llmimg.preparation import common_boxes, make_encoder, make_layout, make_prompts, prepare_split
 from llmimg.ranks import is_first_process
@@ -77,6 +78,7 @@ def run_experiment(
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     model = make_model(settings.model, encoder.vocabulary, layout.context, kind.auto_class, readout.head())
+    model = adapted(model, settings.adaptation)
 
     # Train: what the Trainer reads are image ids, or images written afresh where they are augmented.
     texts = {split: _image_texts(settings, data, split, ids, encoder, task) for split in SPLITS}
@@ -91,7 +93,8 @@ def run_experiment(
         patience=settings.early_stopping.patience,
         profile=settings.profile,
     )
-    trained = train(trainer, newest_checkpoint(folder.checkpoints)) if arguments.do_train else {}
+    learns = arguments.do_train and settings.adaptation.name != "none"
+    trained = train(trainer, newest_checkpoint(folder.checkpoints)) if learns else {}
 
     # Evaluate: the test split is looked at once, here.
     outputs = {split: trainer.predict(texts[split]) for split in ("validation", "test")}
@@ -103,13 +106,14 @@ def run_experiment(
         **way_back_metrics(encoder, data, texts, tested.get("test/bits_per_image")),
         **trained,
         "time/prepare_seconds": prepare_seconds,
-        "model/parameters": model.num_parameters(),
-        "model/trainable_parameters": model.num_parameters(only_trainable=True),
+        "model/parameters": sum(weight.numel() for weight in model.parameters()),
+        "model/trainable_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        "model/peak_memory_mb": peak_memory_mb(),
     }
 
     # Report: what others can load, see and compare.
     if is_first_process():
-        Recogniser(model, encoder, readout, origin(settings.model)).save(folder.model)
+        Recogniser(merged(model, settings.adaptation), encoder, readout, origin(settings.model)).save(folder.model)
         table = _predictions(task, data.test, texts["test"], outputs["test"])
         pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")
         record = RunRecord(

@@ -1,10 +1,13 @@
 """What a run's text costs, and how much of the images it holds: the numbers under `data/`."""
 
+import resource
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
 import datasets
 import numpy as np
+import torch
 
 from llmimg.data import SPLITS, Data
 from llmimg.metrics.image import psnr_db, residual_bits, ssim
@@ -14,6 +17,14 @@ from llmimg.tokens.store import ImageIds
 from llmimg.training.dataset import ImageTexts
 
 _WAY_BACK_SAMPLE = 500  # images from which the way back is measured
+
+
+def peak_memory_mb() -> float:
+    """The most memory in use so far, in 10⁶ bytes: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6  # bytes there, KiB elsewhere
 
 
 def data_metrics(ids: Mapping[str, ImageIds], texts: Mapping[str, ImageTexts], layout: Layout) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from llmimg.data import Decoding
 from llmimg.errors import UserError
@@ -72,6 +72,7 @@ class Recogniser:
     def save(self, folder: Path) -> None:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
         self.model.save_pretrained(folder)
+        self.model.config.save_pretrained(folder)  # adapters come without
         self.encoder.vocabulary.tokenizer.save_pretrained(folder, save_jinja_files=False)  # a chat template is JSON too
         described = {
             "format": _FORMAT,
@@ -121,11 +122,28 @@ class Recogniser:
         task = TASKS[plain["task"].pop("name")].of(**plain["task"])
         kind = READOUTS[plain["readout"].pop("name")]
         return cls(
-            model=kind.auto_class.from_pretrained(folder, use_safetensors=True).to(device or _accelerator()),
+            model=_model(kind.auto_class, folder).to(device or _accelerator()),
             encoder=Encoder(decoding, textifier, vocabulary),
             readout=kind(task, layout, vocabulary, **plain["readout"]),
             origin=described["origin"],
         )
+
+
+def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:
+    """The model in a folder, or the one that the adapters in it belong to, with them."""
+    if not (folder / "adapter_config.json").is_file():
+        return auto_class.from_pretrained(folder, use_safetensors=True)
+    from peft import PeftConfig, PeftModel
+
+    config, base = AutoConfig.from_pretrained(folder), PeftConfig.from_pretrained(folder).base_model_name_or_path
+    try:
+        model = auto_class.from_pretrained(base, config=config, ignore_mismatched_sizes=True)
+    except OSError as error:
+        raise UserError(
+            f"'{folder}' holds adapters of the model '{base}', which is not there: put it back, or train with "
+            "adaptation.save=merged."
+        ) from error
+    return PeftModel.from_pretrained(model, folder)
 
 
 def _accelerator() -> str:

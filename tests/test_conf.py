@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from llmimg.compose import command_line, plain_values
 from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings
+from llmimg.models.adaptation import AdaptationSettings
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
@@ -30,6 +31,7 @@ GROUPS = {
     if group.is_dir()
 }
 SETTINGS = {
+    "adaptation": AdaptationSettings,
     "augment": AugmentSettings,
     "data": DataSettings,
     "launch": Launch,
@@ -40,7 +42,13 @@ SETTINGS = {
 # Groups whose settings are their choice's own.
 NAMED = {"textify": TEXTIFIERS, "task": TASK_SETTINGS, "readout": READOUT_SETTINGS}
 # What a choice cannot do without: `data=hub` says nothing of whose.
-NEEDS = {("data", "hub"): ["data.path=some/set"], ("model", "pretrained"): ["model.path=some/model"]}
+NEEDS = {
+    ("adaptation", "none"): ["readout=score"],
+    ("data", "hub"): ["data.path=some/set"],
+    ("model", "pretrained"): ["model.path=some/model"],
+    ("readout", "likelihood"): ["task=clm"],
+    ("readout", "masked"): ["task=mlm"],
+}
 OWN_SETTINGS = {"seed", "run_dir", "dry_run", "force", "profile", "early_stopping", "experiment", "hydra", "defaults"}
 
 

@@ -1,0 +1,116 @@
+"""What of a model learns: all of it, adapters, its norms and ends, its head, or nothing."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from llmimg.errors import UserError
+from llmimg.settings import choose
+
+
+@dataclass(frozen=True)
+class AdaptationSettings:
+    """conf/adaptation.
+
+    Attributes:
+        name: `full`; `lora` (low-rank adapters: Hu et al., ICLR 2022); `frozen` (norms, positions, embeddings and head:
+            Lu et al., "Pretrained Transformers as Universal Computation Engines", AAAI 2022); `head`; or `none`.
+        rank: of the adapters.
+        alpha: the adapters' change is scaled by alpha / rank.
+        dropout: before the adapters, 0 to 1.
+        save: `merged` adds the adapters to the weights they adapt; `adapters` saves them alone, beside the name of the
+            model they belong to.
+    """
+
+    name: str = "full"
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    save: str = "merged"
+
+    def __post_init__(self):
+        choose(self.name, ADAPTATIONS, "adaptation")
+        choose(self.save, dict.fromkeys(("merged", "adapters")), "adaptation.save")
+        if self.rank < 1:
+            raise UserError(f"adaptation.rank={self.rank} is out of range: it takes 1 or more.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"adaptation.dropout={self.dropout} is out of range: it takes 0 to less than 1.")
+
+
+def adapted(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+    """The model, of which only what the settings say takes gradients.
+
+    Raises:
+        UserError: where the model has nothing of the kind.
+    """
+    return ADAPTATIONS[settings.name](model, settings)
+
+
+def merged(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+    """What is to be saved: the model itself, its adapters added to its weights where that was asked for."""
+    return model.merge_and_unload() if settings.name == "lora" and settings.save == "merged" else model
+
+
+def _full(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+    return model
+
+
+def _lora(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+    from peft import LoraConfig, get_peft_model
+
+    # A classification head is new, and learns whole; what writes tokens is adapted by what comes before it.
+    writing = {id(weight) for weight in getattr(model.get_output_embeddings(), "parameters", list)()}
+    head = sorted({name.split(".")[0] for name, weight in _head_parameters(model) if id(weight) not in writing})
+    backbone = {id(module) for module in model.base_model.modules()}
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if id(module) in backbone and isinstance(module, torch.nn.Linear | Conv1D)
+    ]
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=linear,
+        modules_to_save=head or None,
+    )
+    return get_peft_model(model, config)
+
+
+def _frozen(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+    ends = {id(weight) for _, weight in _head_parameters(model)}
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding) or "norm" in type(module).__name__.lower():
+            ends |= {id(weight) for weight in module.parameters(recurse=False)}
+    return _only(model, ends)
+
+
+def _head(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+    head = {id(weight) for _, weight in _head_parameters(model)}
+    if not head:
+        raise UserError(
+            "adaptation=head needs a model with a head of its own, and this one writes with its embeddings: take "
+            "adaptation=frozen or lora, or readout=head."
+        )
+    return _only(model, head)
+
+
+def _none(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+    return _only(model, set())
+
+
+def _only(model: PreTrainedModel, kept: set[int]) -> PreTrainedModel:
+    for weight in model.parameters():
+        weight.requires_grad_(id(weight) in kept)
+    return model
+
+
+def _head_parameters(model: PreTrainedModel) -> list[tuple[str, torch.nn.Parameter]]:
+    """Names and parameters outside the backbone; a head that is tied to the embeddings has none."""
+    backbone = {id(weight) for weight in model.base_model.parameters()}
+    return [(name, weight) for name, weight in model.named_parameters() if id(weight) not in backbone]
+
+
+ADAPTATIONS = {"full": _full, "lora": _lora, "frozen": _frozen, "head": _head, "none": _none}

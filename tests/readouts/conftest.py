@@ -1,0 +1,47 @@
+"""A small causal model with a prompt before it, and images of several lengths in tokens."""
+
+import numpy as np
+import pytest
+import torch
+
+from llmimg.models.language import make_model
+from llmimg.models.settings import ModelSettings
+from llmimg.readouts.base import READOUTS
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.prompt import make_prompt
+from llmimg.textify import make
+from llmimg.tokens.layout import Layout
+from llmimg.tokens.vocabulary import make_vocabulary
+
+NAMES = ["cat", "catfish", "dog"]
+ROWS = [
+    {"image_ids": np.array(ids, np.uint16), "label": label, "draw": np.uint64(label)}
+    for label, ids in enumerate([[7, 8, 9, 10, 11], [9, 9], [5, 20, 6, 12, 13, 14, 15]])
+]
+
+
+@pytest.fixture
+def rows() -> list[dict]:
+    return ROWS
+
+
+@pytest.fixture(params=["gpt2", "llama"])
+def architecture(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def prompted(architecture):
+    """(readout's name, its settings) → the readout and a random model for it."""
+
+    def made(name: str, **settings):
+        textifier = make("gray")
+        task = TASKS["classify"].of(NAMES, template="see {image} is {answer}")
+        vocabulary = make_vocabulary("own", textifier, None)
+        prompt, vocabulary = make_prompt(task.settings, NAMES, vocabulary, [(np.array([6, 7, 8]), 2)], ["0 1 2"])
+        readout = READOUTS[name](task, Layout.of(vocabulary, 40, prompt=prompt), vocabulary, **settings)
+        torch.manual_seed(0)
+        shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)
+        return readout, make_model(shape, vocabulary, 40, readout.auto_class, readout.head()).eval()
+
+    return made

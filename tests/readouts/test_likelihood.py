@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+
+from llmimg.errors import UserError
+from llmimg.models.language import make_model
+from llmimg.models.settings import ModelSettings
+from llmimg.readouts.base import READOUTS
+from llmimg.tasks.base import TASKS
+from llmimg.textify import make
+from llmimg.tokens.layout import Layout
+from llmimg.tokens.vocabulary import make_vocabulary
+
+
+def made(task: str, architecture: str, **settings):
+    textifier = make("gray")
+    vocabulary = make_vocabulary("own", textifier, None)
+    name = {"clm": "likelihood", "mlm": "masked"}[task]
+    readout = READOUTS[name](TASKS[task].of([], **settings), Layout.of(vocabulary, 12), vocabulary)
+    torch.manual_seed(0)
+    shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)
+    return readout, make_model(shape, vocabulary, 20, readout.auto_class, readout.head()).eval()
+
+
+@torch.no_grad()
+def test_likelihood_is_the_product_of_the_tokens(architecture, rows):
+    readout, model = made("clm", architecture)
+    found = readout.outputs(model, readout.batch(rows))
+    for row, (nats, tokens) in zip(rows, found.tolist(), strict=True):
+        prompt = readout.layout.prompt
+        ids = [*prompt.before, *row["image_ids"].tolist(), *prompt.after]
+        steps = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
+        assert nats == pytest.approx(
+            -sum(steps[place, ids[place + 1]].item() for place in range(len(ids) - 1)), abs=1e-4
+        )
+        assert tokens == len(ids) - 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("room", [12, 30])
+def test_packed_sequences_cost_what_they_cost_alone(architecture, room, rows):
+    readout, model = made("clm", architecture)
+    packed, _ = made("clm", architecture, pack=room)
+    batch = packed.training_batch(rows)
+    assert batch["input_ids"].shape == (1 if room == 30 else 2, room)
+    nats, tokens = readout.outputs(model, readout.batch(rows)).sum(dim=0)
+    assert model(**batch).loss.item() == pytest.approx((nats / tokens).item(), abs=1e-5)
+    assert (batch["labels"] != -100).sum() == tokens
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mask", ["token", "span"])
+def test_hidden_tokens_are_what_is_learned(mask, rows):
+    readout, model = made("mlm", "bert", mask=mask, rate=0.5)
+    batch = readout.batch(rows)
+    learned = readout.training_batch(rows)
+    assert torch.equal(learned["labels"], batch["hidden"]) and torch.equal(learned["input_ids"], batch["input_ids"])
+    plain = READOUTS["likelihood"].batch(readout, rows)["input_ids"]
+    hidden = batch["hidden"] != -100
+    assert torch.equal(batch["hidden"][hidden], plain[hidden])
+    assert torch.equal(batch["input_ids"][~hidden], plain[~hidden])
+    assert hidden.sum(dim=1).tolist() == [2, 1, 4]
+    assert not hidden[:, 0].any()
+    nats, tokens = readout.outputs(model, batch).sum(dim=0)
+    assert model(**learned).loss.item() == pytest.approx((nats / tokens).item(), abs=1e-5)
+
+
+def test_a_tokenizer_without_a_mask_token_is_refused():
+    readout, _ = made("mlm", "bert")
+    readout.vocabulary.tokenizer.mask_token = None
+    with pytest.raises(UserError, match=r"needs a tokenizer with a mask token"):
+        READOUTS["masked"](readout.task, readout.layout, readout.vocabulary)
+
+
+def test_metrics():
+    clm, mlm = TASKS["clm"].of([]), TASKS["mlm"].of([])
+    output = np.array([[2.0, 4.0], [6.0, 4.0]])
+    assert clm.metrics(output, None) == pytest.approx(
+        {"loss": 1.0, "perplexity": np.e, "bits_per_image": 4 * np.log2(np.e)}
+    )
+    assert mlm.metrics(output, None) == pytest.approx({"loss": 1.0, "perplexity": np.e})
+    with pytest.raises(UserError, match=r"no token to score"):
+        clm.metrics(np.zeros((2, 2)), None)
+    with pytest.raises(UserError, match=r"diverged"):
+        clm.metrics(np.array([[np.nan, 1]]), None)

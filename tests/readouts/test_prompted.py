@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+
+from llmimg.readouts.generate import _completed
+
+
+def naive(readout, model, ids) -> torch.Tensor:
+    """log P(answer | prompt) of each answer, `[K]`: one pass each, nothing shared and nothing padded."""
+    prompt = readout.layout.prompt
+    scores = []
+    for answer in prompt.answers:
+        before = [*prompt.before, *ids.tolist(), *prompt.after]
+        with torch.no_grad():
+            steps = model(torch.tensor([[*before, *answer]])).logits[0].log_softmax(dim=-1)
+        scores.append(sum(steps[len(before) - 1 + place, token] for place, token in enumerate(answer)))
+    return torch.stack(scores)
+
+
+@torch.no_grad()
+def outputs(readout, model, rows) -> torch.Tensor:
+    batch = readout.batch(rows)
+    batch.pop("labels", None)
+    return readout.outputs(model, batch)
+
+
+def test_scores_are_those_of_one_pass_an_answer(prompted, rows):
+    readout, model = prompted("score")
+    assert len({len(answer) for answer in readout.layout.prompt.answers}) == 1
+    for row, found in zip(rows, outputs(readout, model, rows), strict=True):
+        assert found.numpy() == pytest.approx(naive(readout, model, row["image_ids"]).log_softmax(0).numpy(), abs=1e-5)
+
+
+def test_scores_of_answers_of_several_lengths(prompted, rows):
+    readout, model = prompted("score", normalise="length")
+    answers = ((9,), (8, 10, 3), (8, 9))
+    readout.layout = readout.layout.__class__(
+        readout.layout.prompt.__class__(readout.layout.prompt.before, readout.layout.prompt.after, answers), 0, 40
+    )
+    lengths = torch.tensor([1, 3, 2])
+    for row, found in zip(rows, outputs(readout, model, rows), strict=True):
+        expected = (naive(readout, model, row["image_ids"]) / lengths).log_softmax(0)
+        assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_the_prior_is_the_answer_without_an_image(prompted, rows):
+    readout, model = prompted("score", normalise="prior")
+    prior = naive(readout, model, np.empty(0, np.int64))
+    for row, found in zip(rows, outputs(readout, model, rows), strict=True):
+        expected = (naive(readout, model, row["image_ids"]) - prior).log_softmax(0)
+        assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_an_example_does_not_depend_on_its_batch(prompted, rows):
+    for name in ("score", "generate"):
+        readout, model = prompted(name)
+        together = outputs(readout, model, rows)
+        for place, row in enumerate(rows):
+            assert outputs(readout, model, [row])[0].numpy() == pytest.approx(together[place].numpy(), abs=1e-5)
+
+
+def test_what_is_generated_has_the_probability_of_its_steps(prompted, rows):
+    """Held to the answers, each step's probability is among the tokens that go on with one."""
+    readout, model = prompted("generate")
+    answers = ((9, 4), (8, 10, 3), (8, 9))
+    prompt = readout.layout.prompt
+    readout.layout = readout.layout.__class__(prompt.__class__(prompt.before, prompt.after, answers), 0, 40)
+    for row, found in zip(rows, outputs(readout, model, rows), strict=True):
+        before = [*prompt.before, *row["image_ids"].tolist(), *prompt.after]
+        with torch.no_grad():
+            first = model(torch.tensor([before])).logits[0, -1, [9, 8]].log_softmax(0)
+            second = model(torch.tensor([[*before, 8]])).logits[0, -1, [10, 9]].log_softmax(0)
+        expected = [first[0], first[1] + second[0], first[1] + second[1]]
+        assert found.numpy() == pytest.approx(np.array(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_few_beams_find_the_likeliest_answer(prompted, beams, rows):
+    every, model = prompted("generate")
+    few, _ = prompted("generate", beams=beams)
+    found, whole = outputs(few, model, rows), outputs(every, model, rows)
+    assert found.argmax(dim=1).tolist() == whole.argmax(dim=1).tolist()
+    assert found.exp().sum(dim=1).numpy() == pytest.approx(np.ones(3), abs=1e-5)
+    best = whole.argmax(dim=1, keepdim=True)
+    assert found.gather(1, best).numpy() == pytest.approx(whole.gather(1, best).numpy(), abs=0.7)
+
+
+def test_answers_that_were_not_found_share_what_is_left():
+    found = torch.tensor([[0.6, 0.3, 0, 0], [0.5, 0.1, 0, 0]]).log()
+    assert _completed(found)[0].exp().tolist() == pytest.approx([0.6, 0.3, 0.05, 0.05])
+    second = _completed(found)[1].exp()
+    assert second[2] == second[3] and second[2] < second[1] and second.sum().item() == pytest.approx(1)
+
+
+def test_what_is_learned_is_the_answer_alone(prompted, rows):
+    readout, _ = prompted("score")
+    batch, prompt = readout.training_batch(rows), readout.layout.prompt
+    for ids, mask, labels, row in zip(*batch.values(), rows, strict=True):
+        answer = prompt.answers[row["label"]]
+        expected = [*prompt.before, *row["image_ids"].tolist(), *prompt.after, *answer]
+        assert ids[mask == 1].tolist() == expected
+        assert labels[labels != -100].tolist() == list(answer)
+        assert labels[len(expected) - len(answer) : len(expected)].tolist() == list(answer)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmimg.errors import UserError
+from llmimg.tasks.prompt import _told_apart, draw_shots, make_prompt, write_prompt
+from llmimg.tasks.settings import ClassifySettings
+from llmimg.textify import make
+from llmimg.tokens.vocabulary import make_vocabulary
+
+NAMES = ["cat", "dog"]
+
+
+def own():
+    return make_vocabulary("own", make("gray"), None)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 30), st.integers(0, 100))
+def test_shots_are_of_all_classes_as_evenly_as_goes(labels, count, seed):
+    labels = np.array(labels)
+    if count > len(labels):
+        with pytest.raises(UserError, match=r"task\.shots"):
+            draw_shots(labels, count, seed)
+        return
+    shots = draw_shots(labels, count, seed)
+    assert len(set(shots)) == count and shots == draw_shots(labels, count, seed)
+    drawn = np.bincount(labels[shots], minlength=5) if count else np.zeros(5, int)
+    there = np.bincount(labels, minlength=5)
+    # No class has two more than another that could have had one more.
+    assert all(drawn[a] <= drawn[b] + 1 for a in range(5) for b in range(5) if drawn[b] < there[b])
+
+
+def test_shots_differ_with_the_seed():
+    labels = np.arange(100) % 5
+    assert len({tuple(draw_shots(labels, 5, seed)) for seed in range(20)}) > 15
+
+
+def test_a_prompt_in_words():
+    settings = ClassifySettings(template="One of {classes}.\n{image}\nIt is {answer}.\n")
+    text = write_prompt(settings, NAMES, [1])
+    assert text.between == ("One of cat, dog.\n", "\nIt is dog.\nOne of cat, dog.\n")
+    assert text.tails == ("\nIt is cat.\n", "\nIt is dog.\n")
+
+
+def test_a_vocabulary_of_pieces_has_a_token_for_each_word():
+    settings, vocabulary = ClassifySettings(template="see {image} is {answer}!"), own()
+    prompt, extended = make_prompt(settings, NAMES, vocabulary, [(np.array([6, 7]), 1)], ["0 1"])
+    tokens = extended.tokenizer.convert_ids_to_tokens
+    assert tokens(prompt.before) == ["<bos>", "see ", *tokens([6, 7]), " is ", "dog!", "see "]
+    assert tokens(prompt.after) == [" is "]
+    assert [tokens(answer) for answer in prompt.answers] == [["cat!"], ["dog!"]]
+    assert len(extended.tokenizer) == len(vocabulary.tokenizer) + 4
+
+
+def test_an_answer_that_begins_another_ends():
+    vocabulary = own()
+    end = vocabulary.tokenizer.eos_token_id
+    assert _told_apart([(5,), (5, 6), (7,)], ["a", "b", "c"], vocabulary) == ((5, end), (5, 6, end), (7, end))
+    assert _told_apart([(5,), (6, 5)], ["a", "b"], vocabulary) == ((5,), (6, 5))
+    with pytest.raises(UserError, match=r"'a' and 'c' are the same to the tokenizer"):
+        _told_apart([(5,), (6,), (5,)], ["a", "b", "c"], vocabulary)
+
+
+def test_words_that_the_image_text_holds_are_refused():
+    with pytest.raises(UserError, match=r"' 1' of task\.template .* also occurs"):
+        make_prompt(ClassifySettings(template="{image} 1{answer}"), NAMES, own(), [], ["0 1 2"])
+
+
+def test_a_chat_needs_a_template():
+    with pytest.raises(UserError, match=r"task\.chat=true needs a tokenizer with a chat template"):
+        make_prompt(ClassifySettings(chat=True), NAMES, own(), [], ["0 1 2"])
+
+
+@pytest.mark.parametrize("template", ["{answer}{image}", "{image}", "{image}{image}{answer}", "x {answer}"])
+def test_templates_that_are_none(template):
+    with pytest.raises(UserError, match=r"has not \{image\} and \{answer\} once each, in this order"):
+        ClassifySettings(template=template)
+    with pytest.raises(UserError, match=r"has \{classes\} behind \{image\}"):
+        ClassifySettings(template="{image}{classes}{answer}")

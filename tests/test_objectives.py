@@ -1,0 +1,146 @@
+"""Whole runs of what else there is to learn: pretraining, going on from it, answers as words, prompting, adapters."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from hydra import compose, initialize_config_dir
+
+from llmimg import Recogniser
+from llmimg.carry_out import carry_out
+from llmimg.compose import command_line, plain_values
+from llmimg.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CONF = str(Path(__file__).parents[1] / "conf")
+TINY = (
+    "data.train_samples=64",
+    "data.val_samples=32",
+    "data.test_samples=37",
+    "trainer.max_steps=4",
+    "trainer.disable_tqdm=true",
+    "model.width=16",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Carries out a tiny run and gives its folder."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def carried(name: str, *overrides: str) -> Path:
+        ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
+        with initialize_config_dir(CONF, version_base="1.3"):
+            plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
+        carry_out(plain)
+        return root / name
+
+    return carried
+
+
+@pytest.fixture(scope="module")
+def pretrained(run) -> Path:
+    return run("pretrained", "task=clm", "textify=patch_words", "textify.patch=2", "textify.codes=16")
+
+
+def numbers(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_pretraining_counts_bits(pretrained):
+    metrics, table = numbers(pretrained), pyarrow.parquet.read_table(pretrained / "predictions.parquet")
+    bits = -np.array(table["log_likelihood"]) / np.log(2)
+    assert metrics["test/bits_per_image"] == pytest.approx(bits.mean())
+    assert metrics["test/perplexity"] == pytest.approx(np.exp(metrics["test/loss"]))
+    expected = metrics["test/bits_per_image"] / 64 + metrics["data/lost_bits_per_dim"]
+    assert metrics["test/bits_per_dim"] == pytest.approx(expected)
+    assert metrics["data/lost_bits_per_dim"] > 0.5
+    assert set(table["counted"].to_pylist()) == {33}  # 32 words and the end
+    assert "Bits a dimension" in (pretrained / "report.html").read_text()
+
+
+def test_text_that_loses_nothing_costs_nothing_more(run):
+    folder = run("lossless", "task=clm", "textify=gray", "textify.levels=256", "task.pack=140")
+    assert numbers(folder)["data/lost_bits_per_dim"] == 0
+
+
+def test_a_pretrained_run_is_gone_on_with(pretrained, run):
+    folder = run(
+        "tuned", "model=pretrained", f"model.path={pretrained}", "textify=patch_words", "textify.patch=2",
+        "textify.codes=16",
+    )  # fmt: skip
+    described = json.loads((folder / "model" / "recogniser.json").read_text())
+    assert described["origin"]["path"] == str(pretrained)
+    assert described["origin"]["before"]["model"] == "gpt2_tiny"
+    assert numbers(folder)["test/accuracy"] >= 0
+
+
+@pytest.mark.parametrize("mask", ["token", "span", "block"])
+def test_masked_language_models(run, mask):
+    folder = run(f"masked-{mask}", "task=mlm", f"task.mask={mask}", "model=bert_tiny")
+    assert numbers(folder)["test/perplexity"] > 1
+    answer = Recogniser.load(folder)(np.zeros((2, 8, 8, 1), np.uint8))[0]
+    assert answer["tokens"] == 10 and answer["log_likelihood"] < 0
+
+
+def test_answers_as_words(run):
+    """Scored or generated, a model gives the same answers, in the run and from its recogniser."""
+    folders = [run(name, f"readout={name}", "task.shots=2") for name in ("score", "generate")]
+    tables = [pyarrow.parquet.read_table(folder / "predictions.parquet") for folder in folders]
+    probabilities = [np.array(table["probabilities"].to_pylist()) for table in tables]
+    np.testing.assert_allclose(*probabilities, atol=1e-5)
+    np.testing.assert_allclose(probabilities[0].sum(axis=1), 1, atol=1e-5)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1)).astype(np.uint8)
+    scored, generated = (Recogniser.load(folder)(images) for folder in folders)
+    assert [each["label"] for each in scored] == [each["label"] for each in generated]
+    for one, other in zip(scored, generated, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_prompting_trains_nothing(run):
+    metrics = numbers(run("prompted", "adaptation=none", "readout=score", "task.shots=3"))
+    assert metrics["model/trainable_parameters"] == 0 and "time/train_seconds" not in metrics
+
+
+def test_adapters_are_saved_merged_or_alone(run):
+    base = run("base")
+    answers = []
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1)).astype(np.uint8)
+    for save in ("merged", "adapters"):
+        folder = run(
+            save, "model=pretrained", f"model.path={base}", "adaptation=lora", f"adaptation.save={save}",
+            "trainer.learning_rate=0.1",
+        )  # fmt: skip
+        assert (folder / "model" / "adapter_config.json").exists() == (save == "adapters")
+        metrics = numbers(folder)
+        assert 0 < metrics["model/trainable_parameters"] < metrics["model/parameters"] / 2
+        answers.append([each["probabilities"] for each in Recogniser.load(folder)(images)])
+    for merged, alone in zip(*answers, strict=True):
+        assert merged == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["readout=score", "model=bert_tiny"], r"sees what comes after a token"),
+        (["task=mlm"], r"no MaskedLM head"),
+        (["task=clm", "readout=head"], r"task=clm cannot be read out by readout=head: take readout=likelihood"),
+        (["adaptation=none"], r"adaptation=none trains nothing, and a head must be trained"),
+        (["adaptation=lora", "model=logistic"], r"adaptation=lora is for language models"),
+        (["adaptation=lora", "adaptation.save=adapters"], r"adaptation\.save=adapters needs a pretrained model"),
+        (["task.shots=2"], r"task\.shots are examples in a prompt"),
+        (["readout=score", "task.shots=100"], r"task\.shots=100 asks for more examples than the 64 training images"),
+        (["readout=score", "task.shots=4", "tokens.max_length=300"], r"has no room|does not fit the context"),
+        (["readout=score", "augment.mixup=1"], r"augment\.mixup blends labels"),
+        (["task=mlm", "task.rate=1"], r"task\.rate=1"),
+        (["task=clm", "task.pack=-1"], r"task\.pack=-1"),
+        (["readout=score", "readout.normalise=mean"], r"no readout\.normalise 'mean'"),
+        (["readout=generate", "readout.beams=0"], r"readout\.beams=0"),
+    ],
+)
+def test_what_does_not_go_together_is_said(run, overrides, message):
+    with pytest.raises(UserError, match=message):
+        run("refused", *overrides)
