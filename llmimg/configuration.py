@@ -7,8 +7,7 @@ from typing import Any
 from llmimg import textify
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
-from llmimg.models.adaptation import AdaptationSettings
-from llmimg.models.settings import ModelSettings
+from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.table import check_combination, chosen_readout
 from llmimg.settings import build, choose

@@ -16,7 +16,7 @@ from llmimg.textify import Textifier
 from llmimg.tokens.cache import cache_folder, prepare
 from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout, Prompt
-from llmimg.tokens.learned import learned_textifier, learned_tokenizer
+from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_state
 from llmimg.tokens.lookup import token_boxes
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
@@ -26,10 +26,12 @@ _SAMPLE = 16  # training images on which looked-up tokens are held against the t
 
 def make_encoder(settings: Configuration, data: Data) -> Encoder:
     """The one encoder of a run: what is to be learned is learned from training images, and its look-up held against the
-    tokenizer on some of them."""
+    tokenizer on some of them. A model that comes from a run brings what its textifier learned: words go on to mean what
+    they meant."""
     decoding = Decoding(settings.data.size, settings.data.fit)
     textifier = settings.textifier()
-    textifier = learned_textifier(textifier, data.train, decoding, **_kept(settings))
+    known = run_state(settings.model.location[0], textifier)
+    textifier = known or learned_textifier(textifier, data.train, decoding, **_kept(settings))
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
     images, _ = decoding(data.train[:_SAMPLE]["image"])
     pieces = write_all(textifier, [image for image in images if image is not None])

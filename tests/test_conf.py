@@ -15,8 +15,7 @@ from omegaconf import OmegaConf
 from llmimg.compose import command_line, plain_values
 from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings
-from llmimg.models.adaptation import AdaptationSettings
-from llmimg.models.settings import ModelSettings
+from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
 from llmimg.textify import TEXTIFIERS

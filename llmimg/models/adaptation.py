@@ -1,42 +1,11 @@
 """What of a model learns: all of it, adapters, its norms and ends, its head, or nothing."""
 
-from dataclasses import dataclass
-
 import torch
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
-
-
-@dataclass(frozen=True)
-class AdaptationSettings:
-    """conf/adaptation.
-
-    Attributes:
-        name: `full`; `lora` (low-rank adapters: Hu et al., ICLR 2022); `frozen` (norms, positions, embeddings and head:
-            Lu et al., "Pretrained Transformers as Universal Computation Engines", AAAI 2022); `head`; or `none`.
-        rank: of the adapters.
-        alpha: the adapters' change is scaled by alpha / rank.
-        dropout: before the adapters, 0 to 1.
-        save: `merged` adds the adapters to the weights they adapt; `adapters` saves them alone, beside the name of the
-            model they belong to.
-    """
-
-    name: str = "full"
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    save: str = "merged"
-
-    def __post_init__(self):
-        choose(self.name, ADAPTATIONS, "adaptation")
-        choose(self.save, dict.fromkeys(("merged", "adapters")), "adaptation.save")
-        if self.rank < 1:
-            raise UserError(f"adaptation.rank={self.rank} is out of range: it takes 1 or more.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"adaptation.dropout={self.dropout} is out of range: it takes 0 to less than 1.")
+from llmimg.models.settings import AdaptationSettings
 
 
 def adapted(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:

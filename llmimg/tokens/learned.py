@@ -1,6 +1,7 @@
 """What is learned from training images before any is written: the textifier's palettes and codebooks, and the tokenizer
 of `vocabulary=learn`. Kept in the cache as prepared splits are, so that ranks and repeated runs have the same."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,15 @@ def with_saved_state(textifier: Textifier, folder: Path) -> Textifier:
     if not (folder / _STATE).is_file():
         raise UserError(f"'{folder}' lacks {_STATE}, what its textifier learned: give a whole folder.")
     return textifier.with_state(load_file(folder / _STATE))
+
+
+def run_state(folder: str | None, textifier: Textifier) -> Textifier | None:
+    """The textifier with what it learned in an earlier run, whose `model` folder is given; None where it did not."""
+    file = Path(folder or "") / "recogniser.json"
+    if not folder or not textifier.is_learned or not file.is_file():
+        return None
+    same = json.loads(file.read_text(encoding="utf-8"))["textify"] == json.loads(json.dumps(textifier.settings()))
+    return with_saved_state(textifier, file.parent) if same else None
 
 
 def learned_tokenizer(

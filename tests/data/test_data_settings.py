@@ -11,7 +11,7 @@ from llmimg.settings import build
 
 ROOT = Path(__file__).parents[2]
 GROUPS = [("data", path.stem) for path in sorted((ROOT / "conf/data").glob("[!_]*.yaml"))]
-GROUPS += [("augment", path.stem) for path in sorted((ROOT / "conf/augment").glob("*.yaml"))]
+GROUPS += [("augment", path.stem) for path in sorted((ROOT / "conf/augment").glob("[!_]*.yaml"))]
 
 
 @pytest.mark.parametrize(

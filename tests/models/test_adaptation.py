@@ -4,8 +4,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from llmimg.errors import UserError
-from llmimg.models.adaptation import AdaptationSettings, adapted, merged
+from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import make_model
+from llmimg.models.settings import AdaptationSettings
 from llmimg.tokens.vocabulary import make_vocabulary
 
 
