@@ -1,4 +1,4 @@
-"""`python -m llmimg show | predict | run | report | table | cache`: what needs no composed configuration."""
+"""`python -m llmimg show | predict | run | report | table | compare | cache`: what needs no composed configuration."""
 
 import json
 import sys
@@ -24,6 +24,9 @@ USAGE = """llmimg: a language model sees an image only as text
       make a run's report.html again
   python -m llmimg table FOLDER
       all finished runs under a folder side by side, as FOLDER/<data>.csv and .html
+  python -m llmimg compare RUN RUN
+      is the second better than the first? Accuracy on the same test images, with a paired bootstrap; a folder of
+      seed=… folders stands for its runs
   python -m llmimg cache list | prune [days=N] [cache_dir=PATH]
       prepared image text: what there is; remove what was not used for N days (0: all)
 
@@ -126,6 +129,23 @@ def _table(plain: list[str], given: dict[str, str]) -> None:
             print(path.read_text(), end="")
 
 
+def _compare(plain: list[str], given: dict[str, str]) -> None:
+    _no_settings("compare", given)
+    if len(plain) != 2:
+        raise UserError("compare takes two runs: python -m llmimg compare RUN RUN.")
+    from llmimg.insight.paired import answers_of, compare_runs
+    from llmimg.report.numbers import percent
+
+    result = compare_runs(*map(answers_of, plain))
+    for path, accuracies in zip(plain, (result.one, result.other), strict=True):
+        seeds = f" ± {100 * accuracies.std(ddof=1):.1f} over {len(accuracies)} seeds" if len(accuracies) > 1 else ""
+        print(f"{percent(accuracies.mean())}{seeds}  {path}")
+    print(
+        f"{100 * result.difference:+.1f} points on the same {result.images:,} test images; 95 % interval "
+        f"{100 * result.low:+.1f} to {100 * result.high:+.1f}, p = {result.p_value:.4f} (paired bootstrap over images)"
+    )
+
+
 def _cache(plain: list[str], given: dict[str, str]) -> None:
     from llmimg.tokens.cache import cache_entries, cache_folder, prune
 
@@ -164,5 +184,6 @@ COMMANDS: dict[str, Callable[[list[str], dict[str, str]], None]] = {
     "run": _run,
     "report": _report,
     "table": _table,
+    "compare": _compare,
     "cache": _cache,
 }

@@ -66,7 +66,7 @@ def run_experiment(
     encoder = make_encoder(settings, data)
     notes.append(encoder.vocabulary.note)
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
-    prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"])
+    prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], notes)
     layout = make_layout(settings, limit, encoder, ids, prompt)
     readout = kind(task, layout, encoder.vocabulary, common_boxes(data, encoder), **settings.readout_settings)
     prepare_seconds = time.perf_counter() - started

@@ -81,12 +81,19 @@ def prepare_split(settings: Configuration, data: Data, split: str, encoder: Enco
 
 
 def make_prompts(
-    settings: Configuration, data: Data, task: Task, readout: type[Readout], encoder: Encoder, ids: ImageIds
+    settings: Configuration,
+    data: Data,
+    task: Task,
+    readout: type[Readout],
+    encoder: Encoder,
+    ids: ImageIds,
+    notes: list[str],
 ) -> tuple[Prompt, Encoder]:
     """What stands around each image, and the encoder with what words that needs.
 
     Args:
         ids: of the training split, from which shots are drawn.
+        notes: what a reader must know is added.
     """
     vocabulary = encoder.vocabulary
     if not readout.prompted:
@@ -97,10 +104,12 @@ def make_prompts(
     whole = np.setdiff1d(np.arange(len(ids)), list(ids.problems))
     labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
     shots = whole[draw_shots(labels[whole], task.settings.shots, settings.seed)]
-    images, _ = encoder.decoding(data.train[:_SAMPLE]["image"])
-    texts = encoder.textifier.texts(write_all(encoder.textifier, [image for image in images if image is not None]))
+    images, _ = encoder.decoding(data.train[whole[:_SAMPLE]]["image"])
+    texts = encoder.textifier.texts(write_all(encoder.textifier, images))
+    samples = [(ids[row], text) for row, text in zip(whole[:_SAMPLE], texts, strict=True)]
     drawn = [(ids[row], int(labels[row])) for row in shots]
-    prompt, vocabulary = make_prompt(task.settings, task.label_names, vocabulary, drawn, texts)
+    prompt, vocabulary, told = make_prompt(task.settings, task.label_names, vocabulary, drawn, samples)
+    notes.extend(told)
     return prompt, replace(encoder, vocabulary=vocabulary)
 
 

@@ -86,11 +86,15 @@ def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides:
     config.update(dict(overrides))
     # A GGUF file's weights are to learn: unpacked, as those of any other model.
     gguf = {"gguf_file": gguf_file, "quantization_config": GgufConfig(dequantize=True)} if gguf_file else {}
+    # The checkpoint's own dtype would be taken otherwise; mixed precision wants float32 weights.
+    dtype = getattr(torch, settings.dtype)
+    if settings.init == "random":
+        return auto_class.from_config(config, dtype=dtype)
     try:
-        # The checkpoint's own dtype would be taken otherwise; mixed precision wants float32 weights.
-        return auto_class.from_pretrained(
-            path, revision=settings.revision or "main", config=config, dtype=getattr(torch, settings.dtype), **gguf
+        model = auto_class.from_pretrained(
+            path, revision=settings.revision or "main", config=config, dtype=dtype, **gguf
         )
+        return _shuffled(model) if settings.init == "shuffled" else model
     except (OSError, SafetensorError) as error:
         raise UserError(_missing(path, "weights", error)) from error
     except RuntimeError as error:
@@ -102,11 +106,20 @@ def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides:
         ) from error
 
 
+@torch.no_grad()
+def _shuffled(model: PreTrainedModel) -> PreTrainedModel:
+    """With the values of each tensor in another order: what was learned is gone, how large weights are is not."""
+    for weight in model.parameters():
+        weight.copy_(weight.flatten()[torch.randperm(weight.numel(), device=weight.device)].view_as(weight))
+    return model
+
+
 def origin(settings: ModelSettings) -> dict[str, Any]:
     """What a model's weights started from, in JSON's types; of a run, also what that one started from."""
     before = Path(settings.location[0] or "") / "recogniser.json"
     told = json.loads(before.read_text(encoding="utf-8")) if settings.path and before.is_file() else {}
-    return {"model": settings.name, "path": settings.path, **({"before": told["origin"]} if "origin" in told else {})}
+    start = {"model": settings.name, "path": settings.path, "init": settings.init}
+    return {**start, **({"before": told["origin"]} if "origin" in told else {})}
 
 
 def _pretrained_config(settings: ModelSettings) -> PreTrainedConfig:

@@ -21,6 +21,8 @@ class ModelSettings:
         kind: `language`, `image` (it sees pixels), or `baseline` (scikit-learn on pixels).
         architecture: a file's entry in `llmimg.models.scratch` to start from scratch, `resnet` or `vit`, or the name of
             a baseline; null is pretrained.
+        init: a control: a pretrained model's weights as they are (`pretrained`), drawn anew as its makers did
+            (`random`), or each tensor's values in another order (`shuffled`).
         path: the pretrained model: a hub id, a local folder, a GGUF file, or a run's folder.
         tokenizer: whose tokenizer `vocabulary=reuse` and `extend` take where the model has none: a hub id or a local
             folder.
@@ -36,6 +38,7 @@ class ModelSettings:
     name: str
     kind: str = "language"
     architecture: str | None = None
+    init: str = "pretrained"
     path: str | None = None
     tokenizer: str | None = None
     gguf_file: str | None = None
@@ -52,6 +55,9 @@ class ModelSettings:
         choose(self.kind, dict.fromkeys(KINDS), "model.kind")
         if self.options and self.kind == "language":
             raise UserError("model.options are for baselines and image models: a language model has none.")
+        choose(self.init, dict.fromkeys(("pretrained", "random", "shuffled")), "model.init")
+        if self.init != "pretrained" and self.architecture is not None:
+            raise UserError(f"model.init={self.init} is a control of pretrained models, and '{self.name}' is none.")
         choose(self.dtype, dict.fromkeys(DTYPES), "model.dtype")
         for name in ("layers", "width", "heads"):
             if getattr(self, name) < 1:

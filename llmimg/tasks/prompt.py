@@ -60,14 +60,14 @@ def make_prompt(
     names: Sequence[str],
     vocabulary: Vocabulary,
     shots: Sequence[tuple[np.ndarray, int]],
-    texts: Sequence[str],
-) -> tuple[Prompt, Vocabulary]:
-    """Token ids of the prompt, and the vocabulary with what words it needs.
+    samples: Sequence[tuple[np.ndarray, str]],
+) -> tuple[Prompt, Vocabulary, list[str]]:
+    """Token ids of the prompt, the vocabulary with what words it needs, and what a reader must know of them.
 
     Args:
         names: the classes.
         shots: image ids and label of each.
-        texts: some images' texts.
+        samples: some images' ids and texts.
 
     Raises:
         UserError: a template that the vocabulary cannot read, or two classes that it reads alike.
@@ -79,7 +79,7 @@ def make_prompt(
     else:
         text = write_prompt(settings, names, labels)
         framing = Prompt.framing(vocabulary)
-        vocabulary = vocabulary.with_words(text.words, texts)
+        vocabulary = vocabulary.with_words(text.words, [sample for _, sample in samples])
     before = list(framing.before)
     for each, (ids, _) in zip(text.between, [*shots, ((), 0)], strict=True):
         before += [*vocabulary.open_ids(each), *map(int, ids)]
@@ -87,7 +87,17 @@ def make_prompt(
     alike = (len(set(ids)) == 1 for ids in zip(*tails, strict=False))
     shared = sum(1 for _ in itertools.takewhile(bool, alike))
     answers = _told_apart([tuple(tail[shared:]) for tail in tails], names, vocabulary)
-    return Prompt(tuple(before), tuple(tails[0][:shared]), answers), vocabulary
+    notes = []
+    if vocabulary.plain is None and any(
+        [*vocabulary.open_ids(text.between[-1]), *map(int, ids), *tails[0]]
+        != vocabulary.open_ids(text.between[-1] + sample + text.tails[0])
+        for ids, sample in samples
+    ):
+        notes.append(
+            "Tokens of the prompt: its parts are read apart, and where they meet the tokenizer would have read the "
+            "whole otherwise. A line break on both sides of {image} in task.template usually mends it."
+        )
+    return Prompt(tuple(before), tuple(tails[0][:shared]), answers), vocabulary, notes
 
 
 def draw_shots(labels: np.ndarray, count: int, seed: int) -> list[int]:

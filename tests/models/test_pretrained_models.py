@@ -176,3 +176,25 @@ def test_a_model_without_such_a_head(scratch, textifier, task):
 def test_a_pretrained_model_needs_a_path():
     with pytest.raises(UserError, match=r"pretrained and has no path: give model\.path="):
         ModelSettings(name="mine")
+
+
+def test_controls_have_the_shape_and_nothing_of_what_was_learned(folder, textifier, task):
+    vocabulary = make_vocabulary("own", textifier, None)
+
+    def weights(init: str) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        settings = ModelSettings("control", path=str(folder), init=init)
+        return make_model(settings, vocabulary, 40, Head.auto_class, task.head()).state_dict()
+
+    known, random, shuffled = (weights(init) for init in ("pretrained", "random", "shuffled"))
+    assert known.keys() == random.keys() == shuffled.keys()
+    mixing = [name for name in known if "attention" in name and name.endswith("query.weight")]
+    assert mixing
+    for name in mixing:
+        assert not torch.equal(known[name], random[name]) and not torch.equal(known[name], shuffled[name])
+        assert torch.equal(known[name].flatten().sort().values, shuffled[name].flatten().sort().values)
+
+
+def test_a_control_needs_something_pretrained():
+    with pytest.raises(UserError, match=r"model\.init=random is a control of pretrained models"):
+        ModelSettings("gpt2_tiny", architecture="gpt2", init="random")

@@ -38,7 +38,7 @@ def prompted(architecture):
         textifier = make("gray")
         task = TASKS["classify"].of(NAMES, template="see {image} is {answer}")
         vocabulary = make_vocabulary("own", textifier, None)
-        prompt, vocabulary = make_prompt(task.settings, NAMES, vocabulary, [(np.array([6, 7, 8]), 2)], ["0 1 2"])
+        prompt, vocabulary, _ = make_prompt(task.settings, NAMES, vocabulary, [(np.array([6, 7, 8]), 2)], [])
         readout = READOUTS[name](task, Layout.of(vocabulary, 40, prompt=prompt), vocabulary, **settings)
         torch.manual_seed(0)
         shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)

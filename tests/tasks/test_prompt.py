@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,7 +47,9 @@ def test_a_prompt_in_words():
 
 def test_a_vocabulary_of_pieces_has_a_token_for_each_word():
     settings, vocabulary = ClassifySettings(template="see {image} is {answer}!"), own()
-    prompt, extended = make_prompt(settings, NAMES, vocabulary, [(np.array([6, 7]), 1)], ["0 1"])
+    pieces = vocabulary.lookup(make("gray").grammar.parse_all(["0 1 2"]))
+    prompt, extended, notes = make_prompt(settings, NAMES, vocabulary, [(np.array([6, 7]), 1)], [(pieces[0], "0 1 2")])
+    assert not notes
     tokens = extended.tokenizer.convert_ids_to_tokens
     assert tokens(prompt.before) == ["<bos>", "see ", *tokens([6, 7]), " is ", "dog!", "see "]
     assert tokens(prompt.after) == [" is "]
@@ -64,12 +68,12 @@ def test_an_answer_that_begins_another_ends():
 
 def test_words_that_the_image_text_holds_are_refused():
     with pytest.raises(UserError, match=r"' 1' of task\.template .* also occurs"):
-        make_prompt(ClassifySettings(template="{image} 1{answer}"), NAMES, own(), [], ["0 1 2"])
+        make_prompt(ClassifySettings(template="{image} 1{answer}"), NAMES, own(), [], [(np.array([5]), "0 1 2")])
 
 
 def test_a_chat_needs_a_template():
     with pytest.raises(UserError, match=r"task\.chat=true needs a tokenizer with a chat template"):
-        make_prompt(ClassifySettings(chat=True), NAMES, own(), [], ["0 1 2"])
+        make_prompt(ClassifySettings(chat=True), NAMES, own(), [], [(np.array([5]), "0 1 2")])
 
 
 @pytest.mark.parametrize("template", ["{answer}{image}", "{image}", "{image}{image}{answer}", "x {answer}"])
@@ -78,3 +82,26 @@ def test_templates_that_are_none(template):
         ClassifySettings(template=template)
     with pytest.raises(UserError, match=r"has \{classes\} behind \{image\}"):
         ClassifySettings(template="{image}{classes}{answer}")
+
+
+def test_parts_that_the_tokenizer_would_join_are_told(gpt2):
+    vocabulary = make_vocabulary("reuse", make("gray"), copy.deepcopy(gpt2))
+    samples = [(np.array(gpt2("0 1 2").input_ids), "0 1 2")]
+    joined = ClassifySettings(template="{image}0{answer}")
+    assert "read apart" in make_prompt(joined, NAMES, vocabulary, [], samples)[2][0]
+    prompt, _, notes = make_prompt(ClassifySettings(), NAMES, vocabulary, [], samples)
+    assert not notes
+    for name, answer in zip(NAMES, prompt.answers, strict=True):
+        assert gpt2.decode([*prompt.before, *samples[0][0], *prompt.after, *answer]) == f"0 1 2\nclass: {name}\n"
+
+
+def test_a_conversation(smollm2):
+    vocabulary = make_vocabulary("reuse", make("gray"), copy.deepcopy(smollm2))
+    if not smollm2.chat_template:
+        pytest.skip("the GGUF file's tokenizer came without its chat template")
+    shots = [(np.array(smollm2("3 4").input_ids), 1)]
+    settings = ClassifySettings(template="Which is it?\n{image}\nAnswer: {answer}", chat=True)
+    prompt, _, _ = make_prompt(settings, NAMES, vocabulary, shots, [])
+    text = smollm2.decode([*prompt.before, *prompt.after, *prompt.answers[0]])
+    assert text.count("<|im_start|>user") == 2 and text.count("<|im_start|>assistant") == 2
+    assert text.endswith("<|im_start|>assistant\ncat") and "3 4" in text and "dog<|im_end|>" in text
