@@ -68,7 +68,7 @@ def run_experiment(
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
     prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], notes)
     layout = make_layout(settings, limit, encoder, ids, prompt)
-    readout = kind(task, layout, encoder.vocabulary, common_boxes(data, encoder), **settings.readout_settings)
+    readout = kind(task, layout, encoder.vocabulary, common_boxes(data, task, encoder), **settings.readout_settings)
     prepare_seconds = time.perf_counter() - started
 
     # Model: from here on devices and the process group are in use.
@@ -108,7 +108,7 @@ def run_experiment(
         "time/prepare_seconds": prepare_seconds,
         "model/parameters": sum(weight.numel() for weight in model.parameters()),
         "model/trainable_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
-        "model/peak_memory_mb": peak_memory_mb(),
+        "memory/peak_mb": peak_memory_mb(),
     }
 
     # Report: what others can load, see and compare.

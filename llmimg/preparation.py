@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llmimg.configuration import Configuration
 from llmimg.data import Data, Decoding
+from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
 from llmimg.tasks.base import Task
 from llmimg.tasks.prompt import draw_shots, make_prompt
@@ -131,8 +132,14 @@ def make_layout(
     return layout
 
 
-def common_boxes(data: Data, encoder: Encoder) -> np.ndarray | None:
-    """The boxes of an image's tokens, int32 `[T, 4]`, where they are the same in all of some training images."""
+def common_boxes(data: Data, task: Task, encoder: Encoder) -> np.ndarray | None:
+    """The boxes of an image's tokens, int32 `[T, 4]`; None where the task does not ask where they are.
+
+    Raises:
+        UserError: where it does, and they are not the same in all of some training images.
+    """
+    if not task.needs_boxes:
+        return None
     images, _ = encoder.decoding(data.train[:_SAMPLE]["image"])
     boxes = []
     for image in images:
@@ -141,4 +148,9 @@ def common_boxes(data: Data, encoder: Encoder) -> np.ndarray | None:
             of_pieces = encoder.textifier.boxes(pieces, image[None])
             boxes.append(token_boxes(encoder.vocabulary.lookup.spans(pieces), of_pieces))
     same = bool(boxes) and all(np.array_equal(each, boxes[0]) for each in boxes)
-    return boxes[0] if same else None
+    if not same:
+        raise UserError(
+            "task.mask=block hides rectangles of the image, and this textifier's tokens stand elsewhere in each image: "
+            "take task.mask=span, or a textifier of a grid and images of one size (data.size)."
+        )
+    return boxes[0]

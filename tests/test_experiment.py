@@ -87,8 +87,8 @@ def taken_away_at(step: int):
 
 
 def same_numbers(one: dict, other: dict) -> bool:
-    """Whether all is equal but for what a clock measured."""
-    clock = [key for key in one if key.startswith("time/") or key.endswith("per_second")]
+    """Whether all is equal but for what was measured of the machine."""
+    clock = [key for key in one if key.startswith(("time/", "memory/")) or key.endswith("per_second")]
     return {**one, **dict.fromkeys(clock)} == {**other, **dict.fromkeys(clock)}
 
 

@@ -139,6 +139,7 @@ def test_adapters_are_saved_merged_or_alone(run):
         (["readout=score", "task.shots=100"], r"task\.shots=100 asks for more examples than the 64 training images"),
         (["readout=score", "task.shots=4", "tokens.max_length=300"], r"has no room|does not fit the context"),
         (["readout=score", "augment.mixup=1"], r"augment\.mixup blends labels"),
+        (["task=mlm", "model=bert_tiny", "task.mask=block", "textify=orb"], r"task\.mask=block hides rectangles"),
         (["task=mlm", "task.rate=1"], r"task\.rate=1"),
         (["task=clm", "task.pack=-1"], r"task\.pack=-1"),
         (["readout=score", "readout.normalise=mean"], r"no readout\.normalise 'mean'"),

@@ -15,6 +15,7 @@ class Task(abc.ABC):
     """One thing to ask of images. What it needs to be made again is plain values: `plain`."""
 
     columns: tuple[str, ...]  # of the data, besides `image` and `id`
+    needs_boxes = False  # whether a readout must know which pixels a token speaks of
 
     @classmethod
     @abc.abstractmethod

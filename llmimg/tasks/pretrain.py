@@ -69,3 +69,7 @@ class MaskedLanguageModelling(_Pretrain):
     @classmethod
     def of(cls, label_names: Sequence[str], **settings: Any) -> Self:
         return cls(build(MlmSettings, settings, "task"))
+
+    @property
+    def needs_boxes(self) -> bool:
+        return self.settings.mask == "block"
