@@ -52,6 +52,8 @@ class Configuration:
     Attributes:
         experiment: its name, for the run's folder.
         trainer: fields of transformers.TrainingArguments.
+        layer_decay: the learning rate's factor for each layer further down, above 0 to 1.
+        ema: how much of the weights' moving average stays at each step, 0 to below 1; 0 keeps none.
         run_dir: the run's folder.
         dry_run: check and show, but read no data.
         force: start over, whatever the folder holds.
@@ -68,6 +70,8 @@ class Configuration:
     readout: dict[str, Any] = field(default_factory=lambda: {"name": "auto"})
     adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
     trainer: dict[str, Any] = field(default_factory=dict)
+    layer_decay: float = 1.0
+    ema: float = 0.0
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     launch: Launch = field(default_factory=Launch)
     experiment: str = "run"
@@ -82,6 +86,15 @@ class Configuration:
             raise UserError(f"seed={self.seed} is out of range: it takes 0 to 2**32 - 1.")
         if self.profile < 0:
             raise UserError(f"profile={self.profile} is out of range: it takes 0 or more steps.")
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"layer_decay={self.layer_decay} is out of range: it takes above 0 to 1.")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"ema={self.ema} is out of range: it takes 0 to below 1.")
+        if self.ema and self.early_stopping.patience is not None:
+            raise UserError(
+                "ema and early_stopping do not go together: the weights that are best on validation images would be "
+                "taken, and not their average. Leave one of them out."
+            )
         if self.model.kind == "baseline" and self.launch.processes > 1:
             raise UserError(f"model={self.model.name} is fitted in one process: set launch.processes=1.")
         if self.early_stopping.patience is not None and self.trainer.get("eval_strategy") == "no":

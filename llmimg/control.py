@@ -151,10 +151,11 @@ def _train_image_model(
         task,
         pixels["train"],
         pixels["validation"],
+        layer_decay=settings.layer_decay,
         patience=settings.early_stopping.patience,
         profile=settings.profile,
     )
-    trained = train(trainer, newest_checkpoint(folder.checkpoints)) if arguments.do_train else {}
+    trained = train(trainer, newest_checkpoint(folder.checkpoints), settings.ema) if arguments.do_train else {}
     if is_first_process():
         model.save_pretrained(folder.model)
     trained["model/parameters"] = model.num_parameters()

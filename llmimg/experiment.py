@@ -90,11 +90,12 @@ def run_experiment(
         texts["train"],
         texts["validation"],
         readout=readout,
+        layer_decay=settings.layer_decay,
         patience=settings.early_stopping.patience,
         profile=settings.profile,
     )
     learns = arguments.do_train and settings.adaptation.name != "none"
-    trained = train(trainer, newest_checkpoint(folder.checkpoints)) if learns else {}
+    trained = train(trainer, newest_checkpoint(folder.checkpoints), settings.ema) if learns else {}
 
     # Evaluate: the test split is looked at once, here.
     outputs = {split: trainer.predict(texts[split]) for split in ("validation", "test")}

@@ -149,3 +149,23 @@ def test_adapters_are_saved_merged_or_alone(run):
 def test_what_does_not_go_together_is_said(run, overrides, message):
     with pytest.raises(UserError, match=message):
         run("refused", *overrides)
+
+
+def test_slower_layers_and_averaged_weights(run):
+    plain, slower, averaged = run("plain"), run("slower", "layer_decay=0.5"), run("averaged", "ema=0.9")
+    weights = [load_file(folder / "model" / "model.safetensors") for folder in (plain, slower, averaged)]
+    name = next(name for name in weights[0] if name.endswith("attn.c_attn.weight"))
+    assert len({each[name].tobytes() for each in weights}) == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ema=1", r"ema=1\.0 is out of range"),
+        ("layer_decay=0", r"layer_decay=0\.0 is out of range"),
+        ("ema=0.9 early_stopping.patience=2", r"ema and early_stopping do not go together"),
+    ],
+)
+def test_what_cannot_be_averaged_is_said(run, override, message):
+    with pytest.raises(UserError, match=message):
+        run("refused", *override.split())

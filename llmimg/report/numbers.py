@@ -50,7 +50,7 @@ KINDS: dict[str, Kind] = {
     "test/ece": Kind("Calibration error", percent, "how far its sureness lies from its accuracy, on average"),
     "test/loss": Kind("Test loss", lambda nats: f"{nats:.3f} nats", "mean surprise at the right answer"),
     "test/perplexity": Kind("Perplexity", lambda value: f"{value:.4g}", "choices it hesitates between at each token"),
-    "test/bits_per_image": Kind("Bits an image, read", count, "what an image's text tells the model"),
+    "test/bits_per_image": Kind("Bits an image, by the model", count, "how surprising it finds an image's text"),
     "test/bits_per_dim": Kind("Bits a dimension", lambda bits: f"{bits:.3f}", "those, and what the text lost, a value"),
     "val/accuracy": Kind("Validation accuracy", percent, "on images set aside from training"),
     "data/tokens_per_image": Kind("Tokens an image", lambda tokens: f"{tokens:.4g}", "what one image costs to read"),

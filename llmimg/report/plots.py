@@ -82,8 +82,10 @@ def price(points: Sequence[tuple[str, float, float, float, bool]], others: Seque
 
     def draw(figure: "Figure") -> None:
         axes = _axes(figure, "tokens an image", "test accuracy")
-        axes.set_xscale("log")
+        axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        fewest, most = (edge(tokens for _, tokens, *_ in points) for edge in (min, max))
+        axes.set_xlim(fewest / 1.25, most * 1.5)  # names stand on the right of their points
         front = sorted((tokens, accuracy) for _, tokens, accuracy, _, best in points if best)
         axes.plot(*zip(*front, strict=True), color=ACCENT, linewidth=1.2)
         for name, tokens, accuracy, deviation, best in points:

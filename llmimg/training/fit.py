@@ -15,7 +15,9 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from llmimg.readouts.base import Readout
 from llmimg.tasks.base import Task
+from llmimg.training.average import Average
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, Progress, StopOnNaN
+from llmimg.training.layers import by_layer
 
 log = logging.getLogger("llmimg")
 
@@ -34,12 +36,23 @@ class _Trainer(Trainer):
 
     Attributes:
         readout: how the answer is taken; None where the model's output is the answer.
+        layer_decay: the learning rate's factor for each layer further down.
+        average: of the weights, which evaluations use; None leaves them as they are.
     """
 
     readout: Readout | None = None
+    layer_decay: float = 1.0
+    average: Average | None = None
+
+    def create_optimizer(self, model=None):
+        optimizer = super().create_optimizer(model)
+        if self.layer_decay < 1:
+            optimizer.param_groups = by_layer(optimizer.param_groups, model or self.model, self.layer_decay)
+        return optimizer
 
     def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
-        with torch.random.fork_rng(devices=[]):  # data loaders draw on the CPU
+        averaged = self.average.applied(self.model) if self.average else contextlib.nullcontext()
+        with torch.random.fork_rng(devices=[]), averaged:  # data loaders draw on the CPU
             return super().evaluation_loop(*args, **kwargs)
 
     def get_eval_dataloader(self, eval_dataset=None):
@@ -93,6 +106,7 @@ def make_trainer(
     validation: Dataset,
     *,
     readout: Readout | None = None,
+    layer_decay: float = 1.0,
     patience: int | None = None,
     profile: int = 0,
 ) -> Trainer:
@@ -101,6 +115,7 @@ def make_trainer(
     Args:
         collator: makes what the model learns from.
         readout: takes the answers, where the model's output is not all there is to it.
+        layer_decay: the learning rate's factor for each layer further down, above 0 to 1.
         patience: evaluations without a better one before it stops; None never stops early.
         profile: steps to trace.
     """
@@ -113,7 +128,7 @@ def make_trainer(
         compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
         callbacks=[BeginEpoch(), StopOnNaN()],
     )
-    trainer.readout = readout
+    trainer.readout, trainer.layer_decay = readout, layer_decay
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback):
         trainer.add_callback(Progress())
@@ -125,8 +140,15 @@ def make_trainer(
     return trainer
 
 
-def train(trainer: Trainer, checkpoint: Path | None) -> dict[str, float]:
-    """Train from the start or from a checkpoint; what that took, by the names of metrics.json."""
+def train(trainer: Trainer, checkpoint: Path | None, ema: float = 0.0) -> dict[str, float]:
+    """Train from the start or from a checkpoint; what that took, by the names of metrics.json.
+
+    Args:
+        ema: how much of the weights' moving average stays at each step; 0 keeps none.
+    """
+    if ema:
+        trainer.average = Average(ema, checkpoint)
+        trainer.add_callback(trainer.average)
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
     clock = Clock(checkpoint)

@@ -1,0 +1,51 @@
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config, LlamaConfig
+
+from llmimg.training.layers import by_layer, depths
+
+SHAPES = {
+    "gpt2": GPT2Config(vocab_size=9, n_embd=8, n_layer=2, n_head=2, n_positions=8),
+    "bert": BertConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8,
+        max_position_embeddings=8,
+    ),
+    "llama": LlamaConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        intermediate_size=8,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(params=SHAPES)
+def model(request):
+    return AutoModelForSequenceClassification.from_config(SHAPES[request.param])
+
+
+def test_embeddings_are_lowest_and_the_head_highest(model):
+    heights = depths(model)
+    assert set(heights.values()) == {0, 1, 2, 3}
+    for name, height in heights.items():
+        if any(part in name for part in ("wte", "wpe", "embed")):
+            assert height == 0, name
+        if name.startswith(("score", "classifier")):
+            assert height == 3, name
+        if any(part in name for part in ("h.1.", "layer.1.", "layers.1.")):
+            assert height == 2, name
+
+
+def test_each_layer_learns_at_its_own_rate(model):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
+    groups = by_layer(optimizer.param_groups, model, 0.5)
+    assert sorted(group["lr"] for group in groups) == [0.125, 0.25, 0.5, 1.0]
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    optimizer.param_groups = groups
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    model.config.pad_token_id = 0
+    model(input_ids=torch.tensor([[1, 2, 3]]), labels=torch.tensor([0])).loss.backward()
+    optimizer.step()
+    heights = depths(model)
+    for name, weight in model.named_parameters():
+        if weight.grad is not None and name.startswith(("score", "classifier")):
+            moved = (weight - before[name]).abs().max().item()
+            assert heights[name] == 3 and moved == pytest.approx(1, rel=0.1)
