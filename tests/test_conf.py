@@ -50,18 +50,6 @@ NEEDS = {
 }
 OWN_SETTINGS = {"seed", "run_dir", "dry_run", "force", "profile", "early_stopping", "layer_decay", "ema"}
 OWN_SETTINGS |= {"experiment", "hydra", "defaults"}
-    "layer_decay",
-    "ema",
-    "seed",
-    "run_dir",
-    "dry_run",
-    "force",
-    "profile",
-    "early_stopping",
-    "experiment",
-    "hydra",
-    "defaults",
-}
 
 
 @pytest.fixture(autouse=True, scope="module")
