@@ -32,9 +32,9 @@ class PromptText:
 def write_prompt(settings: ClassifySettings, names: Sequence[str], shots: Sequence[int]) -> PromptText:
     """The template with its shots, whose labels are given, for classes of these names."""
     head, middle, tail = _parts(settings, names)
-    answers = [name + tail for name in names]
-    between = [head, *(middle + answers[label] + head for label in shots)]
-    return PromptText(tuple(between), tuple(middle + answer for answer in answers), (head, middle, *answers))
+    tails = tuple(middle + name + tail for name in names)
+    # A word of its own for all that follows an image: what an image ends with is never read together with a part of it.
+    return PromptText((head, *(tails[label] + head for label in shots)), tails, (head, *tails))
 
 
 def write_conversation(

@@ -51,10 +51,10 @@ def test_a_vocabulary_of_pieces_has_a_token_for_each_word():
     prompt, extended, notes = make_prompt(settings, NAMES, vocabulary, [(np.array([6, 7]), 1)], [(pieces[0], "0 1 2")])
     assert not notes
     tokens = extended.tokenizer.convert_ids_to_tokens
-    assert tokens(prompt.before) == ["<bos>", "see ", *tokens([6, 7]), " is ", "dog!", "see "]
-    assert tokens(prompt.after) == [" is "]
-    assert [tokens(answer) for answer in prompt.answers] == [["cat!"], ["dog!"]]
-    assert len(extended.tokenizer) == len(vocabulary.tokenizer) + 4
+    assert tokens(prompt.before) == ["<bos>", "see ", *tokens([6, 7]), " is dog!", "see "]
+    assert prompt.after == ()
+    assert [tokens(answer) for answer in prompt.answers] == [[" is cat!"], [" is dog!"]]
+    assert len(extended.tokenizer) == len(vocabulary.tokenizer) + 3
 
 
 def test_an_answer_that_begins_another_ends():
@@ -68,7 +68,7 @@ def test_an_answer_that_begins_another_ends():
 
 def test_words_that_the_image_text_holds_are_refused():
     with pytest.raises(UserError, match=r"' 1' of task\.template .* also occurs"):
-        make_prompt(ClassifySettings(template="{image} 1{answer}"), NAMES, own(), [], [(np.array([5]), "0 1 2")])
+        make_prompt(ClassifySettings(template=" 1{image}{answer}"), NAMES, own(), [], [(np.array([5]), "0 1 2")])
 
 
 def test_a_chat_needs_a_template():
