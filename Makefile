@@ -139,7 +139,7 @@ lock: VENV = build/lock
 lock: ## resolve pyproject.toml anew and write requirements.lock and requirements-test.lock
 	$(NEW_VENV)
 	@$(INSTALL_TORCH)
-	@$(PIP) install '.[gguf]' $(QUIETLY)
+	@$(PIP) install '.[gguf,endpoint]' $(QUIETLY)
 	@{ echo '# Made by `make lock`: all that llmimg runs on.'; $(FREEZE); } > $(VENV)/run
 	@$(PIP) install '.[test]' $(QUIETLY)
 	@$(PIP) install --no-deps $(PRETRAINED) $(QUIETLY)

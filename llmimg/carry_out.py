@@ -93,6 +93,10 @@ def _path(kind: str) -> Callable[..., dict[str, float]]:
         from llmimg.experiment import run_experiment
 
         return run_experiment
+    if kind == "endpoint":
+        from llmimg.asking import run_asking
+
+        return run_asking
     from llmimg.control import run_control
 
     return run_control

@@ -112,18 +112,7 @@ class Configuration:
         check_combination(configuration.task_name, configuration.readout_name, configuration.model.kind)
         task = build(TASK_SETTINGS[configuration.task_name], configuration.task_settings, "task")
         build(READOUT_SETTINGS[configuration.readout_name], configuration.readout_settings, "readout")
-        if configuration.adaptation.name != "full" and configuration.model.kind != "language":
-            raise UserError(f"adaptation={configuration.adaptation.name} is for language models: take adaptation=full.")
-        if configuration.adaptation.save == "adapters" and not configuration.model.pretrained:
-            raise UserError(
-                "adaptation.save=adapters needs a pretrained model to belong to, and this one starts from scratch: "
-                "take adaptation.save=merged."
-            )
-        if configuration.adaptation.name == "none" and configuration.readout_name == "head":
-            raise UserError(
-                "adaptation=none trains nothing, and a head must be trained: take readout=score or generate, or "
-                "trainer.do_train=false to evaluate a finished run."
-            )
+        _check_adaptation(configuration)
         if configuration.augment.mixup and configuration.readout_name != "head":
             raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
         if configuration.readout_name not in ("score", "generate") and getattr(task, "shots", 0):
@@ -140,7 +129,7 @@ class Configuration:
 
     @property
     def readout_name(self) -> str:
-        return chosen_readout(self.task_name, self._named(self.readout, "readout"))
+        return chosen_readout(self.task_name, self._named(self.readout, "readout"), self.model.kind)
 
     @property
     def readout_settings(self) -> dict[str, Any]:
@@ -164,3 +153,35 @@ class Configuration:
         if self.vocabulary.name != "auto":
             return self.vocabulary.name
         return "reuse" if self.model.pretrained else "own"
+
+
+def _check_adaptation(configuration: Configuration) -> None:
+    """Refuse what of a model cannot learn, or could not be saved."""
+    model, adaptation = configuration.model, configuration.adaptation
+    if model.kind == "endpoint":
+        if adaptation.name != "none":
+            raise UserError(f"The model '{model.name}' is asked, and learns nothing: set adaptation=none.")
+        if configuration.launch.processes > 1:
+            raise UserError(f"The model '{model.name}' is asked by one process: set launch.processes=1.")
+        return
+    if adaptation.name != "full" and model.kind != "language":
+        raise UserError(f"adaptation={adaptation.name} is for language models: take adaptation=full.")
+    if adaptation.save == "adapters" and not model.pretrained:
+        raise UserError(
+            "adaptation.save=adapters needs a pretrained model to belong to, and this one starts from scratch: take "
+            "adaptation.save=merged."
+        )
+    if adaptation.name == "none" and configuration.readout_name == "head":
+        raise UserError(
+            "adaptation=none trains nothing, and a head must be trained: take readout=score or generate, or "
+            "trainer.do_train=false to evaluate a finished run."
+        )
+    if model.bits and adaptation.name not in ("lora", "none"):
+        raise UserError(
+            f"Weights kept in {model.bits} bits (model.bits) cannot learn: take adaptation=lora or none, or model.bits=null."
+        )
+    if model.bits and adaptation.name == "lora" and adaptation.save == "merged":
+        raise UserError(
+            f"Adapters cannot be added to weights kept in {model.bits} bits (model.bits) without rounding them away: set "
+            "adaptation.save=adapters."
+        )

@@ -9,7 +9,8 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from transformers import enable_full_determinism, set_seed
+import torch
+from transformers import Trainer, enable_full_determinism, set_seed
 from transformers.trainer_utils import PredictionOutput
 
 from llmimg.configuration import Configuration
@@ -17,7 +18,8 @@ from llmimg.data import SPLITS, Data, load
 from llmimg.measured import data_metrics, peak_memory_mb, way_back_metrics
 from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import context_limit, make_model, origin
-from llmimg.preparation import common_boxes, make_encoder, make_layout, make_prompts, prepare_split
+from llmimg.models.quantised import parameter_counts
+from llmimg.preparation import common_boxes, make_encoder, make_layout, make_prompts, prepare_split, prepare_text
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS
 from llmimg.recogniser import Recogniser
@@ -32,6 +34,7 @@ from llmimg.tokens.store import ImageIds
 from llmimg.training.arguments import make_arguments
 from llmimg.training.dataset import AugmentedImageTexts, ImageTexts
 from llmimg.training.fit import make_trainer, stop_early, train
+from llmimg.training.mixture import Mixture, PlainText
 from llmimg.training.resume import newest_checkpoint
 
 log = logging.getLogger("llmimg")
@@ -68,6 +71,7 @@ def run_experiment(
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
     prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], notes)
     layout = make_layout(settings, limit, encoder, ids, prompt)
+    plain_text = prepare_text(settings, task, encoder, layout)
     readout = kind(task, layout, encoder.vocabulary, common_boxes(data, task, encoder), **settings.readout_settings)
     prepare_seconds = time.perf_counter() - started
 
@@ -78,7 +82,7 @@ def run_experiment(
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     model = make_model(settings.model, encoder.vocabulary, layout.context, kind.auto_class, readout.head())
-    model = adapted(model, settings.adaptation)
+    model = adapted(model, settings.adaptation, encoder.vocabulary.has_new_tokens)
 
     # Train: what the Trainer reads are image ids, or images written afresh where they are augmented.
     texts = {split: _image_texts(settings, data, split, ids, encoder, task) for split in SPLITS}
@@ -87,7 +91,9 @@ def run_experiment(
         arguments,
         readout.training_batch,
         task,
-        texts["train"],
+        Mixture(texts["train"], plain_text["train"], task.settings.weights, settings.seed)
+        if plain_text["train"]
+        else texts["train"],
         texts["validation"],
         readout=readout,
         layer_decay=settings.layer_decay,
@@ -105,10 +111,10 @@ def run_experiment(
         **scores("val", task, outputs["validation"].predictions, outputs["validation"].label_ids),
         **data_metrics(ids, texts, layout),
         **way_back_metrics(encoder, data, texts, tested.get("test/bits_per_image")),
+        **_text_scores(trainer, task, plain_text),
         **trained,
         "time/prepare_seconds": prepare_seconds,
-        "model/parameters": sum(weight.numel() for weight in model.parameters()),
-        "model/trainable_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        **dict(zip(("model/parameters", "model/trainable_parameters"), parameter_counts(model), strict=True)),
         "memory/peak_mb": peak_memory_mb(),
     }
 
@@ -167,6 +173,17 @@ def _image_texts(
 def scores(name: str, task: Task, output: np.ndarray, references: np.ndarray) -> dict[str, float]:
     """A task's metrics of one split, by the names of metrics.json."""
     return {f"{name}/{key}": value for key, value in task.metrics(output, references).items()}
+
+
+def _text_scores(trainer: Trainer, task: Task, plain_text: Mapping[str, list[PlainText]]) -> dict[str, float]:
+    """How well the model foretells the plain text that was held out, where there is some."""
+    metrics = {}
+    for name, split in (("test", "test"), ("val", "validation")):
+        if plain_text[split]:
+            outcome = trainer.predict(torch.utils.data.ConcatDataset(plain_text[split]))
+            found = task.metrics(outcome.predictions, outcome.label_ids)
+            metrics |= {f"{name}/text_{key}": found[key] for key in ("loss", "perplexity")}
+    return metrics
 
 
 def _predictions(task: Task, test: datasets.Dataset, texts: ImageTexts, outcome: PredictionOutput) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from llmimg.configuration import Configuration
-from llmimg.data import Data, Decoding
+from llmimg.data import SPLITS, Data, Decoding
 from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
 from llmimg.tasks.base import Task
@@ -19,24 +19,31 @@ from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_state
 from llmimg.tokens.lookup import token_boxes
+from llmimg.tokens.plain_text import cut, held_out, text_stream
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+from llmimg.training.mixture import PlainText
 
 _SAMPLE = 16  # training images on which looked-up tokens are held against the tokenizer once more
 
 
 def make_encoder(settings: Configuration, data: Data) -> Encoder:
     """The one encoder of a run: what is to be learned is learned from training images, and its look-up held against the
-    tokenizer on some of them. A model that comes from a run brings what its textifier learned: words go on to mean what
-    they meant."""
+    tokenizer on some of them."""
     decoding = Decoding(settings.data.size, settings.data.fit)
-    textifier = settings.textifier()
-    known = run_state(settings.model.location[0], textifier)
-    textifier = known or learned_textifier(textifier, data.train, decoding, **_kept(settings))
+    textifier = make_textifier(settings, data, decoding)
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
     images, _ = decoding(data.train[:_SAMPLE]["image"])
     pieces = write_all(textifier, [image for image in images if image is not None])
     return Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
+
+
+def make_textifier(settings: Configuration, data: Data, decoding: Decoding) -> Textifier:
+    """The textifier with what it learns from training images. A model that comes from a run brings what its textifier
+    learned: words go on to mean what they meant."""
+    textifier = settings.textifier()
+    known = run_state(settings.model.location[0], textifier)
+    return known or learned_textifier(textifier, data.train, decoding, **_kept(settings))
 
 
 def _tokenizer(
@@ -154,3 +161,27 @@ def common_boxes(data: Data, task: Task, encoder: Encoder) -> np.ndarray | None:
             "take task.mask=span, or a textifier of a grid and images of one size (data.size)."
         )
     return boxes[0]
+
+
+def prepare_text(settings: Configuration, task: Task, encoder: Encoder, layout: Layout) -> dict[str, list[PlainText]]:
+    """The plain texts of `task.text` in three splits, in rows as long as an image's text may be; none where none is
+    asked for. Each text's end is held out, as much as `data.test_fraction` and `data.val_fraction` say.
+
+    Raises:
+        UserError: no such file, or one of which nothing would be left to learn from.
+    """
+    texts: dict[str, list[PlainText]] = {split: [] for split in SPLITS}
+    for place in getattr(task.settings, "text", ()):
+        kept = _kept(settings)
+        stream = text_stream(
+            place,
+            encoder.vocabulary,
+            folder=kept["folder"],
+            about=kept["about"],
+            num_proc=settings.tokens.num_proc,
+        )
+        for split, part in held_out(stream, settings.data.val_fraction, settings.data.test_fraction).items():
+            if not len(part):
+                raise UserError(f"'{place}' (task.text) has {len(stream):,} tokens: too few to hold a part out.")
+            texts[split].append(PlainText(cut(part, layout.room)))
+    return texts

@@ -136,8 +136,11 @@ def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:
     from peft import PeftConfig, PeftModel
 
     config, base = AutoConfig.from_pretrained(folder), PeftConfig.from_pretrained(folder).base_model_name_or_path
+    how = config.__dict__.pop("quantization_config", None)  # left there, it would speak of the base's stored weights
     try:
-        model = auto_class.from_pretrained(base, config=config, ignore_mismatched_sizes=True)
+        model = auto_class.from_pretrained(
+            base, config=config, dtype=config.dtype, quantization_config=how, ignore_mismatched_sizes=True
+        )
     except OSError as error:
         raise UserError(
             f"'{folder}' holds adapters of the model '{base}', which is not there: put it back, or train with "

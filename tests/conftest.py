@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -25,6 +26,37 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+# A whole run, in a second or two.
+TINY = (
+    "data.train_samples=64",
+    "data.val_samples=32",
+    "data.test_samples=37",
+    "trainer.max_steps=4",
+    "trainer.disable_tqdm=true",
+    "model.width=16",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Callable[..., Path]:
+    """Carries out a tiny run and gives its folder."""
+    from hydra import compose, initialize_config_dir
+
+    from llmimg.carry_out import carry_out
+    from llmimg.compose import command_line, plain_values
+
+    root = tmp_path_factory.mktemp("runs")
+
+    def carried(name: str, *overrides: str) -> Path:
+        ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
+        carry_out(plain)
+        return root / name
+
+    return carried
 
 
 @pytest.fixture(scope="session")

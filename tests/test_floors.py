@@ -26,7 +26,7 @@ FLOORS = [
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
     {"llmimg.preparation", "llmimg.measured"},  # the experiment's first part, and what it counts
     {"llmimg.experiment"},
-    {"llmimg.control"},
+    {"llmimg.control", "llmimg.asking"},
     {"llmimg.carry_out", "llmimg.compose"},  # who comes to an experiment, and from where
     {"llmimg.cli", "run"},
     {"llmimg.__main__"},

@@ -6,41 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
-from hydra import compose, initialize_config_dir
 from safetensors.numpy import load_file
 
 from llmimg import Recogniser
-from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, plain_values
 from llmimg.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-CONF = str(Path(__file__).parents[1] / "conf")
-TINY = (
-    "data.train_samples=64",
-    "data.val_samples=32",
-    "data.test_samples=37",
-    "trainer.max_steps=4",
-    "trainer.disable_tqdm=true",
-    "model.width=16",
-)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Carries out a tiny run and gives its folder."""
-    root = tmp_path_factory.mktemp("runs")
-
-    def carried(name: str, *overrides: str) -> Path:
-        ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
-        with initialize_config_dir(CONF, version_base="1.3"):
-            plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
-        carry_out(plain)
-        return root / name
-
-    return carried
-
 
 @pytest.fixture(scope="module")
 def pretrained(run) -> Path:

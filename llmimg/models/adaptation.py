@@ -8,13 +8,18 @@ from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings
 
 
-def adapted(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+def adapted(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool = False) -> PreTrainedModel:
     """The model, of which only what the settings say takes gradients.
+
+    Args:
+        new_tokens: whether tokens have embeddings that nobody trained yet, which then learn beside adapters.
 
     Raises:
         UserError: where the model has nothing of the kind.
     """
-    return ADAPTATIONS[settings.name](model, settings)
+    if settings.name == "lora":
+        return _lora(model, settings, new_tokens)
+    return ADAPTATIONS[settings.name](model)
 
 
 def merged(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
@@ -22,16 +27,19 @@ def merged(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedMo
     return model.merge_and_unload() if settings.name == "lora" and settings.save == "merged" else model
 
 
-def _full(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+def _full(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def _lora(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
-    from peft import LoraConfig, get_peft_model
+def _lora(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     # A classification head is new, and learns whole; what writes tokens is adapted by what comes before it.
-    writing = {id(weight) for weight in getattr(model.get_output_embeddings(), "parameters", list)()}
-    head = sorted({name.split(".")[0] for name, weight in _head_parameters(model) if id(weight) not in writing})
+    embeddings, writer = model.get_input_embeddings(), model.get_output_embeddings()
+    writing = {id(weight) for weight in writer.parameters()} if writer is not None else set()
+    whole = {name.split(".")[0] for name, weight in _head_parameters(model) if id(weight) not in writing}
+    if new_tokens:
+        whole |= {name.split(".")[-1] for name, module in model.named_modules() if module is embeddings}
     backbone = {id(module) for module in model.base_model.modules()}
     linear = [
         name
@@ -43,12 +51,15 @@ def _lora(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedMod
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=linear,
-        modules_to_save=head or None,
+        modules_to_save=sorted(whole) or None,
+        ensure_weight_tying=new_tokens and writer is not None and writer.weight is embeddings.weight,
     )
+    if getattr(model, "is_quantized", False):
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return get_peft_model(model, config)
 
 
-def _frozen(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+def _frozen(model: PreTrainedModel) -> PreTrainedModel:
     ends = {id(weight) for _, weight in _head_parameters(model)}
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding) or "norm" in type(module).__name__.lower():
@@ -56,7 +67,7 @@ def _frozen(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedM
     return _only(model, ends)
 
 
-def _head(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+def _head(model: PreTrainedModel) -> PreTrainedModel:
     head = {id(weight) for _, weight in _head_parameters(model)}
     if not head:
         raise UserError(
@@ -66,7 +77,7 @@ def _head(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedMod
     return _only(model, head)
 
 
-def _none(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
+def _none(model: PreTrainedModel) -> PreTrainedModel:
     return _only(model, set())
 
 
@@ -82,4 +93,4 @@ def _head_parameters(model: PreTrainedModel) -> list[tuple[str, torch.nn.Paramet
     return [(name, weight) for name, weight in model.named_parameters() if id(weight) not in backbone]
 
 
-ADAPTATIONS = {"full": _full, "lora": _lora, "frozen": _frozen, "head": _head, "none": _none}
+ADAPTATIONS = {"full": _full, "frozen": _frozen, "head": _head, "none": _none}

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, GgufConfig, PreTrainedConfig, Pr
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from llmimg.errors import UserError
+from llmimg.models.quantised import quantisation
 from llmimg.models.scratch import ARCHITECTURES, Sizes
 from llmimg.models.settings import ModelSettings
 from llmimg.settings import choose
@@ -84,15 +85,18 @@ def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides:
     config = _pretrained_config(settings)
     classes = config.num_labels
     config.update(dict(overrides))
-    # A GGUF file's weights are to learn: unpacked, as those of any other model.
-    gguf = {"gguf_file": gguf_file, "quantization_config": GgufConfig(dequantize=True)} if gguf_file else {}
     # The checkpoint's own dtype would be taken otherwise; mixed precision wants float32 weights.
     dtype = getattr(torch, settings.dtype)
+    how = {}
+    if gguf_file:  # its weights are to learn: unpacked, as those of any other model
+        how = {"gguf_file": gguf_file, "quantization_config": GgufConfig(dequantize=True)}
+    elif settings.bits:
+        how = {"quantization_config": quantisation(settings.bits, auto_class, config, dtype)}
     if settings.init == "random":
         return auto_class.from_config(config, dtype=dtype)
     try:
         model = auto_class.from_pretrained(
-            path, revision=settings.revision or "main", config=config, dtype=dtype, **gguf
+            path, revision=settings.revision or "main", config=config, dtype=dtype, **how
         )
         return _shuffled(model) if settings.init == "shuffled" else model
     except (OSError, SafetensorError) as error:
@@ -144,9 +148,10 @@ def _missing(path: str, what: str, error: Exception) -> str:
 
 
 def _fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
-    """Give added pieces the mean embedding of the tokens they replace; give an own vocabulary embeddings of its own."""
+    """Give added pieces the mean embedding of the tokens they replace; give a vocabulary of pieces embeddings of its
+    own."""
     size = len(vocabulary.tokenizer)
-    if vocabulary.name == "own":
+    if vocabulary.name in ("own", "learn"):
         spread = float(model.get_input_embeddings().weight.detach().std())
         model.resize_token_embeddings(size, mean_resizing=False)
         with torch.no_grad():

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transformers import BertConfig, GPT2Config, LlamaConfig, PreTrainedConfig
+from transformers import BertConfig, GPT2Config, LlamaConfig, ModernBertConfig, PreTrainedConfig
 
 from llmimg.models.settings import ModelSettings
 
@@ -53,6 +53,31 @@ def bert(settings: ModelSettings, sizes: Sizes) -> PreTrainedConfig:
     )
 
 
+def modernbert(settings: ModelSettings, sizes: Sizes) -> PreTrainedConfig:
+    """Warner et al. 2024: every token sees every other, norms stand before what they feed, positions are rotary; a head
+    reads the mean of all tokens."""
+    return ModernBertConfig(
+        vocab_size=sizes.vocabulary,
+        max_position_embeddings=sizes.context,
+        hidden_size=settings.width,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=8 * settings.width // 3,
+        global_attn_every_n_layers=1,  # an image's rows are as near as its columns: no layer looks at neighbours alone
+        classifier_pooling="mean",
+        embedding_dropout=settings.dropout,
+        attention_dropout=settings.dropout,
+        mlp_dropout=settings.dropout,
+        classifier_dropout=settings.dropout,
+        initializer_range=settings.initializer_range,
+        pad_token_id=sizes.pad,
+        bos_token_id=None,
+        eos_token_id=None,
+        cls_token_id=None,
+        sep_token_id=None,
+    )
+
+
 def llama(settings: ModelSettings, sizes: Sizes) -> PreTrainedConfig:
     """Touvron et al. 2023: rotary positions, gated units; as many parameters a layer as the others."""
     return LlamaConfig(
@@ -74,5 +99,6 @@ def llama(settings: ModelSettings, sizes: Sizes) -> PreTrainedConfig:
 ARCHITECTURES: dict[str, Callable[[ModelSettings, Sizes], PreTrainedConfig]] = {
     "gpt2": gpt2,
     "bert": bert,
+    "modernbert": modernbert,
     "llama": llama,
 }

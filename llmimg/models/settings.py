@@ -7,7 +7,7 @@ from typing import Any
 from llmimg.errors import UserError
 from llmimg.settings import choose
 
-KINDS = ("language", "image", "baseline")
+KINDS = ("language", "image", "baseline", "endpoint")
 ADAPTATIONS = ("full", "lora", "frozen", "head", "none")
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -18,12 +18,14 @@ class ModelSettings:
 
     Attributes:
         name: as in the file's name.
-        kind: `language`, `image` (it sees pixels), or `baseline` (scikit-learn on pixels).
+        kind: `language`, `image` (it sees pixels), `baseline` (scikit-learn on pixels), or `endpoint` (a language model
+            that is asked over the network).
         architecture: a file's entry in `llmimg.models.scratch` to start from scratch, `resnet` or `vit`, or the name of
             a baseline; null is pretrained.
         init: a control: a pretrained model's weights as they are (`pretrained`), drawn anew as its makers did
             (`random`), or each tensor's values in another order (`shuffled`).
-        path: the pretrained model: a hub id, a local folder, a GGUF file, or a run's folder.
+        path: the pretrained model: a hub id, a local folder, a GGUF file, or a run's folder; or its name at an endpoint.
+        url: of an OpenAI-compatible endpoint, as `http://localhost:8000/v1`.
         tokenizer: whose tokenizer `vocabulary=reuse` and `extend` take where the model has none: a hub id or a local
             folder.
         gguf_file: the name of the GGUF file in `path`.
@@ -32,7 +34,10 @@ class ModelSettings:
         dropout: the rate of every dropout from scratch, 0 to 1.
         initializer_range: standard deviation of the initial weights from scratch.
         dtype: of the weights: `float32` (which mixed precision wants too), `bfloat16` or `float16`.
-        options: settings of a baseline or an image model that others do not have.
+        bits: how the linear layers of a pretrained model are kept: in 8 bits (LLM.int8: Dettmers et al., NeurIPS 2022) or
+            4 (NF4 of QLoRA: Dettmers et al., NeurIPS 2023), which nothing of them can learn from but adapters; null is
+            as `dtype` says. Needs bitsandbytes.
+        options: settings of a baseline, an image model or an endpoint that others do not have.
     """
 
     name: str
@@ -40,6 +45,7 @@ class ModelSettings:
     architecture: str | None = None
     init: str = "pretrained"
     path: str | None = None
+    url: str | None = None
     tokenizer: str | None = None
     gguf_file: str | None = None
     revision: str | None = None
@@ -49,16 +55,31 @@ class ModelSettings:
     dropout: float = 0.0
     initializer_range: float = 0.1
     dtype: str = "float32"
+    bits: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         choose(self.kind, dict.fromkeys(KINDS), "model.kind")
         if self.options and self.kind == "language":
-            raise UserError("model.options are for baselines and image models: a language model has none.")
+            raise UserError("model.options are for baselines, image models and endpoints: a language model has none.")
+        if self.kind == "endpoint" and not (self.url and self.path):
+            raise UserError(
+                f"The model '{self.name}' is asked over the network: give model.url= its address, as "
+                "http://localhost:8000/v1, and model.path= its name there."
+            )
+        if self.url and self.kind != "endpoint":
+            raise UserError(f"model.url is an endpoint's, and '{self.name}' is none: take model=endpoint.")
         choose(self.init, dict.fromkeys(("pretrained", "random", "shuffled")), "model.init")
         if self.init != "pretrained" and self.architecture is not None:
             raise UserError(f"model.init={self.init} is a control of pretrained models, and '{self.name}' is none.")
         choose(self.dtype, dict.fromkeys(DTYPES), "model.dtype")
+        if self.bits not in (None, 4, 8):
+            raise UserError(f"model.bits={self.bits} is none of what there is: it takes 4, 8 or null.")
+        if self.bits and (self.architecture is not None or self.init != "pretrained" or self.location[1]):
+            raise UserError(
+                "model.bits keeps a pretrained model's weights in fewer bits: leave it out from scratch, with model.init, "
+                "and with a GGUF file, which is unpacked."
+            )
         for name in ("layers", "width", "heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"model.{name}={getattr(self, name)} is out of range: it takes 1 or more.")

@@ -70,8 +70,8 @@ class Masked(Readout):
         hidden, tokenizer = np.full_like(ids, IGNORED), self.vocabulary.tokenizer
         before, around = len(self.layout.prompt.before), self.layout.framing
         for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, rows, strict=True)):
-            seed = example.get("draw", 0)
-            places = before + np.flatnonzero(hidden_tokens(self.task.settings, int(length), seed, self.boxes))
+            seed, boxes = example.get("draw", 0), None if "plain" in example else self.boxes
+            places = before + np.flatnonzero(hidden_tokens(self.task.settings, int(length), seed, boxes))
             hidden[row, places] = ids[row, places]
             ids[row, places] = instead(hidden[row, places], tokenizer.mask_token_id, len(tokenizer), seed)
         return tensors(input_ids=ids, attention_mask=mask, hidden=hidden)

@@ -7,17 +7,24 @@ from llmimg.errors import UserError
 from llmimg.readouts.settings import SETTINGS
 from llmimg.settings import choose
 
-# task → readout → the kinds of model it can be taken from; readout=auto is a task's first
+# task → readout → the kinds of model it can be taken from; readout=auto is the first that fits
 COMBINATIONS = {
-    "classify": {"head": ("language", "image", "baseline"), "score": ("language",), "generate": ("language",)},
+    "classify": {
+        "head": ("language", "image", "baseline"),
+        "score": ("language", "endpoint"),
+        "generate": ("language", "endpoint"),
+    },
     "clm": {"likelihood": ("language",)},
     "mlm": {"masked": ("language",)},
 }
 
 
-def chosen_readout(task: str, readout: str) -> str:
-    """The readout's name, `auto` resolved."""
-    return next(iter(choose(task, COMBINATIONS, "task"))) if readout == "auto" else readout
+def chosen_readout(task: str, readout: str, kind: str) -> str:
+    """The readout's name, `auto` resolved: the task's first for this kind of model."""
+    if readout != "auto":
+        return readout
+    fitting = choose(task, COMBINATIONS, "task")
+    return next((name for name, kinds in fitting.items() if kind in kinds), next(iter(fitting)))
 
 
 def check_combination(task: str, readout: str, kind: str) -> None:

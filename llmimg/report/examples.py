@@ -20,10 +20,12 @@ def evenly(count: int) -> np.ndarray:
 
 
 def surest_mistakes(table: Mapping[str, Sequence[Any]]) -> np.ndarray:
-    """Up to `SHOWN` places of wrong predictions, the most probable first."""
+    """Up to `SHOWN` places of wrong predictions, the most probable first where that is known."""
     if "prediction" not in table:
         return np.empty(0, np.int64)
     wrong = np.flatnonzero(np.array(table["label"]) != np.array(table["prediction"]))
+    if "probabilities" not in table:
+        return wrong[:SHOWN]
     sureness = np.array([max(table["probabilities"][place]) for place in wrong])
     return wrong[np.argsort(-sureness, kind="stable")][:SHOWN]
 

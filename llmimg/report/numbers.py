@@ -61,6 +61,10 @@ KINDS: dict[str, Kind] = {
     "model/parameters": Kind("Parameters", count, "size of the language model"),
     "model/trainable_parameters": Kind("Trained parameters", count, "those that learned"),
     "train/images_per_second": Kind("Images a second", count, "while training"),
+    "test/unread_answers": Kind("Answers without a class", percent, "share that names none; they count as wrong"),
+    "endpoint/tokens_read": Kind("Tokens read", count, "by the endpoint's own count"),
+    "endpoint/cost": Kind("Cost", lambda cost: f"{cost:.4g}", "at the prices given"),
+    "time/ask_seconds": Kind("Time to ask", duration, "what was answered before is not asked again"),
     "time/prepare_seconds": Kind("Time to prepare", duration, "writing the images as text, or finding it cached"),
     "time/train_seconds": Kind("Time to train", duration, "wall clock"),
 }

@@ -12,7 +12,8 @@ def hidden_tokens(settings: MlmSettings, length: int, seed: int, boxes: np.ndarr
 
     Args:
         seed: all that the choice depends on, besides the settings.
-        boxes: int32 `[T, 4]`, T ≥ length, of the tokens; without them, as in the recogniser, `mask=block` hides tokens.
+        boxes: int32 `[T, 4]`, T ≥ length, of the tokens; without them, as in plain text and in the recogniser,
+            `mask=block` hides tokens.
     """
     rng = np.random.default_rng(int(seed))
     wanted = max(1, round(settings.rate * length))

@@ -11,7 +11,7 @@ from llmimg.tasks.settings import ClassifySettings
 from llmimg.tokens.layout import Prompt
 from llmimg.tokens.vocabulary import Vocabulary
 
-_IMAGE = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for an image while a conversation is written
+IMAGE = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for an image while a conversation is written
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PromptText:
 
 def write_prompt(settings: ClassifySettings, names: Sequence[str], shots: Sequence[int]) -> PromptText:
     """The template with its shots, whose labels are given, for classes of these names."""
-    head, middle, tail = _parts(settings, names)
+    head, middle, tail = template_parts(settings, names)
     tails = tuple(middle + name + tail for name in names)
     # A word of its own for all that follows an image: what an image ends with is never read together with a part of it.
     return PromptText((head, *(tails[label] + head for label in shots)), tails, (head, *tails))
@@ -47,12 +47,18 @@ def write_conversation(
     """
     if not getattr(vocabulary.tokenizer, "chat_template", None):
         raise UserError("task.chat=true needs a tokenizer with a chat template, and this one has none: leave it out.")
-    head, middle, _ = _parts(settings, names)
-    question = {"role": "user", "content": f"{head}{_IMAGE}{middle}".strip()}
-    turns = [turn for label in shots for turn in (question, {"role": "assistant", "content": names[label]})]
-    written = vocabulary.tokenizer.apply_chat_template([*turns, question], tokenize=False, add_generation_prompt=True)
-    *between, last = written.split(_IMAGE)
+    turns = conversation(settings, names, shots)
+    written = vocabulary.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    *between, last = written.split(IMAGE)
     return PromptText(tuple(between), tuple(last + name for name in names), ())
+
+
+def conversation(settings: ClassifySettings, names: Sequence[str], shots: Sequence[int]) -> list[dict[str, str]]:
+    """The turns of a conversation in which the last one asks about an image; `IMAGE` stands for the text of each."""
+    head, middle, _ = template_parts(settings, names)
+    question = {"role": "user", "content": f"{head}{IMAGE}{middle}".strip()}
+    turns = [turn for label in shots for turn in (question, {"role": "assistant", "content": names[label]})]
+    return [*turns, question]
 
 
 def make_prompt(
@@ -119,7 +125,8 @@ def draw_shots(labels: np.ndarray, count: int, seed: int) -> list[int]:
     return [int(place) for place in rng.permutation(chosen)]
 
 
-def _parts(settings: ClassifySettings, names: Sequence[str]) -> tuple[str, str, str]:
+def template_parts(settings: ClassifySettings, names: Sequence[str]) -> tuple[str, str, str]:
+    """What the template has before an image, between it and its answer, and behind the answer."""
     head, _, rest = settings.template.partition("{image}")
     middle, _, tail = rest.partition("{answer}")
     return head.replace("{classes}", ", ".join(names)), middle, tail

@@ -1,5 +1,6 @@
 """conf/task: what each task can be set to. It imports nothing heavy: names are checked before data are read."""
 
+import math
 from dataclasses import dataclass
 
 from llmimg.errors import UserError
@@ -37,7 +38,33 @@ class ClassifySettings:
 
 
 @dataclass(frozen=True)
-class ClmSettings:
+class PretrainSettings:
+    """What every kind of pretraining can be set to.
+
+    Attributes:
+        text: plain text to learn from beside the images': a file, a folder of `*.txt` or a pattern, or several.
+        weights: how often the images' text and each plain text are drawn, in this order; null draws all alike.
+    """
+
+    text: tuple[str, ...] | str | None = None
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        text = (self.text,) if isinstance(self.text, str) else self.text or ()
+        object.__setattr__(self, "text", text)
+        if self.weights is None:
+            object.__setattr__(self, "weights", (1.0,) * (1 + len(text)))
+        if len(self.weights) != 1 + len(text):
+            raise UserError(
+                f"task.weights has {len(self.weights)} numbers: it takes one for the images' text and one for each of "
+                f"the {len(text)} plain texts (task.text)."
+            )
+        if not all(0 <= weight < math.inf for weight in self.weights) or not any(self.weights):
+            raise UserError(f"task.weights={list(self.weights)} is out of range: it takes 0 or more, not all 0.")
+
+
+@dataclass(frozen=True)
+class ClmSettings(PretrainSettings):
     """conf/task/clm.yaml.
 
     Attributes:
@@ -47,12 +74,13 @@ class ClmSettings:
     pack: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         if self.pack < 0:
             raise UserError(f"task.pack={self.pack} is out of range: it takes 0 or more tokens.")
 
 
 @dataclass(frozen=True)
-class MlmSettings:
+class MlmSettings(PretrainSettings):
     """conf/task/mlm.yaml.
 
     Attributes:
@@ -69,6 +97,7 @@ class MlmSettings:
     block: float = 0.3
 
     def __post_init__(self):
+        super().__post_init__()
         choose(self.mask, dict.fromkeys(("token", "span", "block")), "task.mask")
         for name, least, most in (("rate", 0, 1), ("block", 0, 1)):
             if not least < getattr(self, name) < most:

@@ -76,14 +76,17 @@ def digests(state: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 def key_of(dataset: datasets.Dataset, decoding: Decoding, textifier: Textifier, **parts: Any) -> str:
     """The key of what is made of these rows by this textifier, and of whatever else shapes it."""
-    whole = {
-        "source": dataset._fingerprint,
-        "decoding": [decoding.size, decoding.fit],
-        "textifier": [type(textifier).__module__, textifier.settings()],
-        "code": _code_fingerprint(),
-        "versions": {name: version(name) for name in _LIBRARIES},
+    return hashed(
+        source=dataset._fingerprint,
+        decoding=[decoding.size, decoding.fit],
+        textifier=[type(textifier).__module__, textifier.settings()],
         **parts,
-    }
+    )
+
+
+def hashed(**parts: Any) -> str:
+    """The key of what these parts, the code that makes ids and the libraries it calls shape."""
+    whole = {"code": _code_fingerprint(), "versions": {name: version(name) for name in _LIBRARIES}, **parts}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -169,18 +172,16 @@ BROKEN_REMEDY = " Mend or remove it, or set data.broken=skip."
 def _write(
     dataset: datasets.Dataset, encoder: Encoder, work: Path, split: str, num_proc: int | None, skip_broken: bool
 ) -> None:
-    processes = num_proc or min(os.cpu_count() or 1, len(dataset) // _ROWS_A_PROCESS)
-    processes = min(processes, len(dataset))
     dtype = encoder.vocabulary.lookup.dtype.name
     datasets.logging.set_verbosity_error()
-    with _serial_tokenizer():
+    with serial_tokenizer():
         dataset.select_columns(["image", "id"]).with_format("arrow").map(
             _encode_rows,
             fn_kwargs={"encoder": encoder.for_workers(), "skip_broken": skip_broken},
             batched=True,
             batch_size=_BATCH,
             writer_batch_size=_BATCH * 10,
-            num_proc=processes if processes > 1 else None,
+            num_proc=processes_for(len(dataset), num_proc, _ROWS_A_PROCESS),
             remove_columns=["image", "id"],
             features=datasets.Features(
                 {"image_ids": datasets.List(datasets.Value(dtype)), "problem": datasets.Value("string")}
@@ -200,8 +201,15 @@ def _encode_rows(rows: pa.Table, encoder: Encoder, skip_broken: bool) -> pa.Tabl
     return pa.table({"image_ids": lists, "problem": pa.array(map(problems.get, range(len(images))), pa.string())})
 
 
+def processes_for(rows: int, wanted: int | None, rows_a_process: int) -> int | None:
+    """How many processes a map takes: those that are wanted, or one for so many rows, up to the number of cores. None
+    is this one, without a pool."""
+    processes = min(rows, wanted or min(os.cpu_count() or 1, rows // rows_a_process))
+    return processes if processes > 1 else None
+
+
 @contextlib.contextmanager
-def _serial_tokenizer():
+def serial_tokenizer():
     """A tokenizer's threads do not survive a fork: each process tokenises with one."""
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -55,6 +55,11 @@ class Vocabulary:
         """Whether tokens are looked up."""
         return isinstance(self.lookup, TokenTable)
 
+    @property
+    def has_new_tokens(self) -> bool:
+        """Whether there are tokens that no pretrained model knows."""
+        return self.name in ("own", "learn") or bool(self.replaced)
+
     def by_tokenizer(self, textifier: Textifier, reason: str) -> "Vocabulary":
         """The same, with the tokenizer itself in the table's place."""
         note = f"Tokens: by the fast tokenizer in batches ({reason})."

@@ -1,0 +1,233 @@
+"""A model behind an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, hosted services), asked by the `openai` client.
+
+Every answer is kept in the cache: what was answered once is never asked, nor paid for, again.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from llmimg.errors import UserError
+
+log = logging.getLogger("llmimg")
+
+Request = Mapping[str, Any]  # the body of a request: with `messages` to /chat/completions, with `prompt` to /completions
+
+
+@dataclass(frozen=True)
+class EndpointOptions:
+    """`model.options` of conf/model/endpoint.yaml.
+
+    Attributes:
+        key_variable: the environment variable that holds the endpoint's key; local servers need none.
+        concurrency: requests under way at once.
+        retries: of a request that fails for a reason that may pass, each after a longer pause.
+        timeout: seconds until a request counts as failed.
+        input_price, output_price: of a million tokens read and written, in whatever currency; null is not known.
+        most_cost: an estimate above this is refused; null refuses none.
+    """
+
+    key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 8
+    retries: int = 5
+    timeout: float = 120.0
+    input_price: float | None = None
+    output_price: float | None = None
+    most_cost: float | None = None
+
+    def __post_init__(self):
+        for name, least in (("concurrency", 1), ("retries", 0), ("timeout", 0.001)):
+            if getattr(self, name) < least:
+                raise UserError(f"model.options.{name}={getattr(self, name)} is out of range: it takes {least:g} or more.")
+        for name in ("input_price", "output_price", "most_cost"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise UserError(f"model.options.{name}={getattr(self, name)} is out of range: it takes 0 or more.")
+        if self.most_cost is not None and None in (self.input_price, self.output_price):
+            raise UserError("model.options.most_cost needs input_price and output_price: give what a million tokens cost.")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the endpoint said.
+
+    Attributes:
+        text: what it wrote; with `echo`, behind the prompt.
+        tokens: (text, log-probability, place of its first character) of each token, where it gives them; the first token
+            of a prompt has no probability.
+        read, written: how many tokens the request counted.
+    """
+
+    text: str
+    tokens: tuple[tuple[str, float | None, int], ...]
+    read: int
+    written: int
+
+
+class Endpoint:
+    """A model at a URL.
+
+    Args:
+        url: up to where `/completions` follows, as `http://localhost:8000/v1`.
+        model: its name there.
+        cache: the folder that answers are kept in.
+
+    Raises:
+        UserError: where the package `openai` is missing.
+    """
+
+    def __init__(self, url: str, model: str, options: EndpointOptions, cache: Path):
+        try:
+            import openai
+        except ImportError as error:
+            raise UserError("model=endpoint needs the package openai: pip install 'llmimg[endpoint]'.") from error
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it notes every request
+        self.url, self.model, self.options, self.cache = url, model, options, cache
+        self._client = openai.OpenAI(
+            base_url=url,
+            api_key=os.environ.get(options.key_variable) or "none",
+            max_retries=options.retries,
+            timeout=options.timeout,
+        )
+
+    def cost(self, answers: Iterable[Answer]) -> float | None:
+        """What they cost, in the currency of the prices; None where these are not known."""
+        if self.options.input_price is None or self.options.output_price is None:
+            return None
+        price = lambda each: each.read * self.options.input_price + each.written * self.options.output_price  # noqa: E731
+        return sum(map(price, answers)) / 1e6
+
+    def ask(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answer to each request, those from the cache that are in it. The first one that is not is asked alone, and
+        what all the others will cost estimated from it, before they are.
+
+        Raises:
+            UserError: an endpoint that is not there, refuses, or would cost too much.
+        """
+        keys = [self._key(request) for request in requests]
+        with _Store(self.cache) as store:
+            known = store.get(keys)
+            missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
+            if missing:
+                first = next(iter(missing))
+                known[first] = store.put(first, self._fetch(missing[first]))
+                self._estimate(missing, missing.pop(first), known[first], len(known) - 1)
+            with ThreadPoolExecutor(self.options.concurrency) as pool:
+                waiting = {pool.submit(self._fetch, request): key for key, request in missing.items()}
+                try:
+                    for done in tqdm(as_completed(waiting), total=len(waiting), desc="asking", disable=not waiting):
+                        known[waiting[done]] = store.put(waiting[done], done.result())
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        return [known[key] for key in keys]
+
+    def _estimate(self, missing: Mapping[str, Request], first: Request, answer: Answer, known: int) -> None:
+        """Say what the missing answers will cost, as the first of them did."""
+        share = sum(_characters(request) for request in missing.values()) / max(_characters(first), 1)
+        like = Answer("", (), round(answer.read * share), answer.written * len(missing))
+        cost = self.cost([like])
+        log.info(
+            "Asking '%s' %s times, about %s tokens to read and %s to write%s; %s answers were known.",
+            self.model,
+            f"{len(missing):,}",
+            f"{like.read:,}",
+            f"{like.written:,}",
+            "" if cost is None else f", for about {cost:.4g}",
+            f"{known:,}",
+        )
+        if cost is not None and self.options.most_cost is not None and cost > self.options.most_cost:
+            raise UserError(
+                f"The answers would cost about {cost:.4g}, and model.options.most_cost={self.options.most_cost:g}: raise "
+                "it, or ask less (data.test_samples, task.shots, a shorter text). One request was made."
+            )
+
+    def _key(self, request: Request) -> str:
+        whole = json.dumps([self.url, self.model, dict(request)], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+    def _fetch(self, request: Request) -> Answer:
+        import openai
+
+        chat = "messages" in request
+        to = self._client.chat.completions if chat else self._client.completions
+        try:
+            found = to.create(model=self.model, **request)
+        except openai.APIConnectionError as error:  # a timeout is one
+            raise UserError(
+                f"Nothing answers at {self.url} (model.url) within {self.options.timeout:g} seconds: start the server, or "
+                "give its address, as http://localhost:8000/v1."
+            ) from error
+        except openai.AuthenticationError as error:
+            raise UserError(
+                f"{self.url} wants a key: put it into the environment variable {self.options.key_variable} "
+                "(model.options.key_variable)."
+            ) from error
+        except openai.APIStatusError as error:
+            raise UserError(
+                f"{self.url} refused a request for the model '{self.model}' with status {error.status_code}: "
+                f"{_line(error)}. What was answered until then is kept."
+            ) from error
+        if not found.choices:
+            raise UserError(f"{self.url} gave no answer for the model '{self.model}': check model.url and model.path.")
+        choice, usage = found.choices[0], found.usage
+        told = None if chat else choice.logprobs
+        tokens = zip(told.tokens, told.token_logprobs, told.text_offset, strict=True) if told and told.tokens else ()
+        text = choice.message.content if chat else choice.text
+        counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        return Answer(text or "", tuple(tokens), *(count or 0 for count in counts))
+
+
+def _characters(request: Request) -> int:
+    if "messages" in request:
+        return sum(len(turn["content"]) for turn in request["messages"])
+    return len(request["prompt"])
+
+
+def _line(error: Exception) -> str:
+    body = getattr(error, "body", None)
+    said = body.get("message") if isinstance(body, dict) else None
+    return " ".join(str(said or error).split())[:300].rstrip(".")
+
+
+class _Store:
+    """Answers on disk, by their request's hash."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __enter__(self) -> "_Store":
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._rows = sqlite3.connect(self._folder / "answers.sqlite", timeout=60, isolation_level=None)
+            self._rows.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT)")
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(
+                f"Answers cannot be kept in {self._folder} ({error}): set tokens.cache_dir to a folder that can be written."
+            ) from error
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._rows.close()
+
+    def get(self, keys: Iterable[str]) -> dict[str, Answer]:
+        found = {}
+        for key in dict.fromkeys(keys):
+            row = self._rows.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            if row:
+                text, tokens, read, written = json.loads(row[0])
+                found[key] = Answer(text, tuple(map(tuple, tokens)), read, written)
+        return found
+
+    def put(self, key: str, answer: Answer) -> Answer:
+        plain = json.dumps([answer.text, answer.tokens, answer.read, answer.written])
+        self._rows.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, plain))
+        return answer

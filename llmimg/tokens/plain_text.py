@@ -1,0 +1,94 @@
+"""Plain text → one stream of token ids, kept in the Arrow cache; and rows cut from it that a model learns from."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.exceptions import DatasetGenerationError
+
+from llmimg.data.plain_text import END, contents, lines, text_files
+from llmimg.errors import UserError
+from llmimg.tokens.cache import hashed, keep, processes_for, serial_tokenizer
+from llmimg.tokens.store import ImageIds
+from llmimg.tokens.vocabulary import Vocabulary
+
+_LINES_A_PROCESS = 200_000
+
+
+def text_stream(
+    place: str, vocabulary: Vocabulary, *, folder: Path, about: dict[str, Any], num_proc: int | None = None
+) -> np.ndarray:
+    """The token ids of all files at `place`, unsigned integers `[T]`: read line by line, unframed, the vocabulary's
+    end-of-text token behind each file.
+
+    Args:
+        place: a file, a folder or a pattern.
+        folder: `cache_folder(…)`.
+        about: what `cache list` says of it.
+        num_proc: processes; None chooses by the number of lines and cores.
+
+    Raises:
+        UserError: no such file, one that is no text, or text that the vocabulary has no tokens for.
+    """
+    files = text_files(place)
+    key = hashed(text=contents(files), tokenizer=vocabulary.fingerprint)
+    about |= {"split": "text", "rows": len(files), "textify": place}
+    keep(folder / key, lambda work: _write(files, vocabulary, work, num_proc), about)
+    ids = ImageIds.open(sorted((folder / key).glob("ids*.arrow")))
+    return np.concatenate([chunk.values[chunk.offsets[0] : chunk.offsets[-1]] for chunk in ids.chunks])
+
+
+def _write(files: Sequence[Path], vocabulary: Vocabulary, work: Path, num_proc: int | None) -> None:
+    vocabulary.open_ids(next(lines(files)))  # a vocabulary without open text says so here, not in a process of its own
+    datasets.logging.set_verbosity_error()
+    try:
+        text = datasets.Dataset.from_generator(_rows, gen_kwargs={"files": files}, cache_dir=str(work / "lines"))
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error
+        raise
+    with serial_tokenizer():
+        text.with_format("arrow").map(
+            _encode_lines,
+            fn_kwargs={"vocabulary": vocabulary},
+            batched=True,
+            num_proc=processes_for(len(text), num_proc, _LINES_A_PROCESS),
+            remove_columns=["line"],
+            features=datasets.Features(
+                {
+                    "image_ids": datasets.List(datasets.Value(vocabulary.lookup.dtype.name)),
+                    "problem": datasets.Value("string"),
+                }
+            ),
+            cache_file_name=str(work / "ids.arrow"),
+            new_fingerprint=work.stem,
+            desc="tokenising plain text",
+        )
+
+
+def _rows(files: Sequence[Path]) -> Iterator[dict[str, str]]:
+    return ({"line": line} for line in lines(files))
+
+
+def _encode_lines(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
+    end, dtype = [vocabulary.tokenizer.eos_token_id], vocabulary.lookup.dtype
+    ids = [end if line == END else vocabulary.open_ids(line) for line in rows["line"].to_pylist()]
+    values = pa.array([np.asarray(row, dtype) for row in ids], pa.list_(pa.from_numpy_dtype(dtype)))
+    return pa.table({"image_ids": values, "problem": pa.nulls(len(ids), pa.string())})
+
+
+def held_out(stream: np.ndarray, val_fraction: float, test_fraction: float) -> dict[str, np.ndarray]:
+    """A stream `[T]` in three parts, as they follow each other: train, validation, test; the test's share is of the
+    whole, the validation's of what is left."""
+    test = len(stream) - math.ceil(test_fraction * len(stream))
+    validation = test - math.ceil(val_fraction * test)
+    return {"train": stream[:validation], "validation": stream[validation:test], "test": stream[test:]}
+
+
+def cut(stream: np.ndarray, length: int) -> list[np.ndarray]:
+    """Rows of `length` tokens, views, one after the other; the last may be shorter."""
+    return [stream[start : start + length] for start in range(0, len(stream), length)]

@@ -1,0 +1,81 @@
+"""Images' text and plain text in one stream of examples, by weights."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from llmimg.data import example_seeds
+from llmimg.training.dataset import ImageTexts
+
+
+class PlainText(torch.utils.data.Dataset):
+    """One example a row of plain text: `image_ids` as an image's, and `plain`, as no token speaks of pixels.
+
+    Args:
+        rows: token ids of each.
+    """
+
+    def __init__(self, rows: Sequence[np.ndarray]):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        return {"image_ids": self.rows[row], "draw": np.uint64(row), "plain": True}
+
+
+class Mixture(torch.utils.data.Dataset):
+    """Examples of images' text and of plain text.
+
+    An epoch goes through the images once (where their weight is 0, through the first plain text), with as many rows of
+    each plain text as its weight says; these go on from epoch to epoch until all are through, and then start over in
+    another order.
+
+    Args:
+        images: the images' text.
+        texts: plain texts.
+        weights: how often each is drawn, the images first; not negative.
+        seed: of the order of rows.
+    """
+
+    def __init__(self, images: ImageTexts, texts: Sequence[PlainText], weights: Sequence[float], seed: int):
+        self.images, self.texts, self.seed = images, texts, seed
+        sizes = [len(images), *map(len, texts)]
+        whole = next(place for place, weight in enumerate(weights) if weight)
+        counts = [round(sizes[whole] * weight / weights[whole]) for weight in weights]
+        self.ends = np.cumsum(counts)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called at the start of every epoch (from 0)."""
+        self.images.begin_epoch(epoch)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        sources = np.searchsorted(self.ends, indices, side="right")
+        images = [index for index, source in zip(indices, sources, strict=True) if source == 0]
+        examples = iter(self.images.__getitems__(images) if images else [])
+        epoch = int(self.images.epoch)
+        draws = example_seeds(self.seed, epoch, indices)
+        return [
+            next(examples) if source == 0 else {**self._text(source, index, epoch), "draw": draw}
+            for index, source, draw in zip(indices, sources, draws, strict=True)
+        ]
+
+    def _text(self, source: int, index: int, epoch: int) -> dict[str, Any]:
+        start, end = self.ends[source - 1 : source + 1]
+        text = self.texts[source - 1]
+        through, place = divmod(int(epoch * (end - start) + index - start), len(text))
+        return text[self._order(source, through)[place]]
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - it lives as long as the run
+    def _order(self, source: int, through: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, source, through]).permutation(len(self.texts[source - 1]))

@@ -1,0 +1,242 @@
+"""A model that is asked over the network: a small server here, which speaks as OpenAI's endpoints do."""
+
+import http.server
+import json
+import threading
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llmimg.errors import UserError
+from llmimg.tasks.asked import read_answer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SERVED = ("adaptation=none", "task.shots=2", "data.test_samples=12")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A model and its tokenizer behind /v1/completions and /v1/chat/completions.
+
+    Attributes:
+        seen: the bodies of all requests.
+        failing: statuses that the next requests are answered with.
+        silent: whether it keeps log-probabilities to itself.
+        says: what it writes, where that is given.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, model, tokenizer):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.model, self.tokenizer, self.lock = model, tokenizer, threading.Lock()
+        self.reset()
+
+    def reset(self):
+        self.seen, self.failing, self.silent, self.says = [], [], False, None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    @torch.no_grad()
+    def completion(self, body: dict) -> dict:
+        encoded = self.tokenizer(body["prompt"], add_special_tokens=False, return_offsets_mapping=True)
+        ids, first = encoded["input_ids"], self.tokenizer.bos_token_id
+        logits = self.model(torch.tensor([[first, *ids]])).logits[0].log_softmax(dim=-1)
+        told = [None, *(float(logits[place, token]) for place, token in enumerate(ids))]
+        names = self.tokenizer.convert_ids_to_tokens([first, *ids])
+        ahead = len(names[0])  # the token that begins every text is told as any other, as by vLLM
+        starts = [0, *(ahead + start for start, _ in encoded["offset_mapping"])]
+        new = int(logits[-1].argmax())
+        word = self.tokenizer.convert_ids_to_tokens(new)
+        logprobs = {"tokens": [*names, word], "token_logprobs": [*told, 0.0]}
+        logprobs["text_offset"] = [*starts, ahead + len(body["prompt"])]
+        text = body["prompt"] * bool(body.get("echo")) + (self.says or word)
+        return {
+            "text": text,
+            "logprobs": logprobs if body.get("logprobs") and not self.silent else None,
+            "usage": (len(ids) + 1, 1),
+        }
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            self.server.seen.append(body)
+            status = self.server.failing.pop(0) if self.server.failing else 200
+            if status != 200:
+                return self._send(status, {"error": {"message": "not now", "type": "test"}})
+            if "messages" in body:
+                text, usage = self.server.says, (7, 2)
+                choice = {"message": {"role": "assistant", "content": text}}
+            else:
+                told = self.server.completion(body)
+                usage = told.pop("usage")
+                choice = told
+            choice |= {"index": 0, "finish_reason": "length"}
+            counts = dict(zip(("prompt_tokens", "completion_tokens"), usage, strict=True))
+            self._send(200, {"choices": [choice], "usage": {**counts, "total_tokens": sum(usage)}})
+        return None
+
+    def _send(self, status: int, body: dict) -> None:
+        content = json.dumps({"id": "1", "object": "x", "created": 0, "model": "m", **body}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments):
+        """Tests print nothing."""
+
+
+@pytest.fixture(scope="module")
+def local(run):
+    """A run that prompts a model from a folder, random as it is."""
+    return run("local", *SERVED, "readout=score")
+
+
+@pytest.fixture(scope="module")
+def serving(local):
+    model = AutoModelForCausalLM.from_pretrained(local / "model").eval()
+    with Server(model, AutoTokenizer.from_pretrained(local / "model")) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def server(serving):
+    serving.reset()
+    return serving
+
+
+@pytest.fixture
+def ask(run, server, tmp_path):
+    def asked(name: str, *overrides: str):
+        kept = f"tokens.cache_dir={tmp_path}"
+        return run(name, *SERVED, "model=endpoint", f"model.url={server.url}", "model.path=tiny", kept, *overrides)
+
+    return asked
+
+
+def columns(folder) -> dict:
+    return pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
+
+
+def numbers(folder) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("normalise", ["none", "length", "prior"])
+def test_the_scores_are_those_of_the_same_model_in_a_folder(run, ask, normalise):
+    how = ("readout=score", f"readout.normalise={normalise}")
+    here, there = run(f"here-{normalise}", *SERVED, *how), ask(f"there-{normalise}", *how)
+    assert columns(here)["id"] == columns(there)["id"]
+    np.testing.assert_allclose(columns(here)["probabilities"], columns(there)["probabilities"], atol=1e-5)
+    assert numbers(there)["test/loss"] == pytest.approx(numbers(here)["test/loss"], abs=1e-5)
+
+
+def test_what_was_answered_is_not_asked_again(ask, server):
+    first = ask("first", "readout=score")
+    assert len(server.seen) == numbers(first)["endpoint/requests"] == 120
+    again = ask("again", "readout=score")
+    assert len(server.seen) == 120
+    assert columns(again) == columns(first)
+    assert (again / "report.html").is_file()
+
+
+def test_answers_in_words(ask, server):
+    server.says = "I think it is 3, or 4."
+    folder = ask("words", "readout=generate", "task.chat=true")
+    table = columns(folder)
+    assert set(table["prediction"]) == {"3"} and set(table["answer"]) == {server.says}
+    assert numbers(folder)["test/accuracy"] == np.mean([label == "3" for label in table["label"]])
+    assert not {"test/loss", "test/ece"} & set(numbers(folder)) and "probabilities" not in table
+    turns = server.seen[0]["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2 + ["user"]
+    assert len({len(turn["content"].split()) for turn in turns if turn["role"] == "user"}) == 1  # an image's words each
+    assert "sure" not in (folder / "report.html").read_text().split("What it takes")[0].split("What the model saw")[1]
+
+
+def test_an_answer_that_names_no_class_is_wrong(ask, server):
+    server.says = "no idea"
+    folder = ask("none", "readout=generate")
+    assert numbers(folder)["test/accuracy"] == 0 and numbers(folder)["test/unread_answers"] == 1
+    assert server.seen[0]["stop"] == ["\n"] and server.seen[0]["prompt"].endswith("\nclass:")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("4", 0), (" a Cat.", 1), ("catfish", 2), ("40", None), ("", None), ("no dogs, a cat", 1), ("cat fish", 1)],
+)
+def test_words_are_read_as_the_class_named_first(text, label):
+    assert read_answer(text, ("4", "cat", "catfish", "dog")) == label
+
+
+def test_failures_that_pass_are_tried_again(ask, server):
+    server.says, server.failing = "7", [500, 429]
+    assert set(columns(ask("retried", "readout=generate"))["prediction"]) == {"7"}
+    assert len(server.seen) == 14
+
+
+def test_the_cost_is_estimated_before_it_is_paid(ask, server, capsys):
+    server.says = "7"
+    prices = ("readout=generate", "model.options.input_price=10", "model.options.output_price=100")
+    with pytest.raises(UserError, match=r"would cost about 0\.0\d+.*most_cost=0\.001.*One request was made"):
+        ask("dear", *prices, "model.options.most_cost=0.001")
+    assert len(server.seen) == 1
+    folder = ask("paid", *prices)
+    read, written = (numbers(folder)[f"endpoint/tokens_{what}"] for what in ("read", "written"))
+    assert numbers(folder)["endpoint/cost"] == pytest.approx((10 * read + 100 * written) / 1e6)
+    assert "Asking 'tiny' 11 times" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("failing", "message"),
+    [
+        ([401], r"wants a key: put it into the environment variable SOME_KEY"),
+        ([404], r"refused a request for the model 'tiny' with status 404: .*not now"),
+        ([500] * 3, r"with status 500"),
+    ],
+)
+def test_what_the_endpoint_refuses_is_said(ask, server, failing, message):
+    server.failing = failing
+    with pytest.raises(UserError, match=message):
+        ask("refused", "readout=generate", "model.options.retries=1", "model.options.key_variable=SOME_KEY")
+
+
+def test_log_probabilities_that_are_not_given_are_missed(ask, server):
+    server.silent = True
+    with pytest.raises(UserError, match=r"gives no log-probabilities of a prompt.*readout=generate"):
+        ask("silent", "readout=score")
+
+
+def test_an_endpoint_that_is_not_there(run):
+    with pytest.raises(UserError, match=r"Nothing answers at http://127\.0\.0\.1:9/v1 \(model\.url\)"):
+        run(
+            "nowhere", *SERVED, "model=endpoint", "model.url=http://127.0.0.1:9/v1", "model.path=tiny",
+            "model.options.retries=0",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], r"give model\.url= its address"),
+        (["model.url=http://127.0.0.1:9/v1", "model.path=m"], r"learns nothing: set adaptation=none"),
+        (["model.url=u", "model.path=m", "adaptation=none", "readout=head"], r"does not go with a model of the kind"),
+        (["model.url=u", "model.path=m", "adaptation=none", "model.options.retry=1"], r"did you mean 'retries'"),
+        (["model.url=u", "model.path=m", "adaptation=none", "model.options.concurrency=0"], r"concurrency=0"),
+        (["model.url=u", "model.path=m", "adaptation=none", "model.options.most_cost=1"], r"needs input_price"),
+    ],
+)
+def test_what_an_endpoint_needs_is_said(run, overrides, message):
+    with pytest.raises(UserError, match=message):
+        run("refused", "model=endpoint", *overrides)
