@@ -1,5 +1,7 @@
-"""The path of a run whose model is asked over the network: data → text → requests → answers → report. Nothing is trained,
-and no weights are here: the model is the one that somebody already runs."""
+"""The path of a run whose model is asked over the network: data → text → requests → answers → report.
+
+Nothing is trained, and no weights are here: the model is the one that somebody already runs.
+"""
 
 import itertools
 import logging
@@ -20,6 +22,7 @@ from llmimg.metrics.image import psnr_db
 from llmimg.models.endpoint import Answer, Endpoint, EndpointOptions
 from llmimg.preparation import make_textifier
 from llmimg.ranks import world_size
+from llmimg.readouts.settings import ScoreSettings
 from llmimg.report.archive import save_record
 from llmimg.report.examples import evenly, surest_mistakes
 from llmimg.report.page import render
@@ -86,7 +89,8 @@ def run_asking(
     # Ask.
     started = time.perf_counter()
     if settings.readout_name == "score":
-        outputs, answers, each = _scored(endpoint, task, shown, asked, settings.readout_settings["normalise"])
+        normalise = build(ScoreSettings, settings.readout_settings, "readout").normalise
+        outputs, answers, each = _scored(endpoint, task, shown, asked, normalise)
     else:
         outputs, answers = _written(endpoint, task, shown, asked)
         each = answers
@@ -140,9 +144,7 @@ def run_asking(
     return metrics
 
 
-def _shots(
-    data: Data, task: Classify, textifier: Textifier, decoding: Decoding, seed: int
-) -> list[tuple[str, int]]:
+def _shots(data: Data, task: Classify, textifier: Textifier, decoding: Decoding, seed: int) -> list[tuple[str, int]]:
     """Text and label of training images, drawn as for a model from a folder."""
     labels = np.asarray(data.train["label"])
     rows = draw_shots(labels, task.settings.shots, seed)

@@ -178,10 +178,11 @@ def _check_adaptation(configuration: Configuration) -> None:
         )
     if model.bits and adaptation.name not in ("lora", "none"):
         raise UserError(
-            f"Weights kept in {model.bits} bits (model.bits) cannot learn: take adaptation=lora or none, or model.bits=null."
+            f"Weights kept in {model.bits} bits (model.bits) cannot learn: take adaptation=lora or none, or "
+            "model.bits=null."
         )
     if model.bits and adaptation.name == "lora" and adaptation.save == "merged":
         raise UserError(
-            f"Adapters cannot be added to weights kept in {model.bits} bits (model.bits) without rounding them away: set "
-            "adaptation.save=adapters."
+            f"Adapters cannot be added to weights kept in {model.bits} bits (model.bits) without rounding them away: "
+            "set adaptation.save=adapters."
         )

@@ -162,7 +162,7 @@ def test_answers_in_words(ask, server):
     turns = server.seen[0]["messages"]
     assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2 + ["user"]
     assert len({len(turn["content"].split()) for turn in turns if turn["role"] == "user"}) == 1  # an image's words each
-    assert "sure" not in (folder / "report.html").read_text().split("What it takes")[0].split("What the model saw")[1]
+    assert "% sure" not in (folder / "report.html").read_text()
 
 
 def test_an_answer_that_names_no_class_is_wrong(ask, server):
@@ -186,7 +186,7 @@ def test_failures_that_pass_are_tried_again(ask, server):
     assert len(server.seen) == 14
 
 
-def test_the_cost_is_estimated_before_it_is_paid(ask, server, capsys):
+def test_the_cost_is_estimated_before_it_is_paid(ask, server):
     server.says = "7"
     prices = ("readout=generate", "model.options.input_price=10", "model.options.output_price=100")
     with pytest.raises(UserError, match=r"would cost about 0\.0\d+.*most_cost=0\.001.*One request was made"):
@@ -195,7 +195,7 @@ def test_the_cost_is_estimated_before_it_is_paid(ask, server, capsys):
     folder = ask("paid", *prices)
     read, written = (numbers(folder)[f"endpoint/tokens_{what}"] for what in ("read", "written"))
     assert numbers(folder)["endpoint/cost"] == pytest.approx((10 * read + 100 * written) / 1e6)
-    assert "Asking 'tiny' 11 times" in capsys.readouterr().out
+    assert "Asking 'tiny' 10 times more" in (folder / "run.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,6 @@ def test_an_endpoint_that_is_not_there(run):
         ([], r"give model\.url= its address"),
         (["model.url=http://127.0.0.1:9/v1", "model.path=m"], r"learns nothing: set adaptation=none"),
         (["model.url=u", "model.path=m", "adaptation=none", "readout=head"], r"does not go with a model of the kind"),
-        (["model.url=u", "model.path=m", "adaptation=none", "model.options.retry=1"], r"did you mean 'retries'"),
         (["model.url=u", "model.path=m", "adaptation=none", "model.options.concurrency=0"], r"concurrency=0"),
         (["model.url=u", "model.path=m", "adaptation=none", "model.options.most_cost=1"], r"needs input_price"),
     ],

@@ -13,6 +13,7 @@ from llmimg.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+
 @pytest.fixture(scope="module")
 def pretrained(run) -> Path:
     return run("pretrained", "task=clm", "textify=patch_words", "textify.patch=2", "textify.codes=16")
@@ -140,3 +141,117 @@ def test_slower_layers_and_averaged_weights(run):
 def test_what_cannot_be_averaged_is_said(run, override, message):
     with pytest.raises(UserError, match=message):
         run("refused", *override.split())
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    file = tmp_path_factory.mktemp("corpus") / "words.txt"
+    words = np.random.default_rng(0).choice(["a", "dog", "sees", "the", "tree"], (400, 6))
+    file.write_text("\n".join(" ".join(line) for line in words) + "\n")
+    return file
+
+
+@pytest.mark.parametrize("task", ["clm", "mlm"])
+def test_plain_text_beside_images(run, corpus, gpt2_folder, minilm_folder, task):
+    model, tokenizer = ("gpt2_tiny", gpt2_folder) if task == "clm" else ("bert_tiny", minilm_folder)
+    folder = run(
+        f"text-{task}", f"task={task}", f"model={model}", f"model.tokenizer={tokenizer}", "vocabulary=reuse",
+        f"task.text={corpus}", "task.weights=[1,2]",
+    )  # fmt: skip
+    metrics = numbers(folder)
+    for split in ("test", "val"):
+        assert metrics[f"{split}/text_perplexity"] == pytest.approx(np.exp(metrics[f"{split}/text_loss"]))
+    assert metrics["test/perplexity"] > 1
+    assert Recogniser.load(folder)(np.zeros((1, 8, 8, 1), np.uint8))[0]["tokens"] > 0
+
+
+def test_plain_text_is_learned(run, corpus, gpt2_folder):
+    """Text alone: five words are soon all there is to choose from."""
+    folder = run(
+        "text-alone", "task=clm", f"model.tokenizer={gpt2_folder}", "vocabulary=reuse", f"task.text=[{corpus}]",
+        "task.weights=[0,1]", "trainer.max_steps=60", "trainer.learning_rate=0.01", "tokens.max_length=80",
+    )  # fmt: skip
+    assert numbers(folder)["test/text_perplexity"] < 12
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["task.text=nowhere.txt"], r"vocabulary=own has no tokens|No text file is at 'nowhere\.txt'"),
+        (["task.weights=[1,1]"], r"task\.weights has 2 numbers.*each of the 0 plain texts"),
+        (["task.text=[a,b]", "task.weights=[1,-1,0]"], r"task\.weights=\[1\.0, -1\.0, 0\.0\] is out of range"),
+        (["task.text=a", "task.weights=[0,0]"], r"not all 0"),
+    ],
+)
+def test_what_is_wrong_with_plain_text_is_said(run, overrides, message):
+    with pytest.raises(UserError, match=message):
+        run("refused", "task=clm", *overrides)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_adapters_on_a_base_in_few_bits(run, bits):
+    pytest.importorskip("bitsandbytes")
+    base = run("wide", "model.width=64")  # widths that its kernels take
+    learn = ("model=pretrained", f"model.path={base}", "adaptation=lora", "adaptation.save=adapters")
+    plain, few = (
+        run(f"adapters-{name}", *learn, f"model.bits={name}", "trainer.learning_rate=0.1") for name in ("null", bits)
+    )
+    assert numbers(few)["model/parameters"] == numbers(plain)["model/parameters"]
+    assert numbers(few)["model/trainable_parameters"] == numbers(plain)["model/trainable_parameters"]
+    assert numbers(few)["test/loss"] == pytest.approx(numbers(plain)["test/loss"], rel=0.1)
+    assert numbers(few)["test/loss"] != numbers(plain)["test/loss"]
+    table = pyarrow.parquet.read_table(few / "predictions.parquet").to_pydict()
+    from sklearn.datasets import load_digits
+
+    shown = load_digits().images[[int(place) for place in table["id"][:5]]]
+    answers = Recogniser.load(few)((shown * 255 / 16).round().astype(np.uint8)[..., None])
+    assert [each["probability"] for each in answers] == pytest.approx(
+        [max(row) for row in table["probabilities"][:5]], abs=1e-3
+    )
+
+
+def test_prompting_a_base_in_few_bits(run):
+    pytest.importorskip("bitsandbytes")
+    base = run("words", "readout=score", "model.width=64")
+    ask = (
+        "model=pretrained",
+        f"model.path={base}",
+        "adaptation=none",
+        "readout=score",
+        "vocabulary=own",
+        "model.bits=4",
+    )
+    folder = run("few-bits", *ask)
+    assert numbers(folder)["model/trainable_parameters"] == 0
+    assert Recogniser.load(folder)(np.zeros((1, 8, 8, 1), np.uint8))[0]["probability"] > 0
+
+
+def test_new_tokens_learn_beside_adapters(run):
+    """… and are saved with them: the base knows nothing of them."""
+    base = run("base")
+    folder = run(
+        "new-tokens", "model=pretrained", f"model.path={base}", "vocabulary=own", "adaptation=lora",
+        "adaptation.save=adapters", "textify.levels=8",
+    )  # fmt: skip
+    saved = load_file(folder / "model" / "adapter_model.safetensors")
+    assert any("wte" in name for name in saved)
+    table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
+    from sklearn.datasets import load_digits
+
+    shown = load_digits().images[[int(place) for place in table["id"][:3]]]
+    answers = Recogniser.load(folder)((shown * 255 / 16).round().astype(np.uint8)[..., None])
+    assert [each["label"] for each in answers] == table["prediction"][:3]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.bits=4"], r"leave it out from scratch"),
+        (["model=pretrained", "model.path=x", "model.bits=3"], r"model\.bits=3 is none of what there is"),
+        (["model=pretrained", "model.path=x", "model.bits=4"], r"in 4 bits \(model\.bits\) cannot learn"),
+        (["model=pretrained", "model.path=x", "model.bits=8", "adaptation=lora"], r"set adaptation\.save=adapters"),
+    ],
+)
+def test_what_few_bits_do_not_go_with_is_said(run, overrides, message):
+    with pytest.raises(UserError, match=message):
+        run("refused", *overrides)

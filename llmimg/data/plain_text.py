@@ -22,7 +22,7 @@ def text_files(place: str) -> list[Path]:
     found = [path] if os.path.isfile(path) else glob.glob(pattern, recursive=True)
     files = sorted(Path(each) for each in found if os.path.isfile(each))
     if not files:
-        raise UserError(f"There is no text file at '{place}' (task.text): give a file, a folder of *.txt, or a pattern.")
+        raise UserError(f"No text file is at '{place}' (task.text): give a file, a folder of *.txt, or a pattern.")
     return files
 
 

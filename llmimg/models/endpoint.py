@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, hosted services), asked by the `openai` client.
+"""A model behind an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, hosted services), asked by `openai`'s client.
 
 Every answer is kept in the cache: what was answered once is never asked, nor paid for, again.
 """
@@ -20,7 +20,9 @@ from llmimg.errors import UserError
 
 log = logging.getLogger("llmimg")
 
-Request = Mapping[str, Any]  # the body of a request: with `messages` to /chat/completions, with `prompt` to /completions
+Request = Mapping[
+    str, Any
+]  # the body of a request: with `messages` to /chat/completions, with `prompt` to /completions
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,16 @@ class EndpointOptions:
     def __post_init__(self):
         for name, least in (("concurrency", 1), ("retries", 0), ("timeout", 0.001)):
             if getattr(self, name) < least:
-                raise UserError(f"model.options.{name}={getattr(self, name)} is out of range: it takes {least:g} or more.")
+                raise UserError(
+                    f"model.options.{name}={getattr(self, name)} is out of range: it takes {least:g} or more."
+                )
         for name in ("input_price", "output_price", "most_cost"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise UserError(f"model.options.{name}={getattr(self, name)} is out of range: it takes 0 or more.")
         if self.most_cost is not None and None in (self.input_price, self.output_price):
-            raise UserError("model.options.most_cost needs input_price and output_price: give what a million tokens cost.")
+            raise UserError(
+                "model.options.most_cost needs input_price and output_price: give what a million tokens cost."
+            )
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Answer:
 
     Attributes:
         text: what it wrote; with `echo`, behind the prompt.
-        tokens: (text, log-probability, place of its first character) of each token, where it gives them; the first token
+        tokens: (text, log-probability, place of its first character) of each token, where it gives them; the first one
             of a prompt has no probability.
         read, written: how many tokens the request counted.
     """
@@ -106,8 +112,8 @@ class Endpoint:
         return sum(map(price, answers)) / 1e6
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """The answer to each request, those from the cache that are in it. The first one that is not is asked alone, and
-        what all the others will cost estimated from it, before they are.
+        """The answer to each request, from the cache where it is there. The first that is not is asked alone, and what
+        all the others will cost is estimated from it, before they are asked.
 
         Raises:
             UserError: an endpoint that is not there, refuses, or would cost too much.
@@ -136,7 +142,7 @@ class Endpoint:
         like = Answer("", (), round(answer.read * share), answer.written * len(missing))
         cost = self.cost([like])
         log.info(
-            "Asking '%s' %s times, about %s tokens to read and %s to write%s; %s answers were known.",
+            "Asking '%s' %s times more, about %s tokens to read and %s to write%s; %s answers were known.",
             self.model,
             f"{len(missing):,}",
             f"{like.read:,}",
@@ -146,8 +152,8 @@ class Endpoint:
         )
         if cost is not None and self.options.most_cost is not None and cost > self.options.most_cost:
             raise UserError(
-                f"The answers would cost about {cost:.4g}, and model.options.most_cost={self.options.most_cost:g}: raise "
-                "it, or ask less (data.test_samples, task.shots, a shorter text). One request was made."
+                f"The answers would cost about {cost:.4g}, and model.options.most_cost={self.options.most_cost:g}: "
+                "raise it, or ask less (data.test_samples, task.shots, a shorter text). One request was made."
             )
 
     def _key(self, request: Request) -> str:
@@ -163,8 +169,8 @@ class Endpoint:
             found = to.create(model=self.model, **request)
         except openai.APIConnectionError as error:  # a timeout is one
             raise UserError(
-                f"Nothing answers at {self.url} (model.url) within {self.options.timeout:g} seconds: start the server, or "
-                "give its address, as http://localhost:8000/v1."
+                f"Nothing answers at {self.url} (model.url) within {self.options.timeout:g} seconds: start the server, "
+                "or give its address, as http://localhost:8000/v1."
             ) from error
         except openai.AuthenticationError as error:
             raise UserError(
@@ -211,7 +217,8 @@ class _Store:
             self._rows.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT)")
         except (OSError, sqlite3.Error) as error:
             raise UserError(
-                f"Answers cannot be kept in {self._folder} ({error}): set tokens.cache_dir to a folder that can be written."
+                f"Answers cannot be kept in {self._folder} ({error}): set tokens.cache_dir to a folder that can be "
+                "written."
             ) from error
         return self
 

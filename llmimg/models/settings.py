@@ -24,7 +24,7 @@ class ModelSettings:
             a baseline; null is pretrained.
         init: a control: a pretrained model's weights as they are (`pretrained`), drawn anew as its makers did
             (`random`), or each tensor's values in another order (`shuffled`).
-        path: the pretrained model: a hub id, a local folder, a GGUF file, or a run's folder; or its name at an endpoint.
+        path: the pretrained model: a hub id, a local folder, a GGUF file, a run's folder; or an endpoint's name of it.
         url: of an OpenAI-compatible endpoint, as `http://localhost:8000/v1`.
         tokenizer: whose tokenizer `vocabulary=reuse` and `extend` take where the model has none: a hub id or a local
             folder.
@@ -34,9 +34,9 @@ class ModelSettings:
         dropout: the rate of every dropout from scratch, 0 to 1.
         initializer_range: standard deviation of the initial weights from scratch.
         dtype: of the weights: `float32` (which mixed precision wants too), `bfloat16` or `float16`.
-        bits: how the linear layers of a pretrained model are kept: in 8 bits (LLM.int8: Dettmers et al., NeurIPS 2022) or
-            4 (NF4 of QLoRA: Dettmers et al., NeurIPS 2023), which nothing of them can learn from but adapters; null is
-            as `dtype` says. Needs bitsandbytes.
+        bits: how the linear layers of a pretrained model are kept: in 8 bits (LLM.int8: Dettmers et al., NeurIPS 2022)
+            or 4 (NF4 of QLoRA: Dettmers et al., NeurIPS 2023); only adapters can learn then. null is as `dtype` says.
+            Needs bitsandbytes.
         options: settings of a baseline, an image model or an endpoint that others do not have.
     """
 
@@ -77,8 +77,8 @@ class ModelSettings:
             raise UserError(f"model.bits={self.bits} is none of what there is: it takes 4, 8 or null.")
         if self.bits and (self.architecture is not None or self.init != "pretrained" or self.location[1]):
             raise UserError(
-                "model.bits keeps a pretrained model's weights in fewer bits: leave it out from scratch, with model.init, "
-                "and with a GGUF file, which is unpacked."
+                "model.bits keeps a pretrained model's weights in fewer bits: leave it out from scratch, with "
+                "model.init, and with a GGUF file, which is unpacked."
             )
         for name in ("layers", "width", "heads"):
             if getattr(self, name) < 1:

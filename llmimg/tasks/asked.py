@@ -45,7 +45,7 @@ def _filled(content: str, texts: Any) -> str:
 
 
 def read_answer(text: str, names: Sequence[str]) -> int | None:
-    """The class that is named first in a model's words, whatever the case; the longest name where several begin there."""
+    """The class named first in a model's words, whatever the case; the longest name where several begin there."""
     found = []
     for label, name in enumerate(names):
         match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)

@@ -22,8 +22,8 @@ _LINES_A_PROCESS = 200_000
 def text_stream(
     place: str, vocabulary: Vocabulary, *, folder: Path, about: dict[str, Any], num_proc: int | None = None
 ) -> np.ndarray:
-    """The token ids of all files at `place`, unsigned integers `[T]`: read line by line, unframed, the vocabulary's
-    end-of-text token behind each file.
+    """The token ids of all files at `place`, unsigned integers `[T]`: read line by line, unframed, the tokenizer's
+    end-of-text or separating token behind each file.
 
     Args:
         place: a file, a folder or a pattern.
@@ -75,8 +75,9 @@ def _rows(files: Sequence[Path]) -> Iterator[dict[str, str]]:
 
 
 def _encode_lines(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
-    end, dtype = [vocabulary.tokenizer.eos_token_id], vocabulary.lookup.dtype
-    ids = [end if line == END else vocabulary.open_ids(line) for line in rows["line"].to_pylist()]
+    tokenizer, dtype = vocabulary.tokenizer, vocabulary.lookup.dtype
+    end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    ids = [[end] if line == END else vocabulary.open_ids(line) for line in rows["line"].to_pylist()]
     values = pa.array([np.asarray(row, dtype) for row in ids], pa.list_(pa.from_numpy_dtype(dtype)))
     return pa.table({"image_ids": values, "problem": pa.nulls(len(ids), pa.string())})
 

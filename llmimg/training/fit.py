@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,16 @@ def make_trainer(
         patience: evaluations without a better one before it stops; None never stops early.
         profile: steps to trace.
     """
-    trainer = _Trainer(
-        model=model,
-        args=arguments,
-        data_collator=collator,
-        train_dataset=train,
-        eval_dataset=validation,
-        compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
-        callbacks=[BeginEpoch(), StopOnNaN()],
-    )
+    with _evaluated_alone(model):
+        trainer = _Trainer(
+            model=model,
+            args=arguments,
+            data_collator=collator,
+            train_dataset=train,
+            eval_dataset=validation,
+            compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
+            callbacks=[BeginEpoch(), StopOnNaN()],
+        )
     trainer.readout, trainer.layer_decay = readout, layer_decay
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback):
@@ -138,6 +139,18 @@ def make_trainer(
         trainer.add_callback(Profile(profile))
     gc.freeze()  # what was imported stays: collections during training need not look through it
     return trainer
+
+
+@contextlib.contextmanager
+def _evaluated_alone(model: PreTrainedModel) -> Iterator[None]:
+    """A Trainer refuses a model in few bits that has no adapters, even where nothing of it is to learn: while it is
+    made, the model passes for one that has."""
+    passes = getattr(model, "is_quantized", False) and not any(weight.requires_grad for weight in model.parameters())
+    if passes:
+        model._hf_peft_config_loaded = True
+    yield
+    if passes:
+        model._hf_peft_config_loaded = False
 
 
 def train(trainer: Trainer, checkpoint: Path | None, ema: float = 0.0) -> dict[str, float]:

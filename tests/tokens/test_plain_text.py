@@ -1,0 +1,79 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmimg.data.plain_text import END, lines, text_files
+from llmimg.errors import UserError
+from llmimg.textify import make
+from llmimg.tokens.plain_text import cut, held_out, text_stream
+from llmimg.tokens.vocabulary import make_vocabulary
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    folder = tmp_path / "corpus"
+    (folder / "b").mkdir(parents=True)
+    (folder / "a.txt").write_bytes("One line.\r\nTwo – a dash\n\n  indented".encode())
+    (folder / "b" / "c.txt").write_text("Last\n")
+    (folder / "d.md").write_text("Not of the folder's *.txt\n")
+    return folder
+
+
+def test_files_are_found_by_name_folder_or_pattern(corpus):
+    assert text_files(str(corpus / "d.md")) == [corpus / "d.md"]
+    assert text_files(str(corpus)) == [corpus / "a.txt", corpus / "b" / "c.txt"]
+    assert text_files(f"{corpus}/*.*") == [corpus / "a.txt", corpus / "d.md"]
+    with pytest.raises(UserError, match=r"No text file is at '.*/\*\.rst'"):
+        text_files(f"{corpus}/*.rst")
+
+
+def test_lines_keep_what_ends_them(corpus):
+    files = text_files(str(corpus))
+    read = list(lines(files))
+    whole = [list(group) for is_end, group in itertools.groupby(read, lambda line: line == END) if not is_end]
+    assert ["".join(each).encode() for each in whole] == [file.read_bytes() for file in files]
+    assert read.count(END) == 2
+
+
+def test_the_stream_is_what_the_tokenizer_makes_of_each_line(corpus, gpt2, tmp_path):
+    vocabulary = make_vocabulary("reuse", make("region_color"), gpt2)
+    end = gpt2.eos_token_id
+    expected = [
+        *(id for line in ("One line.\r\n", "Two – a dash\n", "\n", "  indented") for id in gpt2(line).input_ids), end,
+        *gpt2("Last\n").input_ids, end,
+    ]  # fmt: skip
+    for num_proc in (None, 2):
+        folder = tmp_path / f"cache{num_proc}"
+        stream = text_stream(str(corpus), vocabulary, folder=folder, about={}, num_proc=num_proc)
+        assert stream.tolist() == expected
+    (entry,) = (path for path in folder.iterdir() if not path.name.startswith("."))
+    before = entry.stat().st_ino
+    text_stream(str(corpus), vocabulary, folder=folder, about={})
+    assert entry.stat().st_ino == before  # from the cache
+    (corpus / "a.txt").write_text("Changed")
+    assert len(text_stream(str(corpus), vocabulary, folder=folder, about={})) < len(expected)
+
+
+def test_what_cannot_be_read_is_said(tmp_path, gpt2):
+    (tmp_path / "latin.txt").write_bytes("fünf\n".encode("latin-1"))
+    vocabulary = make_vocabulary("reuse", make("gray"), gpt2)
+    with pytest.raises(UserError, match=r"latin\.txt \(task\.text\) is not text in UTF-8"):
+        text_stream(str(tmp_path), vocabulary, folder=tmp_path / "cache", about={})
+    (tmp_path / "latin.txt").write_text("five\n")
+    own = make_vocabulary("own", make("gray"), None)
+    with pytest.raises(UserError, match=r"vocabulary=own has no tokens for the text 'five"):
+        text_stream(str(tmp_path), own, folder=tmp_path / "cache", about={})
+
+
+@given(st.integers(1, 500), st.floats(0.01, 0.9), st.floats(0.01, 0.9), st.integers(1, 50))
+def test_the_end_is_held_out_and_rows_are_the_rest(count, val, test, length):
+    stream = np.arange(count)
+    parts = held_out(stream, val, test)
+    assert np.concatenate(list(parts.values())).tolist() == stream.tolist()
+    assert len(parts["test"]) >= test * count
+    rows = cut(parts["train"], length)
+    assert all(len(row) == length for row in rows[:-1])
+    assert [each for row in rows for each in row] == parts["train"].tolist()

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmimg.textify import Ragged
+from llmimg.tokens.store import ImageIds
+from llmimg.training.dataset import ImageTexts
+from llmimg.training.mixture import Mixture, PlainText
+
+
+def images(count: int) -> ImageTexts:
+    rows = Ragged.from_rows([np.array([place], np.uint16) for place in range(count)])
+    return ImageTexts(ImageIds((rows,), np.array([0, count]), {}), {}, np.arange(count))
+
+
+def text(start: int, count: int) -> PlainText:
+    return PlainText([np.array([place], np.uint16) for place in range(start, start + count)])
+
+
+def epoch(mixture: Mixture, number: int) -> list[int]:
+    mixture.begin_epoch(number)
+    return [int(each["image_ids"][0]) for each in mixture.__getitems__(range(len(mixture)))]
+
+
+def test_an_epoch_has_every_image_once_and_text_by_weight():
+    mixture = Mixture(images(10), [text(100, 7), text(200, 3)], [2, 1, 0.4], seed=0)
+    drawn = epoch(mixture, 0)
+    assert sorted(each for each in drawn if each < 100) == list(range(10))
+    assert len([each for each in drawn if 100 <= each < 200]) == 5
+    assert len([each for each in drawn if each >= 200]) == 2
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**31))
+def test_every_row_of_text_comes_before_any_comes_again(count, rows, weight, seed):
+    mixture = Mixture(images(count), [text(100, rows)], [1, weight], seed)
+    drawn = [each for number in range(6) for each in epoch(mixture, number) if each >= 100]
+    for start in range(0, len(drawn) - rows + 1, rows):
+        assert sorted(drawn[start : start + rows]) == list(range(100, 100 + rows))
+
+
+def test_text_alone():
+    mixture = Mixture(images(10), [text(100, 4)], [0, 3], seed=0)
+    assert sorted(epoch(mixture, 0)) == [100, 101, 102, 103]
+
+
+def test_an_example_depends_on_seed_epoch_and_place_alone():
+    """… so that the number of loader workers and resuming change nothing."""
+    one, other = (Mixture(images(6), [text(100, 5)], [1, 1], seed=3) for _ in range(2))
+    epoch(other, 0)
+    for mixture in (one, other):
+        mixture.begin_epoch(4)
+    for index in range(len(one)):
+        first, second = one[index], other[index]
+        assert first.keys() == second.keys()
+        assert first["draw"] == second["draw"] and (first["image_ids"] == second["image_ids"]).all()
+    assert one[0]["draw"] != one[7]["draw"]
+    again = Mixture(images(6), [text(100, 5)], [1, 1], seed=4)
+    again.begin_epoch(4)
+    assert [int(one[i]["image_ids"][0]) for i in range(12)] != [int(again[i]["image_ids"][0]) for i in range(12)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_learns_of_the_next_epoch(workers):
+    mixture = Mixture(images(2), [text(100, 50)], [1, 10], seed=0)
+    loader = torch.utils.data.DataLoader(
+        mixture, batch_size=22, num_workers=workers, persistent_workers=workers > 0, collate_fn=list
+    )
+    seen = []
+    for number in range(2):
+        mixture.begin_epoch(number)
+        seen.append([int(each["image_ids"][0]) for batch in loader for each in batch])
+    assert not set(seen[0][2:]) & set(seen[1][2:])
