@@ -14,6 +14,8 @@ USAGE = """llmimg: a language model sees an image only as text
 
   python -m llmimg show IMAGE [textify=NAME textify.KEY=VALUE …] [size=N fit=FIT] [vocabulary=NAME tokenizer=PATH]
       an image's text, its tokens and what they cost
+  python -m llmimg show IMAGE run=RUN
+      as the model of a finished run reads it
   python -m llmimg show IMAGE --all [size=N fit=FIT] [tokenizer=PATH]
       the same image by every textifier, side by side
   python -m llmimg predict RUN IMAGE…
@@ -64,6 +66,8 @@ def _show(plain: list[str], given: dict[str, str]) -> None:
     if len(plain) != 1:
         raise UserError("show takes one image: python -m llmimg show IMAGE textify=NAME.")
     chosen = next((word for word in given if word.startswith("textify")), None)
+    if "run" in given and (every or len(given) > 1):
+        raise UserError("show run=RUN has everything from the run: give nothing besides.")
     if every and chosen:
         raise UserError(f"show --all shows every textifier as it is by default: leave out {chosen}=.")
     textify = {"name": given.pop("textify", "region_color")}

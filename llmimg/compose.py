@@ -71,7 +71,8 @@ def _differences(plain: Mapping[str, Any]) -> str:
     experiment = f"experiment={_choices(HydraConfig.get())['experiment']}"
     defaults = _choices(_composed([experiment]).hydra)
     chosen = {group: choice for group, choice in _choices(HydraConfig.get()).items() if defaults.get(group) != choice}
-    base = flatten(_plain(_composed([experiment, *(f"{group}={choice}" for group, choice in chosen.items())])))
+    choices = [f"{group}={choice}" for group, choice in chosen.items()]
+    base = flatten(_plain(_composed([experiment, *choices, f"seed={plain['seed']}"])))  # what follows the seed, follows
     changed = {
         key: value for key, value in flatten(plain).items() if base.get(key) != value and key not in {*FREE, "seed"}
     }
@@ -97,7 +98,7 @@ def _composed(overrides: list[str]) -> DictConfig:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    return {key: value for key, value in OmegaConf.to_container(config, resolve=False).items() if key != "hydra"}
+    return {key: value for key, value in OmegaConf.to_container(config, resolve=True).items() if key != "hydra"}
 
 
 @contextlib.contextmanager

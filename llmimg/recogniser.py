@@ -98,23 +98,8 @@ class Recogniser:
         Raises:
             UserError: where there is none, or another version of llmimg wrote it.
         """
-        folder = next((each for each in (Path(run) / "model", Path(run)) if (each / _FILE).is_file()), None)
-        if folder is None:
-            raise UserError(f"'{run}' holds no recogniser: give the folder of a finished run, or its model folder.")
-        described = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        if described.get("format") != _FORMAT:
-            raise UserError(
-                f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one "
-                f"reads {_FORMAT}): load it with that version, or train it anew."
-            )
-        size = described["decoding"]["size"]
-        decoding = Decoding(size=size and tuple(size), fit=described["decoding"]["fit"])
-        textifier = with_saved_state(make(**described["textify"]), folder)
-        # A saved tokenizer has its added pieces already.
-        kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
-        vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)))
-        if described["tokens"] == "tokenizer" and vocabulary.is_table:
-            vocabulary = vocabulary.by_tokenizer(textifier, "as in training")
+        folder, described = _described(run)
+        encoder = _encoder(folder, described)
         plain = {group: dict(described[group]) for group in ("task", "readout", "layout")}
         prompt = plain["layout"].pop("prompt")
         answers = tuple(map(tuple, prompt["answers"]))
@@ -123,10 +108,41 @@ class Recogniser:
         kind = READOUTS[plain["readout"].pop("name")]
         return cls(
             model=_model(kind.auto_class, folder).to(device or _accelerator()),
-            encoder=Encoder(decoding, textifier, vocabulary),
-            readout=kind(task, layout, vocabulary, **plain["readout"]),
+            encoder=encoder,
+            readout=kind(task, layout, encoder.vocabulary, **plain["readout"]),
             origin=described["origin"],
         )
+
+
+def load_encoder(run: str | Path) -> Encoder:
+    """What writes images as a recogniser reads them, without its model; as `Recogniser.load`."""
+    return _encoder(*_described(run))
+
+
+def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of a recogniser, and what it says of itself."""
+    folder = next((each for each in (Path(run) / "model", Path(run)) if (each / _FILE).is_file()), None)
+    if folder is None:
+        raise UserError(f"'{run}' holds no recogniser: give the folder of a finished run, or its model folder.")
+    described = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    if described.get("format") != _FORMAT:
+        raise UserError(
+            f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one "
+            f"reads {_FORMAT}): load it with that version, or train it anew."
+        )
+    return folder, described
+
+
+def _encoder(folder: Path, described: dict[str, Any]) -> Encoder:
+    size = described["decoding"]["size"]
+    decoding = Decoding(size=size and tuple(size), fit=described["decoding"]["fit"])
+    textifier = with_saved_state(make(**described["textify"]), folder)
+    # A saved tokenizer has its added pieces already.
+    kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
+    vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)))
+    if described["tokens"] == "tokenizer" and vocabulary.is_table:
+        vocabulary = vocabulary.by_tokenizer(textifier, "as in training")
+    return Encoder(decoding, textifier, vocabulary)
 
 
 def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:

@@ -10,6 +10,7 @@ from llmimg.data import Decoding, decode
 from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
 from llmimg.settings import choose
+from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.vocabulary import VOCABULARIES, Vocabulary, load_tokenizer, make_vocabulary
 
 _SHOWN_CHARACTERS = 2000
@@ -22,9 +23,10 @@ class ShowSettings:
     """Attributes:
     textify: the textifier's name and settings.
     size: height and width the image is brought to first; null leaves it as it is.
-    fit: how (`stretch`, `crop`, `pad`).
+    fit: how (`stretch`, `crop`, `pad`, `middle`).
     vocabulary: `own`, `reuse` or `extend`; null is `reuse` where a tokenizer is given, `own` otherwise.
     tokenizer: whose tokens to count: a hub id or a local folder.
+    run: a finished run, whose model is shown the image: with its size, textifier and tokens in place of all of these.
     """
 
     textify: dict[str, Any]
@@ -32,6 +34,7 @@ class ShowSettings:
     fit: str = "stretch"
     vocabulary: str | None = None
     tokenizer: str | None = None
+    run: str | None = None
 
 
 def show(path: str, settings: ShowSettings) -> str:
@@ -40,15 +43,21 @@ def show(path: str, settings: ShowSettings) -> str:
     Raises:
         UserError: an image that cannot be read or written as text, or a tokenizer that is not there.
     """
-    textifier = textify.make(**settings.textify)
-    image = _image(path, settings)
-    textifier = _learned(textifier, image)
+    if settings.run:
+        from llmimg.recogniser import load_encoder  # which takes torch along
+
+        encoder = load_encoder(settings.run)
+    else:
+        textifier, image = textify.make(**settings.textify), _image(path, settings)
+        textifier = _learned(textifier, image)
+        encoder = Encoder(_decoding(settings), textifier, _vocabulary(textifier, settings))
+    textifier, vocabulary, image = encoder.textifier, encoder.vocabulary, encoder.decoding.fitted(decode(path))
     pieces = textifier.write(image[None])
-    vocabulary = _vocabulary(textifier, settings)
     ids = vocabulary.lookup(pieces).values
     tokens = vocabulary.tokenizer.convert_ids_to_tokens(ids[:_SHOWN_TOKENS].tolist())
     text = textifier.texts(pieces)[0]
     back = textifier.read(pieces, *image.shape[:2])
+    whose = settings.run or settings.tokenizer
     lines = [
         _cut(text, _SHOWN_CHARACTERS),
         "",
@@ -56,10 +65,10 @@ def show(path: str, settings: ShowSettings) -> str:
         "",
         _about(path, image),
         f"{len(text):,} characters, {len(pieces.values):,} pieces, {len(ids):,} tokens "
-        f"({vocabulary.name}{f' of {settings.tokenizer}' if settings.tokenizer else ', one a piece'})",
+        f"({vocabulary.name}{f' of {whose}' if whose else ', one a piece'})",
         vocabulary.note,
     ]
-    if textifier.is_learned:
+    if textifier.is_learned and not settings.run:
         lines.append(_LEARNED)
     if back is not None:
         lines.append(f"The image its text gives back: PSNR {psnr_db([image], [back[0]]):.1f} dB.")
@@ -101,8 +110,11 @@ _LEARNED = "What it writes with was learned from this image alone; a run learns 
 
 
 def _image(path: str, settings: ShowSettings) -> np.ndarray:
-    size = None if settings.size is None else (settings.size, settings.size)
-    return Decoding(size, settings.fit).fitted(decode(path))
+    return _decoding(settings).fitted(decode(path))
+
+
+def _decoding(settings: ShowSettings) -> Decoding:
+    return Decoding(None if settings.size is None else (settings.size, settings.size), settings.fit)
 
 
 def _about(path: str, image: np.ndarray) -> str:

@@ -43,6 +43,7 @@ NAMED = {"textify": TEXTIFIERS, "task": TASK_SETTINGS, "readout": READOUT_SETTIN
 # What a choice cannot do without: `data=hub` says nothing of whose.
 NEEDS = {
     ("adaptation", "none"): ["readout=score"],
+    ("model", "endpoint"): ["model.url=http://localhost/v1", "model.path=some-model", "adaptation=none"],
     ("data", "hub"): ["data.path=some/set"],
     ("model", "pretrained"): ["model.path=some/model"],
     ("readout", "likelihood"): ["task=clm"],
@@ -191,6 +192,7 @@ def test_where_a_run_is_carried_out_is_no_part_of_its_name():
     assert folder("launch=accelerate") == "default"
     assert composed("run_dir=elsewhere", "textify=rgb")["run_dir"] == "elsewhere"
     assert composed("seed=7")["run_dir"] == "runs/digits/default/seed=7"
+    assert composed("experiment=digits_self", "seed=7")["run_dir"] == "runs/digits_self/default/seed=7"
 
 
 def test_values_are_escaped_in_a_folders_name():

@@ -19,6 +19,12 @@ def pretrained(run) -> Path:
     return run("pretrained", "task=clm", "textify=patch_words", "textify.patch=2", "textify.codes=16")
 
 
+def digits(ids: list[str]) -> np.ndarray:
+    from sklearn.datasets import load_digits
+
+    return (load_digits().images[list(map(int, ids))] * 255 / 16).round().astype(np.uint8)[..., None]
+
+
 def numbers(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
@@ -52,6 +58,20 @@ def test_a_pretrained_run_is_gone_on_with(pretrained, run):
     assert described["origin"]["path"] == str(pretrained)
     assert described["origin"]["before"]["model"] == "gpt2_tiny"
     assert numbers(folder)["test/accuracy"] >= 0
+
+
+def test_a_pretrained_run_learns_words_for_its_answers(pretrained, run):
+    """Its tokenizer knows pieces alone: the template's words come new, and are learned, adapters or not."""
+    how = (
+        "model=pretrained", f"model.path={pretrained}", "textify=patch_words", "textify.patch=2", "textify.codes=16",
+        "readout=score",
+    )  # fmt: skip
+    for folder in (run("worded", *how), run("adapted", *how, "adaptation=lora", "adaptation.save=adapters")):
+        assert numbers(folder)["test/loss"] > 0
+        table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
+        answers = Recogniser.load(folder)(digits(table["id"][:3]))
+        for answer, row in zip(answers, table["probabilities"], strict=False):
+            assert list(answer["probabilities"].values()) == pytest.approx(row, abs=1e-4)
 
 
 @pytest.mark.parametrize("mask", ["token", "span", "block"])
@@ -201,10 +221,7 @@ def test_adapters_on_a_base_in_few_bits(run, bits):
     assert numbers(few)["test/loss"] == pytest.approx(numbers(plain)["test/loss"], rel=0.1)
     assert numbers(few)["test/loss"] != numbers(plain)["test/loss"]
     table = pyarrow.parquet.read_table(few / "predictions.parquet").to_pydict()
-    from sklearn.datasets import load_digits
-
-    shown = load_digits().images[[int(place) for place in table["id"][:5]]]
-    answers = Recogniser.load(few)((shown * 255 / 16).round().astype(np.uint8)[..., None])
+    answers = Recogniser.load(few)(digits(table["id"][:5]))
     assert [each["probability"] for each in answers] == pytest.approx(
         [max(row) for row in table["probabilities"][:5]], abs=1e-3
     )
@@ -236,10 +253,7 @@ def test_new_tokens_learn_beside_adapters(run):
     saved = load_file(folder / "model" / "adapter_model.safetensors")
     assert any("wte" in name for name in saved)
     table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
-    from sklearn.datasets import load_digits
-
-    shown = load_digits().images[[int(place) for place in table["id"][:3]]]
-    answers = Recogniser.load(folder)((shown * 255 / 16).round().astype(np.uint8)[..., None])
+    answers = Recogniser.load(folder)(digits(table["id"][:3]))
     assert [each["label"] for each in answers] == table["prediction"][:3]
 
 

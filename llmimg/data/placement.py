@@ -8,7 +8,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 
-FITS = ("stretch", "crop", "pad")
+FITS = ("stretch", "crop", "pad", "middle")
 WHITE = 255
 
 Rectangle = tuple[int, int, int, int]  # top, left, bottom, right in whole pixels; bottom and right excluded
@@ -76,7 +76,8 @@ def place(old: tuple[int, int], size: tuple[int, int], fit: str) -> Placement:
     """How an image of `old` (height, width) is brought to `size` (height, width).
 
     `stretch` fills the new size whatever the proportions; `crop` takes the largest centred part that has the new
-    proportions; `pad` keeps the whole image and its proportions, centred. Parts are rounded to whole pixels.
+    proportions; `pad` keeps the whole image and its proportions, centred; `middle` changes no pixel, and takes the
+    middle, or stands in it. Parts are rounded to whole pixels.
     """
     source, target = (0, 0, *old), (0, 0, *size)
     if fit == "crop":
@@ -85,6 +86,8 @@ def place(old: tuple[int, int], size: tuple[int, int], fit: str) -> Placement:
     elif fit == "pad":
         scale = min(size[0] / old[0], size[1] / old[1])
         target = _centred(old, scale, size)
+    elif fit == "middle":
+        source, target = _centred(size, 1, old), _centred(old, 1, size)
     return Placement(size, source, target)
 
 

@@ -19,6 +19,7 @@ from llmimg.run_folder import RunFolder, flatten, write_text
 
 # What the table shows of a row's runs, on average: metrics.json's key → the column's name.
 COLUMNS = {
+    "data/train_images": "train_images",
     "data/tokens_per_image": "tokens_per_image",
     "data/bits_per_image": "bits_per_image",
     "data/psnr_db": "psnr_db",
@@ -28,6 +29,7 @@ COLUMNS = {
     "model/parameters": "parameters",
 }
 _NO_DIFFERENCE = ("seed", "run_dir", "force", "dry_run")
+_SIZE = "train_samples"  # of data: what learning curves run over
 _EXAMPLES = 3
 
 
@@ -79,7 +81,7 @@ def compare(folder: str | Path) -> list[Path]:
         by_data.setdefault(run.config()["data"]["name"], []).append(run)
     for name, group in by_data.items():
         rows = rows_of(group)
-        for kind, text in (("csv", table(rows)), ("html", page(name, rows))):
+        for kind, text in (("csv", table(rows)), ("html", page(name, rows, curves_of(group)))):
             written.append(Path(folder) / f"{name}.{kind}")
             write_text(written[-1], text)
     return written
@@ -94,6 +96,33 @@ def rows_of(runs: Sequence[RunFolder]) -> list[Row]:
     names = _names([json.loads(key) for key in groups])
     rows = [_row(name, group) for name, group in zip(names, groups.values(), strict=True)]
     return sorted(_with_front(rows), key=lambda row: -row.mean)
+
+
+def curves_of(runs: Sequence[RunFolder]) -> list[tuple[str, list[tuple[float, float, float]]]]:
+    """Learning curves: runs that differ in nothing but their seed and how many images they trained on.
+
+    Returns:
+        Name, and (training images, mean test accuracy, its standard deviation) of each number of images, ascending; for
+        each way that was trained on two numbers or more.
+    """
+    groups: dict[str, dict[float, list[float]]] = {}
+    for run in runs:
+        config = {key: value for key, value in run.config().items() if key not in _NO_DIFFERENCE}
+        config["data"] = {key: value for key, value in config["data"].items() if key != _SIZE}
+        metrics, sizes = run.metrics(), groups.setdefault(json.dumps(config, sort_keys=True), {})
+        sizes.setdefault(metrics["data/train_images"], []).append(metrics["test/accuracy"])
+    names = _names([json.loads(key) for key in groups])
+    return [
+        (
+            name,
+            [
+                (size, float(np.mean(each)), float(np.std(each, ddof=len(each) > 1)))
+                for size, each in sorted(sizes.items())
+            ],
+        )
+        for name, sizes in zip(names, groups.values(), strict=True)
+        if len(sizes) > 1
+    ]
 
 
 def _row(name: str, runs: list[RunFolder]) -> Row:
@@ -152,12 +181,20 @@ def table(rows: Sequence[Row]) -> str:
     return file.getvalue()
 
 
-def page(data: str, rows: Sequence[Row]) -> str:
-    """The comparison as one HTML file that loads nothing from elsewhere."""
+def page(
+    data: str, rows: Sequence[Row], curves: Sequence[tuple[str, Sequence[tuple[float, float, float]]]] = ()
+) -> str:
+    """The comparison as one HTML file that loads nothing from elsewhere; `curves` as `curves_of` has them."""
     points = [(row.name, row.tokens, row.mean, row.deviation or 0.0, row.on_front) for row in rows if row.tokens]
     others = [(row.name, row.mean) for row in rows if not row.tokens]
     return (
         page_environment()
         .get_template("compare.html.jinja")
-        .render(data=data, rows=rows, columns=list(COLUMNS.values()), plot=plots.price(points, others))
+        .render(
+            data=data,
+            rows=rows,
+            columns=list(COLUMNS.values()),
+            plot=plots.price(points, others),
+            curves=plots.learning_curves(curves),
+        )
     )

@@ -107,6 +107,42 @@ def price(points: Sequence[tuple[str, float, float, float, bool]], others: Seque
     return _svg("price", "Test accuracy against tokens an image, one point a way of writing images.", (9, 4.6), draw)
 
 
+def learning_curves(curves: Sequence[tuple[str, Sequence[tuple[float, float, float]]]]) -> str:
+    """Accuracy against the number of training images, one line a way; nothing where there is none.
+
+    Args:
+        curves: name, and (training images, accuracy, its standard deviation) of each point.
+    """
+    if not curves:
+        return ""
+
+    def draw(figure: "Figure") -> None:
+        axes = _axes(figure, "training images", "test accuracy")
+        axes.set_xscale("log")
+        sizes = sorted({size for _, points in curves for size, *_ in points})
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(sizes[0] / 1.1, sizes[-1] * 1.6)  # names stand on the right of their lines
+        for place, (name, points) in enumerate(curves):
+            color, style = (ACCENT, SECOND, MUTED)[place % 3], ("-", "--", ":")[place // 3 % 3]
+            across, up, spread = zip(*points, strict=True)
+            axes.errorbar(
+                across, up, yerr=spread, color=color, linestyle=style, marker="o", markersize=3, linewidth=1.2
+            )
+            axes.annotate(
+                name,
+                (across[-1], up[-1]),
+                xytext=(5, 0),
+                textcoords="offset points",
+                fontsize=7,
+                color=INK,
+                va="center",
+            )
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+
+    return _svg("learning", "Test accuracy against the number of training images.", (9, 4.2), draw)
+
+
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
     """Confusion matrix, int [K, K] with the truth in rows: colour is the share of a row, numbers are images.
 

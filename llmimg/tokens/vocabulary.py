@@ -30,7 +30,7 @@ class Vocabulary:
         name: which of the vocabularies this is.
         tokenizer: the Hugging Face tokenizer whose `tokenizer(text)` the ids equal.
         lookup: pieces → token ids.
-        replaced: ids of added tokens → the ids each stands for (`extend` only).
+        replaced: ids of tokens added to a pretrained tokenizer → the ids each stands for, if any.
         note: which way tokens are made, and why.
         plain: what reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which
             would take the words of a sentence for themselves.
@@ -89,7 +89,8 @@ class Vocabulary:
         return ids
 
     def with_words(self, words: Iterable[str], texts: Iterable[str]) -> "Vocabulary":
-        """Itself with a token for each word of a prompt and its answers, where it has tokens for pieces alone.
+        """Itself with a token for each word of a prompt and its answers, where it has tokens for pieces alone: of its
+        own, or of a run that had.
 
         Args:
             texts: some images' texts, which none of the words may occur in.
@@ -97,7 +98,8 @@ class Vocabulary:
         Raises:
             UserError: a word that does.
         """
-        if self.name not in ("own", "learn"):
+        of_a_run = self.name == "reuse" and isinstance(self.tokenizer.backend_tokenizer.model, models.WordLevel)
+        if self.name not in ("own", "learn") and not of_a_run:
             return self
         words = [word for word in dict.fromkeys(words) if word]
         for word in words:
@@ -108,7 +110,8 @@ class Vocabulary:
                 )
         tokenizer = copy.deepcopy(self.tokenizer)
         tokenizer.add_tokens([AddedToken(word, normalized=False) for word in words])
-        return dataclasses.replace(self, tokenizer=tokenizer)
+        new = tokenizer.convert_tokens_to_ids(words) if of_a_run else []
+        return dataclasses.replace(self, tokenizer=tokenizer, replaced={**self.replaced, **dict.fromkeys(new, ())})
 
     @functools.cached_property
     def fingerprint(self) -> str:

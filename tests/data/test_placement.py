@@ -15,7 +15,7 @@ def test_any_size_to_any_size(height, width, new_height, new_width, fit, channel
     image = np.full((height, width, channels), 9, np.uint8)
     moved = placement.image(image, fill=200)
     assert moved.shape == (new_height, new_width, channels) and moved.dtype == np.uint8
-    assert set(np.unique(moved)) <= ({9, 200} if fit == "pad" else {9})
+    assert set(np.unique(moved)) <= ({9, 200} if fit in ("pad", "middle") else {9})
     assert np.array_equal(placement.mask(image[..., 0], 200), moved[..., 0])
     whole = placement.boxes(np.array([[0, 0, width, height]]))[0]
     top, left, bottom, right = placement.target
@@ -39,6 +39,18 @@ def test_crop_takes_the_middle():
         [0, 0, 1, 1],
         [0] * 2 + [0, 1],
     ]
+
+
+@given(side, side, side, side)
+def test_the_middle_is_as_it_was(height, width, new_height, new_width):
+    image = np.random.default_rng(0).integers(0, 200, (height, width, 1), dtype=np.uint8)
+    placement = place((height, width), (new_height, new_width), "middle")
+    moved = placement.image(image, fill=255)
+    (top, left, bottom, right), (y, x, below, behind) = placement.source, placement.target
+    assert np.array_equal(moved[y:below, x:behind], image[top:bottom, left:right])
+    assert (below - y, behind - x) == (min(height, new_height), min(width, new_width))
+    assert abs(top - (height - bottom)) <= 1 and abs(y - (new_height - below)) <= 1
+    assert (moved == 255).sum() == new_height * new_width - (below - y) * (behind - x)
 
 
 def test_pad_keeps_everything_on_white():
