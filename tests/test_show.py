@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from llmimg.cli import main
 from llmimg.errors import UserError
 from llmimg.show import ShowSettings, show, show_all
 from llmimg.textify import TEXTIFIERS
@@ -85,3 +86,20 @@ def test_all_textifiers_side_by_side(tmp_path, monkeypatch):
 def test_all_textifiers_with_a_tokenizer_that_is_not_there(image, tmp_path):
     with pytest.raises(UserError, match="holds no tokenizer"):
         show_all(image, ShowSettings({"name": "gray"}, tokenizer=str(tmp_path)))
+
+
+def test_an_image_as_a_finished_run_reads_it(run, tmp_path, capsys):
+    folder = run("seen", "textify=patch_words", "textify.patch=2", "textify.codes=16")
+    file = tmp_path / "digit.png"
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64).astype(np.uint8)).save(file)
+    lines = show(str(file), ShowSettings({"name": "gray"}, run=str(folder))).splitlines()
+    assert f"{file}: 8 × 8 pixels, gray" in lines  # brought to the run's size
+    assert any(f"32 pieces, 32 tokens (own of {folder})" in line for line in lines)
+    assert not [line for line in lines if "learned from this image alone" in line]
+    assert set(lines[0].split()) <= {f"{letter}{code}" for letter in "ab" for code in range(16)}
+    for given in (["textify=gray"], ["size=8"], ["--all"]):
+        with pytest.raises(SystemExit):
+            main(["show", str(file), f"run={folder}", *given])
+        assert "has everything from the run" in capsys.readouterr().err
+    with pytest.raises(UserError, match="holds no recogniser"):
+        show(str(file), ShowSettings({"name": "gray"}, run=str(tmp_path)))

@@ -95,13 +95,9 @@ def price(points: Sequence[tuple[str, float, float, float, bool]], others: Seque
         low, high = axes.get_ylim()
         high = max([high, *(accuracy for _, accuracy in others)])
         axes.set_ylim(low, high)
-        place = high + 1
-        for name, accuracy in sorted(others, key=lambda each: -each[1]):  # names in the margin, none over another
+        for _, accuracy in others:
             axes.axhline(accuracy, color=MUTED, linewidth=0.6, linestyle=":")
-            place = min(accuracy, place - 0.035 * (high - low))
-            axes.text(
-                1.01, place, f"{name} {accuracy:.1%}", transform=axes.get_yaxis_transform(), fontsize=7, color=MUTED
-            )
+        _in_margin(axes, [(f"{name} {accuracy:.1%}", accuracy, MUTED) for name, accuracy in others])
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
 
     return _svg("price", "Test accuracy against tokens an image, one point a way of writing images.", (9, 4.6), draw)
@@ -122,22 +118,15 @@ def learning_curves(curves: Sequence[tuple[str, Sequence[tuple[float, float, flo
         sizes = sorted({size for _, points in curves for size, *_ in points})
         axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axes.set_xticks([], minor=True)
-        axes.set_xlim(sizes[0] / 1.1, sizes[-1] * 1.6)  # names stand on the right of their lines
+        names = []
         for place, (name, points) in enumerate(curves):
             color, style = (ACCENT, SECOND, MUTED)[place % 3], ("-", "--", ":")[place // 3 % 3]
             across, up, spread = zip(*points, strict=True)
             axes.errorbar(
                 across, up, yerr=spread, color=color, linestyle=style, marker="o", markersize=3, linewidth=1.2
             )
-            axes.annotate(
-                name,
-                (across[-1], up[-1]),
-                xytext=(5, 0),
-                textcoords="offset points",
-                fontsize=7,
-                color=INK,
-                va="center",
-            )
+            names.append((name, up[-1], color))
+        _in_margin(axes, names)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
 
     return _svg("learning", "Test accuracy against the number of training images.", (9, 4.2), draw)
@@ -225,6 +214,15 @@ def _axes(figure: "Figure", xlabel: str, ylabel: str) -> "Axes":
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
     return axes
+
+
+def _in_margin(axes: "Axes", names: Sequence[tuple[str, float, str]]) -> None:
+    """Names with their colours on the right of the axes, at their heights or below, none over another."""
+    low, high = axes.get_ylim()
+    place = high + 1
+    for name, height, color in sorted(names, key=lambda each: -each[1]):
+        place = min(height, place - 0.035 * (high - low))
+        axes.text(1.01, place, name, transform=axes.get_yaxis_transform(), fontsize=7, color=color, va="center")
 
 
 def _legend(axes: "Axes") -> None:
