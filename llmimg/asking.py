@@ -19,7 +19,8 @@ from llmimg.data import Data, Decoding, load
 from llmimg.errors import UserError
 from llmimg.experiment import scores
 from llmimg.metrics.image import psnr_db
-from llmimg.models.endpoint import Answer, Endpoint, EndpointOptions
+from llmimg.models.answers import Answer
+from llmimg.models.endpoint import Endpoint, EndpointOptions
 from llmimg.preparation import make_textifier
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import ScoreSettings
@@ -198,11 +199,6 @@ def _log_likelihoods(answers: Sequence[Answer], texts: Sequence[str], begin: int
     """Of the tokens from the place `begin` of each text on, as far as the texts differ: their sum, or their mean."""
     tails = []
     for answer, text in zip(answers, texts, strict=True):
-        if not answer.tokens:
-            raise UserError(
-                "The endpoint gives no log-probabilities of a prompt (echo with logprobs of /completions): take "
-                "readout=generate, which reads what it writes."
-            )
         # A token that begins every text may be told in front; what the model wrote itself stands behind.
         front = max(0, "".join(token for token, *_ in answer.tokens).find(text))
         tails.append([token for token in answer.tokens if front + begin <= token[2] < front + len(text)])

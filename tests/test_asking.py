@@ -26,6 +26,7 @@ class Server(http.server.ThreadingHTTPServer):
         failing: statuses that the next requests are answered with.
         silent: whether it keeps log-probabilities to itself.
         says: what it writes, where that is given.
+        raw: what it answers everything with, where that is given.
     """
 
     daemon_threads = True
@@ -36,7 +37,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.reset()
 
     def reset(self):
-        self.seen, self.failing, self.silent, self.says = [], [], False, None
+        self.seen, self.failing, self.silent, self.says, self.raw = [], [], False, None, None
 
     @property
     def url(self) -> str:
@@ -84,9 +85,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return None
 
     def _send(self, status: int, body: dict) -> None:
-        content = json.dumps({"id": "1", "object": "x", "created": 0, "model": "m", **body}).encode()
+        whole = {"id": "1", "object": "x", "created": 0, "model": "m", **body}
+        content = (self.server.raw or json.dumps(whole)).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if content.startswith(b"<") else "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -216,6 +218,14 @@ def test_log_probabilities_that_are_not_given_are_missed(ask, server):
     server.silent = True
     with pytest.raises(UserError, match=r"gives no log-probabilities of a prompt.*readout=generate"):
         ask("silent", "readout=score")
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("content", ["<html>", '{"id": "1", "choices": []}'])
+def test_what_is_no_answer_is_said(ask, server, content):
+    server.raw = content
+    with pytest.raises(UserError, match=r"gave no answer for the model 'tiny': check model\.url"):
+        ask("no-answer", "readout=generate")
 
 
 def test_an_endpoint_that_is_not_there(run):

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from llmimg.errors import UserError
+from llmimg.models.answers import Answer, Answers
 
 log = logging.getLogger("llmimg")
 
@@ -61,23 +61,6 @@ class EndpointOptions:
             )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the endpoint said.
-
-    Attributes:
-        text: what it wrote; with `echo`, behind the prompt.
-        tokens: (text, log-probability, place of its first character) of each token, where it gives them; the first one
-            of a prompt has no probability.
-        read, written: how many tokens the request counted.
-    """
-
-    text: str
-    tokens: tuple[tuple[str, float | None, int], ...]
-    read: int
-    written: int
-
-
 class Endpoint:
     """A model at a URL.
 
@@ -119,7 +102,7 @@ class Endpoint:
             UserError: an endpoint that is not there, refuses, or would cost too much.
         """
         keys = [self._key(request) for request in requests]
-        with _Store(self.cache) as store:
+        with Answers(self.cache) as store:
             known = store.get(keys)
             missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
             if missing:
@@ -163,8 +146,7 @@ class Endpoint:
     def _fetch(self, request: Request) -> Answer:
         import openai
 
-        chat = "messages" in request
-        to = self._client.chat.completions if chat else self._client.completions
+        to = self._client.chat.completions if "messages" in request else self._client.completions
         try:
             found = to.create(model=self.model, **request)
         except openai.APIConnectionError as error:  # a timeout is one
@@ -182,14 +164,24 @@ class Endpoint:
                 f"{self.url} refused a request for the model '{self.model}' with status {error.status_code}: "
                 f"{_line(error)}. What was answered until then is kept."
             ) from error
-        if not found.choices:
+        return self._read(found, request)
+
+    def _read(self, found: Any, request: Request) -> Answer:
+        if not getattr(found, "choices", None):  # what is no JSON comes as text
             raise UserError(f"{self.url} gave no answer for the model '{self.model}': check model.url and model.path.")
         choice, usage = found.choices[0], found.usage
-        told = None if chat else choice.logprobs
+        counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
+        if "messages" in request:
+            return Answer(choice.message.content or "", (), *counts)
+        told = choice.logprobs
         tokens = zip(told.tokens, told.token_logprobs, told.text_offset, strict=True) if told and told.tokens else ()
-        text = choice.message.content if chat else choice.text
-        counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-        return Answer(text or "", tuple(tokens), *(count or 0 for count in counts))
+        answer = Answer(choice.text or "", tuple(tokens), *counts)
+        if "logprobs" in request and not answer.tokens:
+            raise UserError(
+                f"{self.url} gives no log-probabilities of a prompt (echo with logprobs of /completions): take "
+                "readout=generate, which reads what the model writes."
+            )
+        return answer
 
 
 def _characters(request: Request) -> int:
@@ -202,39 +194,3 @@ def _line(error: Exception) -> str:
     body = getattr(error, "body", None)
     said = body.get("message") if isinstance(body, dict) else None
     return " ".join(str(said or error).split())[:300].rstrip(".")
-
-
-class _Store:
-    """Answers on disk, by their request's hash."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def __enter__(self) -> "_Store":
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._rows = sqlite3.connect(self._folder / "answers.sqlite", timeout=60, isolation_level=None)
-            self._rows.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT)")
-        except (OSError, sqlite3.Error) as error:
-            raise UserError(
-                f"Answers cannot be kept in {self._folder} ({error}): set tokens.cache_dir to a folder that can be "
-                "written."
-            ) from error
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._rows.close()
-
-    def get(self, keys: Iterable[str]) -> dict[str, Answer]:
-        found = {}
-        for key in dict.fromkeys(keys):
-            row = self._rows.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-            if row:
-                text, tokens, read, written = json.loads(row[0])
-                found[key] = Answer(text, tuple(map(tuple, tokens)), read, written)
-        return found
-
-    def put(self, key: str, answer: Answer) -> Answer:
-        plain = json.dumps([answer.text, answer.tokens, answer.read, answer.written])
-        self._rows.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, plain))
-        return answer

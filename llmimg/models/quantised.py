@@ -1,7 +1,6 @@
 """Pretrained models whose linear layers are kept in 8 or 4 bits, by bitsandbytes."""
 
 import importlib.util
-import logging
 
 import torch
 from transformers import AutoModel, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
@@ -23,7 +22,6 @@ def quantisation(
     """
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(f"model.bits={bits} needs the package bitsandbytes: pip install 'llmimg[quantised]'.")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it says at every step what it computes in
     with torch.device("meta"):
         model = auto_class.from_config(config)
     head = [name for name, _ in model.named_children() if name != model.base_model_prefix]
