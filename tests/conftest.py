@@ -4,6 +4,7 @@ import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -40,21 +41,31 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Callable[..., Path]:
-    """Carries out a tiny run and gives its folder."""
+def plain(tmp_path_factory) -> Callable[..., dict[str, Any]]:
+    """What `run.py` composes for a run of a few images, `name` being the last part of its folder."""
     from hydra import compose, initialize_config_dir
 
-    from llmimg.carry_out import carry_out
     from llmimg.compose import command_line, plain_values
 
     root = tmp_path_factory.mktemp("runs")
 
-    def carried(name: str, *overrides: str) -> Path:
+    def composed(name: str, *overrides: str, base: tuple[str, ...] = TINY) -> dict[str, Any]:
         ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
-        carry_out(plain)
-        return root / name
+            return plain_values(compose("config", command_line([*base, *ours, *overrides])))
+
+    return composed
+
+
+@pytest.fixture(scope="module")
+def run(plain) -> Callable[..., Path]:
+    """Carries out such a run and gives its folder."""
+    from llmimg.carry_out import carry_out
+
+    def carried(name: str, *overrides: str) -> Path:
+        settings = plain(name, *overrides)
+        carry_out(settings)
+        return Path(settings["run_dir"])
 
     return carried
 

@@ -11,25 +11,14 @@ import pyarrow.parquet
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, plain_values
 from llmimg.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CONF = str(Path(__file__).parents[1] / "conf")
-TINY = (
-    "data.train_samples=64",
-    "data.val_samples=32",
-    "data.test_samples=37",
-    "trainer.max_steps=4",
-    "trainer.disable_tqdm=true",
-    "model.width=16",
-)
 FILES = {
     "config.yaml",
     "environment.json",
@@ -40,19 +29,6 @@ FILES = {
     "checkpoints",
 }
 TRUNCATED = ("tokens.overflow=truncate", "tokens.max_length=34")
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """What `run.py` composes for a run of a few images, `name` being the last part of its folder."""
-    root = tmp_path_factory.mktemp("runs")
-
-    def composed(name: str, *overrides: str, base: tuple[str, ...] = TINY) -> dict:
-        ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
-        with initialize_config_dir(CONF, version_base="1.3"):
-            return plain_values(compose("config", command_line([*base, *ours, *overrides])))
-
-    return composed
 
 
 @pytest.fixture(scope="module")

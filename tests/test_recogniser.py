@@ -7,28 +7,15 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from llmimg import Recogniser, UserError
-from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, plain_values
 from llmimg.data import DataSettings, decode, load
 from llmimg.tokens.encoder import write_all
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CONF = str(Path(__file__).parents[1] / "conf")
-TINY = (
-    "data.train_samples=64",
-    "data.val_samples=32",
-    "data.test_samples=37",
-    "trainer.max_steps=4",
-    "trainer.disable_tqdm=true",
-    "trainer.save_strategy=no",
-    "model.width=16",
-)
 # Each way tokens come about, models that pool differently, and images brought to another size.
 WAYS = {
     "own": ("data.size=null",),
@@ -39,28 +26,25 @@ WAYS = {
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory):
+def train(run, tmp_path_factory):
     """Trains for a few steps in one of the ways, once, and moves the run to where nothing else is, nor its cache."""
     runs = {}
 
     def trained(way: str, **values) -> Path:
         if way not in runs:
-            root = tmp_path_factory.mktemp(way)
-            ours = (f"run_dir={root / 'run'}", f"tokens.cache_dir={root / 'cache'}")
             overrides = [override.format(**values) for override in WAYS[way]]
-            with initialize_config_dir(CONF, version_base="1.3"):
-                plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
-            carry_out(plain)
+            cache = tmp_path_factory.mktemp(f"{way}-cache")
+            made = run(way, *overrides, "trainer.save_strategy=no", f"tokens.cache_dir={cache}")
             runs[way] = tmp_path_factory.mktemp(f"{way}-moved") / "else where"
-            shutil.move(root / "run", runs[way])
-            shutil.rmtree(root)
+            shutil.move(made, runs[way])
+            shutil.rmtree(cache)
         return runs[way]
 
     return trained
 
 
 @pytest.fixture(scope="module")
-def run(train) -> Path:
+def moved(train) -> Path:
     return train("own")
 
 
@@ -83,8 +67,8 @@ def test_moved_elsewhere_it_gives_the_answers_of_the_run(way, train, digits, req
         np.testing.assert_allclose(probabilities, table["probabilities"], atol=1e-5)
 
 
-def test_images_in_any_form_one_or_many(run, digits, tmp_path):
-    recogniser = Recogniser.load(str(run))
+def test_images_in_any_form_one_or_many(moved, digits, tmp_path):
+    recogniser = Recogniser.load(str(moved))
     data = digits[0]["bytes"]
     path = tmp_path / "digit.png"
     path.write_bytes(data)
@@ -100,8 +84,8 @@ def test_images_in_any_form_one_or_many(run, digits, tmp_path):
     assert recogniser([]) == []
 
 
-def test_answers_are_plain_json(run, digits):
-    (answer,) = Recogniser.load(run)(digits[3])
+def test_answers_are_plain_json(moved, digits):
+    (answer,) = Recogniser.load(moved)(digits[3])
     assert json.loads(json.dumps(answer)) == answer
     assert list(answer["probabilities"]) == [str(digit) for digit in range(10)]
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)
@@ -134,16 +118,16 @@ def test_the_folder_holds_no_code_and_no_pickle(way, train, request):
     assert not any("auto_map" in file.read_text() for file in folder.glob("*.json"))
 
 
-def test_it_goes_on_as_a_model_of_transformers(run, digits, tmp_path):
+def test_it_goes_on_as_a_model_of_transformers(moved, digits, tmp_path):
     again = tmp_path / "again" / "model"
-    recogniser = Recogniser.load(run)
+    recogniser = Recogniser.load(moved)
     recogniser.save(again)
     assert Recogniser.load(again.parent)(digits[:3]) == recogniser(digits[:3])
 
 
-def test_a_newer_format_is_refused_with_a_sentence(run, tmp_path):
+def test_a_newer_format_is_refused_with_a_sentence(moved, tmp_path):
     folder = tmp_path / "newer"
-    shutil.copytree(run / "model", folder)
+    shutil.copytree(moved / "model", folder)
     described = json.loads((folder / "recogniser.json").read_text())
     (folder / "recogniser.json").write_text(json.dumps({**described, "format": 99}))
     with pytest.raises(UserError, match=r"another version of llmimg \(format 99, this one reads 2\)"):
@@ -157,8 +141,8 @@ def test_a_folder_without_a_recogniser(tmp_path):
         Recogniser.load(tmp_path / "nowhere")
 
 
-def test_an_image_that_cannot_be_read(run, tmp_path):
-    recogniser = Recogniser.load(run)
+def test_an_image_that_cannot_be_read(moved, tmp_path):
+    recogniser = Recogniser.load(moved)
     (tmp_path / "torn.png").write_bytes(b"\x89PNG torn")
     with pytest.raises(UserError, match=r"torn\.png cannot be read"):
         recogniser(str(tmp_path / "torn.png"))
@@ -168,8 +152,8 @@ def test_an_image_that_cannot_be_read(run, tmp_path):
         recogniser([np.zeros((8, 8), np.uint8), np.zeros((8, 8))], batch_size=1)
 
 
-def test_an_image_that_is_too_large_for_the_context(run):
+def test_an_image_that_is_too_large_for_the_context(moved):
     with pytest.raises(
         UserError, match=r"does not fit the context: the longest has 81 tokens and 2 around them, and 66"
     ):
-        Recogniser.load(run)(np.zeros((9, 9), np.uint8))
+        Recogniser.load(moved)(np.zeros((9, 9), np.uint8))
