@@ -17,10 +17,12 @@ import pyarrow.parquet
 from llmimg.configuration import Configuration
 from llmimg.data import Data, Decoding, load
 from llmimg.errors import UserError
-from llmimg.experiment import scores
+from llmimg.measured import WAY_BACK_SAMPLE
+from llmimg.metrics.classification import Classification
 from llmimg.metrics.image import psnr_db
 from llmimg.models.answers import Answer
-from llmimg.models.endpoint import Endpoint, EndpointOptions
+from llmimg.models.endpoint import Endpoint
+from llmimg.models.settings import EndpointOptions
 from llmimg.preparation import make_textifier
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import ScoreSettings
@@ -35,7 +37,7 @@ from llmimg.tasks.base import TASKS
 from llmimg.tasks.classify import Classify
 from llmimg.tasks.prompt import draw_shots
 from llmimg.textify import Textifier
-from llmimg.tokens.cache import cache_folder
+from llmimg.tokens.cache import BROKEN_REMEDY, cache_folder
 from llmimg.tokens.encoder import write_all
 
 log = logging.getLogger("llmimg")
@@ -91,22 +93,24 @@ def run_asking(
     started = time.perf_counter()
     if settings.readout_name == "score":
         normalise = build(ScoreSettings, settings.readout_settings, "readout").normalise
-        outputs, answers, each = _scored(endpoint, task, shown, asked, normalise)
+        outputs, answers, each = _scored(endpoint, task, shown, asked, normalise, settings.force)
     else:
-        outputs, answers = _written(endpoint, task, shown, asked)
+        outputs, answers = _written(endpoint, task, shown, asked, settings.force)
         each = answers
         task = replace(task, label_names=(*task.label_names, UNREAD))
     ask_seconds = time.perf_counter() - started
 
     # Evaluate: an answer in words says nothing of how sure it is.
-    metrics = scores("test", task, outputs, asked.labels)
+    unread = settings.readout_name == "generate"
+    found = Classification(unread=unread).compute(predictions=outputs, references=asked.labels)
+    metrics = {f"test/{key}": value for key, value in found.items()}
     table = {"id": asked.ids, **task.table(outputs, asked.labels), "tokens": [answer.read for answer in each]}
-    if settings.readout_name == "generate":
+    if unread:
         metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/loss", "test/ece"))}
         metrics["test/unread_answers"] = float((outputs.argmax(axis=1) == len(data.label_names)).mean())
         del table["probabilities"], table["log_likelihood"]
         table["answer"] = [answer.text for answer in answers]
-    back = [textifier.read(textifier.write(image[None]), *image.shape[:2]) for image in asked.images[:_BATCH]]
+    back = [textifier.read(textifier.write(image[None]), *image.shape[:2]) for image in asked.images[:WAY_BACK_SAMPLE]]
     cost = endpoint.cost(answers)
     metrics |= {
         **({} if any(each is None for each in back) else {"data/psnr_db": _psnr(asked.images, back)}),
@@ -160,7 +164,7 @@ def _shots(data: Data, task: Classify, textifier: Textifier, decoding: Decoding,
 def _asked(data: Data, textifier: Textifier, decoding: Decoding, skip_broken: bool, notes: list[str]) -> Asked:
     images, problems = decoding(data.test["image"], data.test["id"])
     if problems and not skip_broken:
-        raise UserError(f"{next(iter(problems.values()))} Mend or remove it, or set data.broken=skip.")
+        raise UserError(f"{next(iter(problems.values()))}{BROKEN_REMEDY}")
     if problems:
         notes.append(f"{len(problems):,} broken images of the test split were skipped.")
     whole = [place for place, image in enumerate(images) if image is not None]
@@ -172,7 +176,7 @@ def _asked(data: Data, textifier: Textifier, decoding: Decoding, skip_broken: bo
 
 
 def _scored(
-    endpoint: Endpoint, task: Classify, shown: Sequence[tuple[str, int]], asked: Asked, normalise: str
+    endpoint: Endpoint, task: Classify, shown: Sequence[tuple[str, int]], asked: Asked, normalise: str, anew: bool
 ) -> tuple[np.ndarray, list[Answer], list[Answer]]:
     """Log-probabilities of the classes float64 `[N, K]`, as `llmimg.readouts.score` has them; all answers that they are
     made from, and of each image the first one."""
@@ -181,7 +185,7 @@ def _scored(
         texts.append("")  # what the answers have without an image
     prompts = [prompt_text(task.settings, names, shown, text) for text in texts]
     requests = [scored(task.settings, names, prompt) for prompt in prompts]
-    answers = endpoint.ask([request for group in requests for request in group])
+    answers = endpoint.ask([request for group in requests for request in group], anew)
     groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]
     found = np.array(
         [
@@ -200,20 +204,27 @@ def _log_likelihoods(answers: Sequence[Answer], texts: Sequence[str], begin: int
     tails = []
     for answer, text in zip(answers, texts, strict=True):
         # A token that begins every text may be told in front; what the model wrote itself stands behind.
-        front = max(0, "".join(token for token, *_ in answer.tokens).find(text))
-        tails.append([token for token in answer.tokens if front + begin <= token[2] < front + len(text)])
-    alike = (len({token for token, *_ in tokens}) == 1 for tokens in zip(*tails, strict=False))
+        front = "".join(token for token, _ in answer.tokens).index(text)
+        starts = np.cumsum([0, *(len(token) for token, _ in answer.tokens[:-1])]) - front
+        inside = (begin <= starts) & (starts < len(text))
+        tails.append([answer.tokens[place] for place in np.flatnonzero(inside)])
+    alike = (len({token for token, _ in tokens}) == 1 for tokens in zip(*tails, strict=False))
     shared = min(sum(1 for _ in itertools.takewhile(bool, alike)), min(map(len, tails)) - 1)
-    differing = [[log_probability for _, log_probability, _ in tail[shared:]] for tail in tails]
+    differing = [[log_probability for _, log_probability in tail[shared:]] for tail in tails]
+    if any(None in each for each in differing):
+        raise UserError(
+            "An answer begins the text, where no token has a probability: put some words in front of {image} in "
+            "task.template."
+        )
     return [float(np.mean(each) if by_length else np.sum(each)) for each in differing]
 
 
 def _written(
-    endpoint: Endpoint, task: Classify, shown: Sequence[tuple[str, int]], asked: Asked
+    endpoint: Endpoint, task: Classify, shown: Sequence[tuple[str, int]], asked: Asked, anew: bool
 ) -> tuple[np.ndarray, list[Answer]]:
     """The classes named, as logits float64 `[N, K + 1]`, the last for answers that name none; and the answers."""
     requests = [written(task.settings, task.label_names, shown, text) for text in asked.texts]
-    answers = endpoint.ask(requests)
+    answers = endpoint.ask(requests, anew)
     labels = [read_answer(answer.text, task.label_names) for answer in answers]
     none = len(task.label_names)
     return np.eye(none + 1)[[none if label is None else label for label in labels]], answers

@@ -113,6 +113,8 @@ class Configuration:
         task = build(TASK_SETTINGS[configuration.task_name], configuration.task_settings, "task")
         build(READOUT_SETTINGS[configuration.readout_name], configuration.readout_settings, "readout")
         _check_adaptation(configuration)
+        if getattr(task, "text", ()) and configuration.tokens.permute != "none":
+            raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
         if configuration.augment.mixup and configuration.readout_name != "head":
             raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
         if configuration.readout_name not in ("score", "generate") and getattr(task, "shots", 0):
@@ -159,10 +161,7 @@ def _check_adaptation(configuration: Configuration) -> None:
     """Refuse what of a model cannot learn, or could not be saved."""
     model, adaptation = configuration.model, configuration.adaptation
     if model.kind == "endpoint":
-        if adaptation.name != "none":
-            raise UserError(f"The model '{model.name}' is asked, and learns nothing: set adaptation=none.")
-        if configuration.launch.processes > 1:
-            raise UserError(f"The model '{model.name}' is asked by one process: set launch.processes=1.")
+        _check_endpoint(configuration)
         return
     if adaptation.name != "full" and model.kind != "language":
         raise UserError(f"adaptation={adaptation.name} is for language models: take adaptation=full.")
@@ -186,3 +185,33 @@ def _check_adaptation(configuration: Configuration) -> None:
             f"Adapters cannot be added to weights kept in {model.bits} bits (model.bits) without rounding them away: "
             "set adaptation.save=adapters."
         )
+    if model.pretrained and configuration.vocabulary_name in ("own", "learn") and adaptation.name in ("none", "head"):
+        raise UserError(
+            f"The tokens of vocabulary={configuration.vocabulary_name} are new to a pretrained model, and "
+            f"adaptation={adaptation.name} would never teach it them: take vocabulary=reuse, or adaptation=lora."
+        )
+
+
+def _check_endpoint(configuration: Configuration) -> None:
+    """Refuse what a model that is asked over the network cannot be told, or would pass over."""
+    name, tokens = configuration.model.name, configuration.tokens
+    if configuration.adaptation.name != "none":
+        raise UserError(f"The model '{name}' is asked, and learns nothing: set adaptation=none.")
+    if configuration.launch.processes > 1:
+        raise UserError(f"The model '{name}' is asked by one process: set launch.processes=1.")
+    if configuration.readout_name == "score" and configuration.task_settings.get("chat"):
+        raise UserError(
+            "task.chat=true is for readout=generate with an endpoint: a conversation cannot be scored there."
+        )
+    passed_over = {
+        "ema": configuration.ema,
+        "vocabulary": configuration.vocabulary.name != "auto",
+        "tokens.max_length": tokens.max_length,
+        "tokens.overflow": tokens.overflow != "error",
+        "tokens.permute": tokens.permute != "none",
+        "readout.beams": configuration.readout_settings.get("beams"),
+        "model.bits": configuration.model.bits,
+    }
+    for setting, given in passed_over.items():
+        if given:
+            raise UserError(f"{setting} means nothing to the model '{name}', which is only asked: leave it out.")

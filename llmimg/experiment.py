@@ -71,7 +71,7 @@ def run_experiment(
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
     prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], notes)
     layout = make_layout(settings, limit, encoder, ids, prompt)
-    plain_text = prepare_text(settings, task, encoder, layout)
+    plain_text = prepare_text(settings, task, encoder, layout, notes)
     readout = kind(task, layout, encoder.vocabulary, common_boxes(data, task, encoder), **settings.readout_settings)
     prepare_seconds = time.perf_counter() - started
 

@@ -16,7 +16,7 @@ from llmimg.tokens.layout import Layout, token_budget
 from llmimg.tokens.store import ImageIds
 from llmimg.training.dataset import ImageTexts
 
-_WAY_BACK_SAMPLE = 500  # images from which the way back is measured
+WAY_BACK_SAMPLE = 500  # images from which the way back is measured
 
 
 def peak_memory_mb() -> float:
@@ -73,4 +73,4 @@ def way_back_metrics(
 
 
 def _images(encoder: Encoder, split: datasets.Dataset, texts: ImageTexts) -> list[np.ndarray]:
-    return encoder.decoding(split[texts.rows[:_WAY_BACK_SAMPLE]]["image"])[0]
+    return encoder.decoding(split[texts.rows[:WAY_BACK_SAMPLE]]["image"])[0]

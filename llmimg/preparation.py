@@ -42,7 +42,7 @@ def make_textifier(settings: Configuration, data: Data, decoding: Decoding) -> T
     """The textifier with what it learns from training images. A model that comes from a run brings what its textifier
     learned: words go on to mean what they meant."""
     textifier = settings.textifier()
-    known = run_state(settings.model.location[0], textifier)
+    known = run_state(settings.model.location[0], textifier, reuse=settings.vocabulary_name == "reuse")
     return known or learned_textifier(textifier, data.train, decoding, **_kept(settings))
 
 
@@ -163,7 +163,9 @@ def common_boxes(data: Data, task: Task, encoder: Encoder) -> np.ndarray | None:
     return boxes[0]
 
 
-def prepare_text(settings: Configuration, task: Task, encoder: Encoder, layout: Layout) -> dict[str, list[PlainText]]:
+def prepare_text(
+    settings: Configuration, task: Task, encoder: Encoder, layout: Layout, notes: list[str]
+) -> dict[str, list[PlainText]]:
     """The plain texts of `task.text` in three splits, in rows as long as an image's text may be; none where none is
     asked for. Each text's end is held out, as much as `data.test_fraction` and `data.val_fraction` say.
 
@@ -180,6 +182,8 @@ def prepare_text(settings: Configuration, task: Task, encoder: Encoder, layout: 
             about=kept["about"],
             num_proc=settings.tokens.num_proc,
         )
+        if unknown := int((stream == encoder.vocabulary.unknown).sum()):
+            notes.append(f"'{place}': the tokenizer has no word for {100 * unknown / len(stream):.2g} % of its tokens.")
         for split, part in held_out(stream, settings.data.val_fraction, settings.data.test_fraction).items():
             if not len(part):
                 raise UserError(f"'{place}' (task.text) has {len(stream):,} tokens: too few to hold a part out.")

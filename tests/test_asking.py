@@ -11,10 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmimg.errors import UserError
+from llmimg.report import compare as comparison
+from llmimg.run_folder import RunFolder
 from llmimg.tasks.asked import read_answer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+HERE = ("model.url=http://127.0.0.1:9/v1", "model.path=m", "adaptation=none")
 SERVED = ("adaptation=none", "task.shots=2", "data.test_samples=12")
 
 
@@ -24,7 +27,9 @@ class Server(http.server.ThreadingHTTPServer):
     Attributes:
         seen: the bodies of all requests.
         failing: statuses that the next requests are answered with.
-        silent: whether it keeps log-probabilities to itself.
+        silent: whether it keeps log-probabilities to itself; of what it was given only, where this is "prompt".
+        bare: whether nothing begins its texts, so that their first token has no probability.
+        counts: whether it says how many tokens a request had.
         says: what it writes, where that is given.
         raw: what it answers everything with, where that is given.
     """
@@ -37,7 +42,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.reset()
 
     def reset(self):
-        self.seen, self.failing, self.silent, self.says, self.raw = [], [], False, None, None
+        self.bare = False
+        self.seen, self.failing, self.silent, self.says, self.raw, self.counts = [], [], False, None, None, True
 
     @property
     def url(self) -> str:
@@ -45,21 +51,24 @@ class Server(http.server.ThreadingHTTPServer):
 
     @torch.no_grad()
     def completion(self, body: dict) -> dict:
-        encoded = self.tokenizer(body["prompt"], add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(body["prompt"], add_special_tokens=False)
         ids, first = encoded["input_ids"], self.tokenizer.bos_token_id
         logits = self.model(torch.tensor([[first, *ids]])).logits[0].log_softmax(dim=-1)
         told = [None, *(float(logits[place, token]) for place, token in enumerate(ids))]
         names = self.tokenizer.convert_ids_to_tokens([first, *ids])
-        ahead = len(names[0])  # the token that begins every text is told as any other, as by vLLM
-        starts = [0, *(ahead + start for start, _ in encoded["offset_mapping"])]
+        # The token that begins every text is told as any other, as by vLLM.
         new = int(logits[-1].argmax())
         word = self.tokenizer.convert_ids_to_tokens(new)
         logprobs = {"tokens": [*names, word], "token_logprobs": [*told, 0.0]}
-        logprobs["text_offset"] = [*starts, ahead + len(body["prompt"])]
+        logprobs["text_offset"] = [0] * len(logprobs["tokens"])  # servers differ in what they count from
+        if self.bare:
+            logprobs = {"tokens": [*names[1:], word], "token_logprobs": [None, *told[2:], 0.0], "text_offset": None}
+        if self.silent == "prompt":
+            logprobs = {"tokens": [word], "token_logprobs": [-0.1], "text_offset": [0]}
         text = body["prompt"] * bool(body.get("echo")) + (self.says or word)
         return {
             "text": text,
-            "logprobs": logprobs if body.get("logprobs") and not self.silent else None,
+            "logprobs": logprobs if body.get("logprobs") and self.silent is not True else None,
             "usage": (len(ids) + 1, 1),
         }
 
@@ -81,7 +90,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 choice = told
             choice |= {"index": 0, "finish_reason": "length"}
             counts = dict(zip(("prompt_tokens", "completion_tokens"), usage, strict=True))
-            self._send(200, {"choices": [choice], "usage": {**counts, "total_tokens": sum(usage)}})
+            counts = {**counts, "total_tokens": sum(usage)} if self.server.counts else None
+            self._send(200, {"choices": [choice], "usage": counts})
         return None
 
     def _send(self, status: int, body: dict) -> None:
@@ -160,6 +170,7 @@ def test_answers_in_words(ask, server):
     table = columns(folder)
     assert set(table["prediction"]) == {"3"} and set(table["answer"]) == {server.says}
     assert numbers(folder)["test/accuracy"] == np.mean([label == "3" for label in table["label"]])
+    assert comparison.rows_of([RunFolder(folder)])[0].mean == numbers(folder)["test/accuracy"]
     assert not {"test/loss", "test/ece"} & set(numbers(folder)) and "probabilities" not in table
     turns = server.seen[0]["messages"]
     assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2 + ["user"]
@@ -171,6 +182,7 @@ def test_an_answer_that_names_no_class_is_wrong(ask, server):
     server.says = "no idea"
     folder = ask("none", "readout=generate")
     assert numbers(folder)["test/accuracy"] == 0 and numbers(folder)["test/unread_answers"] == 1
+    assert numbers(folder)["test/macro_f1"] == 0
     assert server.seen[0]["stop"] == ["\n"] and server.seen[0]["prompt"].endswith("\nclass:")
 
 
@@ -214,17 +226,71 @@ def test_what_the_endpoint_refuses_is_said(ask, server, failing, message):
         ask("refused", "readout=generate", "model.options.retries=1", "model.options.key_variable=SOME_KEY")
 
 
-def test_log_probabilities_that_are_not_given_are_missed(ask, server):
-    server.silent = True
+@pytest.mark.parametrize("silent", [True, "prompt"])
+def test_log_probabilities_that_are_not_given_are_missed(ask, server, silent):
+    server.silent = silent
     with pytest.raises(UserError, match=r"gives no log-probabilities of a prompt.*readout=generate"):
         ask("silent", "readout=score")
     assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("content", ["<html>", '{"id": "1", "choices": []}'])
+def test_what_was_answered_before_it_went_wrong_is_kept(ask, server):
+    server.says, server.failing = "7", [200] * 5 + [404] + [200] * 100
+    with pytest.raises(UserError, match="status 404"):
+        ask("broken", "readout=generate", "model.options.concurrency=3")
+    answered = len(server.seen) - 1
+    assert 5 <= answered < 12
+    ask("whole", "readout=generate")
+    assert len(server.seen) == 1 + 12
+
+
+def test_force_asks_anew(ask, server):
+    server.says = "7"
+    ask("forced", "readout=generate")
+    server.says = "8"
+    assert set(columns(ask("forced", "readout=generate", "force=true"))["prediction"]) == {"8"}
+    assert len(server.seen) == 24
+
+
+def test_what_is_not_counted_cannot_be_estimated(ask, server):
+    server.says, server.counts = "7", False
+    with pytest.raises(UserError, match=r"does not say how many tokens it read.*leave out"):
+        ask("uncounted", "readout=generate", "model.options.input_price=1", "model.options.output_price=1")
+    assert len(server.seen) == 1
+    assert "endpoint/cost" not in numbers(ask("free", "readout=generate"))
+
+
+def test_further_fields_of_a_request(ask, server):
+    server.says = "7"
+    ask("extra", "readout=generate", "+model.options.extra.max_tokens=null", "+model.options.extra.reasoning=low")
+    assert "max_tokens" not in server.seen[0] and server.seen[0]["reasoning"] == "low"
+
+
+def test_an_answer_that_begins_the_text_has_no_probability(ask, server):
+    server.bare = True
+    with pytest.raises(UserError, match=r"put some words in front of \{image\} in task\.template"):
+        ask("begins", "readout=score", "readout.normalise=prior", "task.template='{image}{answer}'", "task.shots=0")
+
+
+def test_the_conversation_is_the_prompt(ask, server):
+    """The same shots, in the same words, as a model in a folder is given."""
+    server.says = "7"
+    ask("talk", "readout=generate", "task.chat=true")
+    ask("text", "readout=generate")
+    turns, prompt = server.seen[0]["messages"], server.seen[12]["prompt"]
+    told = [turn["content"] for turn in turns]
+    assert (
+        prompt
+        == "\n".join(f"{asked} {answer}" for asked, answer in zip(told[::2], [*told[1::2], ""], strict=True))[:-1]
+    )
+
+
+@pytest.mark.parametrize(
+    "content", ["<html>", '{"id": "1", "choices": []}', "{", '{"choices": [{"text": "7"}], "usage": 3}']
+)
 def test_what_is_no_answer_is_said(ask, server, content):
     server.raw = content
-    with pytest.raises(UserError, match=r"gave no answer for the model 'tiny': check model\.url"):
+    with pytest.raises(UserError, match=r"gave (no|an) answer for the model 'tiny'.*check model\.url"):
         ask("no-answer", "readout=generate")
 
 
@@ -240,10 +306,16 @@ def test_an_endpoint_that_is_not_there(run):
     ("overrides", "message"),
     [
         ([], r"give model\.url= its address"),
-        (["model.url=http://127.0.0.1:9/v1", "model.path=m"], r"learns nothing: set adaptation=none"),
-        (["model.url=u", "model.path=m", "adaptation=none", "readout=head"], r"does not go with a model of the kind"),
-        (["model.url=u", "model.path=m", "adaptation=none", "model.options.concurrency=0"], r"concurrency=0"),
-        (["model.url=u", "model.path=m", "adaptation=none", "model.options.most_cost=1"], r"needs input_price"),
+        (list(HERE[:2]), r"learns nothing: set adaptation=none"),
+        (["model.url=localhost:80/v1", "model.path=m"], r"give model\.url= its address"),
+        (["model.url='http://[::1'", "model.path=m"], r"give model\.url= its address"),
+        ([*HERE, "tokens.permute=each"], r"tokens\.permute means nothing"),
+        ([*HERE, "vocabulary=extend"], r"vocabulary means nothing"),
+        ([*HERE, "readout=generate", "readout.beams=2"], r"readout\.beams means nothing"),
+        ([*HERE, "readout=score", "task.chat=true"], r"task\.chat=true is for readout=generate"),
+        ([*HERE, "readout=head"], r"does not go with a model of the kind"),
+        ([*HERE, "model.options.concurrency=0"], r"concurrency=0"),
+        ([*HERE, "model.options.most_cost=1"], r"needs input_price"),
     ],
 )
 def test_what_an_endpoint_needs_is_said(run, overrides, message):

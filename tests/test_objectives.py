@@ -74,6 +74,27 @@ def test_a_pretrained_run_learns_words_for_its_answers(pretrained, run):
             assert list(answer["probabilities"].values()) == pytest.approx(row, abs=1e-4)
 
 
+def test_a_learned_vocabulary_is_gone_on_with(run):
+    learned = ("vocabulary=learn", "vocabulary.size=64")
+    base = run("learned", "task=clm", *learned)
+    folder = run("learned-words", "model=pretrained", f"model.path={base}", "readout=score")
+    table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
+    answers = Recogniser.load(folder)(digits(table["id"][:3]))
+    assert [each["label"] for each in answers] == table["prediction"][:3]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["textify=patch_words", "textify.patch=2", "textify.codes=16", "textify.fit_seed=1"], r"textify\.fit_seed=0"),
+        ([], r"textify\.name=patch_words"),
+    ],
+)
+def test_tokens_that_would_mean_something_else_are_refused(pretrained, run, overrides, message):
+    with pytest.raises(UserError, match=rf"had .*{message}.* mean something else here"):
+        run("refused", "model=pretrained", f"model.path={pretrained}", *overrides)
+
+
 @pytest.mark.parametrize("mask", ["token", "span", "block"])
 def test_masked_language_models(run, mask):
     folder = run(f"masked-{mask}", "task=mlm", f"task.mask={mask}", "model=bert_tiny")
@@ -125,6 +146,10 @@ def test_adapters_are_saved_merged_or_alone(run):
         (["task=mlm"], r"no MaskedLM head"),
         (["task=clm", "readout=head"], r"task=clm cannot be read out by readout=head: take readout=likelihood"),
         (["adaptation=none"], r"adaptation=none trains nothing, and a head must be trained"),
+        (
+            ["adaptation=none", "readout=score", "model=pretrained", "model.path=x", "vocabulary=own"],
+            r"tokens of vocabulary=own are new to a pretrained model",
+        ),
         (["adaptation=lora", "model=logistic"], r"adaptation=lora is for language models"),
         (["adaptation=lora", "adaptation.save=adapters"], r"adaptation\.save=adapters needs a pretrained model"),
         (["task.shots=2"], r"task\.shots are examples in a prompt"),
@@ -197,7 +222,9 @@ def test_plain_text_is_learned(run, corpus, gpt2_folder):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["task.text=nowhere.txt"], r"vocabulary=own has no tokens|No text file is at 'nowhere\.txt'"),
+        (["task.text=nowhere.txt"], r"No text file is at 'nowhere\.txt'"),
+        ([f"task.text={__file__}"], r"\(vocabulary=own\) has no tokens for the text"),
+        (["task.text=a", "tokens.permute=each"], r"tokens\.permute is a control of images' text"),
         (["task.weights=[1,1]"], r"task\.weights has 2 numbers.*each of the 0 plain texts"),
         (["task.text=[a,b]", "task.weights=[1,-1,0]"], r"task\.weights=\[1\.0, -1\.0, 0\.0\] is out of range"),
         (["task.text=a", "task.weights=[0,0]"], r"not all 0"),
@@ -235,7 +262,6 @@ def test_prompting_a_base_in_few_bits(run):
         f"model.path={base}",
         "adaptation=none",
         "readout=score",
-        "vocabulary=own",
         "model.bits=4",
     )
     folder = run("few-bits", *ask)

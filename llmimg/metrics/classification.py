@@ -41,13 +41,14 @@ def confusion_matrix(predictions: np.ndarray, references: np.ndarray, classes: i
     return np.bincount(references * classes + predictions, minlength=classes**2).reshape(classes, classes)
 
 
-def macro_f1(matrix: np.ndarray) -> float:
-    """The mean F1 of the classes, 0 to 1, from a confusion matrix [K, K].
+def macro_f1(matrix: np.ndarray, classes: int | None = None) -> float:
+    """The mean F1 of the first `classes` (None: all), 0 to 1, from a confusion matrix [K, K].
 
     A class counts if it is present in the references or the predictions; the rest have no F1. This is
     scikit-learn's rule where no labels are given.
     """
     hits, present = np.diagonal(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
+    hits, present = hits[:classes], present[:classes]
     return float((2 * hits[present > 0] / present[present > 0]).mean())
 
 
@@ -82,12 +83,12 @@ def wilson_interval(successes: float, total: int) -> tuple[float, float]:
     return float(min(centre - half, share)), float(max(centre + half, share))
 
 
-def macro_f1_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap over the images of a confusion matrix [K, K], as (low, high)."""
+def macro_f1_interval(matrix: np.ndarray, classes: int | None = None, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap over the images of a confusion matrix [K, K], as (low, high); `classes` as above."""
     cells = np.repeat(np.arange(matrix.size), matrix.ravel())
 
     def resampled(images: np.ndarray) -> float:
-        return macro_f1(np.bincount(cells[images], minlength=matrix.size).reshape(matrix.shape))
+        return macro_f1(np.bincount(cells[images], minlength=matrix.size).reshape(matrix.shape), classes)
 
     return _percentiles(resampled, len(cells), seed)
 
@@ -122,10 +123,12 @@ class Classification(evaluate.Metric):
         UserError: no images; a label outside 0 … K - 1; a logit that is not finite.
     """
 
-    def __init__(self, intervals: bool = True) -> None:
-        """`intervals=False` leaves the bootstraps out, as for a curve."""
+    def __init__(self, intervals: bool = True, unread: bool = False) -> None:
+        """`intervals=False` leaves the bootstraps out, as for a curve. With `unread`, the last logit stands for answers
+        that name no class: they are wrong, and macro F1 is that of the others."""
         super().__init__(keep_in_memory=True)  # Trainer gathers the ranks' logits, so that one process sees them all
         self._intervals = intervals
+        self._unread = unread
 
     def _info(self) -> evaluate.MetricInfo:
         # float64: evaluate passes values through Arrow, and float32 would round them on the way.
@@ -151,12 +154,12 @@ class Classification(evaluate.Metric):
             "accuracy": accuracy(answers, labels),
             "accuracy_low": low,
             "accuracy_high": high,
-            "macro_f1": macro_f1(matrix),
+            "macro_f1": macro_f1(matrix, classes - self._unread),
             "ece": expected_calibration_error(probabilities, labels),
             "loss": log_loss(logits, labels),
         }
         if self._intervals and total <= SMALL:
-            scores["macro_f1_low"], scores["macro_f1_high"] = macro_f1_interval(matrix)
+            scores["macro_f1_low"], scores["macro_f1_high"] = macro_f1_interval(matrix, classes - self._unread)
             scores["ece_low"], scores["ece_high"] = calibration_interval(probabilities, labels)
         return scores
 

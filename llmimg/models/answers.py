@@ -16,13 +16,12 @@ class Answer:
 
     Attributes:
         text: what it wrote; with `echo`, behind the prompt.
-        tokens: (text, log-probability, place of its first character) of each token, where it gives them; the first one
-            of a prompt has no probability.
+        tokens: (text, log-probability) of each token, where it gives them; the first one has no probability.
         read, written: how many tokens the request counted.
     """
 
     text: str
-    tokens: tuple[tuple[str, float | None, int], ...]
+    tokens: tuple[tuple[str, float | None], ...]
     read: int
     written: int
 

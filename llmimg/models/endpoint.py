@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +16,13 @@ from tqdm import tqdm
 
 from llmimg.errors import UserError
 from llmimg.models.answers import Answer, Answers
+from llmimg.models.settings import EndpointOptions
 
 log = logging.getLogger("llmimg")
 
 Request = Mapping[
     str, Any
 ]  # the body of a request: with `messages` to /chat/completions, with `prompt` to /completions
-
-
-@dataclass(frozen=True)
-class EndpointOptions:
-    """`model.options` of conf/model/endpoint.yaml.
-
-    Attributes:
-        key_variable: the environment variable that holds the endpoint's key; local servers need none.
-        concurrency: requests under way at once.
-        retries: of a request that fails for a reason that may pass, each after a longer pause.
-        timeout: seconds until a request counts as failed.
-        input_price, output_price: of a million tokens read and written, in whatever currency; null is not known.
-        most_cost: an estimate above this is refused; null refuses none.
-    """
-
-    key_variable: str = "OPENAI_API_KEY"
-    concurrency: int = 8
-    retries: int = 5
-    timeout: float = 120.0
-    input_price: float | None = None
-    output_price: float | None = None
-    most_cost: float | None = None
-
-    def __post_init__(self):
-        for name, least in (("concurrency", 1), ("retries", 0), ("timeout", 0.001)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"model.options.{name}={getattr(self, name)} is out of range: it takes {least:g} or more."
-                )
-        for name in ("input_price", "output_price", "most_cost"):
-            if getattr(self, name) is not None and getattr(self, name) < 0:
-                raise UserError(f"model.options.{name}={getattr(self, name)} is out of range: it takes 0 or more.")
-        if self.most_cost is not None and None in (self.input_price, self.output_price):
-            raise UserError(
-                "model.options.most_cost needs input_price and output_price: give what a million tokens cost."
-            )
 
 
 class Endpoint:
@@ -91,24 +55,29 @@ class Endpoint:
         """What they cost, in the currency of the prices; None where these are not known."""
         if self.options.input_price is None or self.options.output_price is None:
             return None
-        price = lambda each: each.read * self.options.input_price + each.written * self.options.output_price  # noqa: E731
-        return sum(map(price, answers)) / 1e6
+        read, written = (sum(counts) for counts in zip(*((each.read, each.written) for each in answers), strict=True))
+        return (read * self.options.input_price + written * self.options.output_price) / 1e6
 
-    def ask(self, requests: Sequence[Request]) -> list[Answer]:
+    def ask(self, requests: Sequence[Request], anew: bool = False) -> list[Answer]:
         """The answer to each request, from the cache where it is there. The first that is not is asked alone, and what
         all the others will cost is estimated from it, before they are asked.
+
+        Args:
+            anew: ask what was answered before, too.
 
         Raises:
             UserError: an endpoint that is not there, refuses, or would cost too much.
         """
         keys = [self._key(request) for request in requests]
         with Answers(self.cache) as store:
-            known = store.get(keys)
+            known = {} if anew else store.get(keys)
             missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
             if missing:
                 first = next(iter(missing))
                 known[first] = store.put(first, self._fetch(missing[first]))
                 self._estimate(missing, missing.pop(first), known[first], len(known) - 1)
+            else:
+                log.info("All %s answers were known.", f"{len(known):,}")
             with ThreadPoolExecutor(self.options.concurrency) as pool:
                 waiting = {pool.submit(self._fetch, request): key for key, request in missing.items()}
                 try:
@@ -116,6 +85,9 @@ class Endpoint:
                         known[waiting[done]] = store.put(waiting[done], done.result())
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
+                    for done in waiting:  # what was under way has come meanwhile
+                        if not done.cancelled() and done.exception() is None:
+                            store.put(waiting[done], done.result())
                     raise
         return [known[key] for key in keys]
 
@@ -124,6 +96,11 @@ class Endpoint:
         share = sum(_characters(request) for request in missing.values()) / max(_characters(first), 1)
         like = Answer("", (), round(answer.read * share), answer.written * len(missing))
         cost = self.cost([like])
+        if cost is not None and not answer.read:
+            raise UserError(
+                f"{self.url} does not say how many tokens it read, so that no cost can be estimated: leave out "
+                "model.options.input_price, output_price and most_cost."
+            )
         log.info(
             "Asking '%s' %s times more, about %s tokens to read and %s to write%s; %s answers were known.",
             self.model,
@@ -140,15 +117,18 @@ class Endpoint:
             )
 
     def _key(self, request: Request) -> str:
-        whole = json.dumps([self.url, self.model, dict(request)], sort_keys=True)
+        whole = json.dumps([self.url, self.model, dict(request), dict(self.options.extra)], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def _fetch(self, request: Request) -> Answer:
         import openai
 
         to = self._client.chat.completions if "messages" in request else self._client.completions
+        extra = self.options.extra
+        fields = {name: value for name, value in request.items() if name not in extra}
+        given = {name: value for name, value in extra.items() if value is not None}
         try:
-            found = to.create(model=self.model, **request)
+            return self._read(to.create(model=self.model, **fields, extra_body=given), request)
         except openai.APIConnectionError as error:  # a timeout is one
             raise UserError(
                 f"Nothing answers at {self.url} (model.url) within {self.options.timeout:g} seconds: start the server, "
@@ -164,7 +144,11 @@ class Endpoint:
                 f"{self.url} refused a request for the model '{self.model}' with status {error.status_code}: "
                 f"{_line(error)}. What was answered until then is kept."
             ) from error
-        return self._read(found, request)
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self.url} gave an answer for the model '{self.model}' that cannot be read ({_line(error)}): check "
+                "model.url and model.path."
+            ) from error
 
     def _read(self, found: Any, request: Request) -> Answer:
         if not getattr(found, "choices", None):  # what is no JSON comes as text
@@ -174,14 +158,14 @@ class Endpoint:
         if "messages" in request:
             return Answer(choice.message.content or "", (), *counts)
         told = choice.logprobs
-        tokens = zip(told.tokens, told.token_logprobs, told.text_offset, strict=True) if told and told.tokens else ()
-        answer = Answer(choice.text or "", tuple(tokens), *counts)
-        if "logprobs" in request and not answer.tokens:
+        tokens = tuple(zip(told.tokens or (), told.token_logprobs or (), strict=False)) if told else ()
+        # Some servers tell of what they wrote alone, or cut a character into several tokens.
+        if "logprobs" in request and request["prompt"] not in "".join(token for token, _ in tokens):
             raise UserError(
                 f"{self.url} gives no log-probabilities of a prompt (echo with logprobs of /completions): take "
                 "readout=generate, which reads what the model writes."
             )
-        return answer
+        return Answer(choice.text or "", tokens, *counts)
 
 
 def _characters(request: Request) -> int:

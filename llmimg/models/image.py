@@ -91,6 +91,11 @@ class Pixels(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def image_count(self) -> int:
+        """Images an epoch."""
+        return len(self.images)
+
     def begin_epoch(self, epoch: int) -> None:
         """Called at the start of every epoch (from 0)."""
         self.epoch.fill_(epoch)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.settings import build, choose
 
 KINDS = ("language", "image", "baseline", "endpoint")
 ADAPTATIONS = ("full", "lora", "frozen", "head", "none")
@@ -62,11 +63,13 @@ class ModelSettings:
         choose(self.kind, dict.fromkeys(KINDS), "model.kind")
         if self.options and self.kind == "language":
             raise UserError("model.options are for baselines, image models and endpoints: a language model has none.")
-        if self.kind == "endpoint" and not (self.url and self.path):
-            raise UserError(
-                f"The model '{self.name}' is asked over the network: give model.url= its address, as "
-                "http://localhost:8000/v1, and model.path= its name there."
-            )
+        if self.kind == "endpoint":
+            build(EndpointOptions, self.options, "model.options")
+            if not self.path or not _is_address(self.url or ""):
+                raise UserError(
+                    f"The model '{self.name}' is asked over the network: give model.url= its address, as "
+                    "http://localhost:8000/v1, and model.path= its name there."
+                )
         if self.url and self.kind != "endpoint":
             raise UserError(f"model.url is an endpoint's, and '{self.name}' is none: take model=endpoint.")
         choose(self.init, dict.fromkeys(("pretrained", "random", "shuffled")), "model.init")
@@ -113,6 +116,52 @@ class ModelSettings:
         if (path / "model" / "config.json").is_file():
             return str(path / "model"), self.gguf_file
         return str(path), self.gguf_file
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class EndpointOptions:
+    """`model.options` of conf/model/endpoint.yaml.
+
+    Attributes:
+        key_variable: the environment variable that holds the endpoint's key; local servers need none.
+        concurrency: requests under way at once.
+        retries: of a request that fails for a reason that may pass, each after a longer pause.
+        timeout: seconds until a request counts as failed.
+        input_price, output_price: of a million tokens read and written, in whatever currency; null is not known.
+        most_cost: an estimate above this is refused; null refuses none.
+        extra: further fields of every request; null takes one out (`{max_tokens: null, max_completion_tokens: 500}`).
+    """
+
+    key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 8
+    retries: int = 5
+    timeout: float = 120.0
+    input_price: float | None = None
+    output_price: float | None = None
+    most_cost: float | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, least in (("concurrency", 1), ("retries", 0), ("timeout", 0.001)):
+            if getattr(self, name) < least:
+                raise UserError(
+                    f"model.options.{name}={getattr(self, name)} is out of range: it takes {least:g} or more."
+                )
+        for name in ("input_price", "output_price", "most_cost"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise UserError(f"model.options.{name}={getattr(self, name)} is out of range: it takes 0 or more.")
+        if self.most_cost is not None and None in (self.input_price, self.output_price):
+            raise UserError(
+                "model.options.most_cost needs input_price and output_price: give what a million tokens cost."
+            )
 
 
 @dataclass(frozen=True)

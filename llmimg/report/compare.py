@@ -19,6 +19,8 @@ from llmimg.run_folder import RunFolder, flatten, write_text
 
 # What the table shows of a row's runs, on average: metrics.json's key → the column's name.
 COLUMNS = {
+    "test/loss": "loss",
+    "test/ece": "calibration_error",
     "data/train_images": "train_images",
     "data/tokens_per_image": "tokens_per_image",
     "data/bits_per_image": "bits_per_image",
@@ -66,15 +68,19 @@ class Row:
 
 
 def compare(folder: str | Path) -> list[Path]:
-    """Write a table (CSV) and a page (HTML) of the finished runs under a folder, one of each a data set.
+    """Write a table (CSV) and a page (HTML) of the finished runs under a folder that have a test accuracy, one of each
+    a data set.
 
     Raises:
         UserError: where there are none.
     """
     runs = [RunFolder(path.parent) for path in sorted(Path(folder).rglob("metrics.json"))]
     runs = [run for run in runs if run.is_finished and (run.path / "config.yaml").is_file()]
+    runs = [run for run in runs if "test/accuracy" in run.metrics()]  # pretraining answers nothing
     if not runs:
-        raise UserError(f"'{folder}' holds no finished run: give the folder of a comparison, as runs/compare.")
+        raise UserError(
+            f"'{folder}' holds no finished run with a test accuracy: give the folder of a comparison, as runs/compare."
+        )
     written = []
     by_data: dict[str, list[RunFolder]] = {}
     for run in runs:
@@ -109,7 +115,10 @@ def curves_of(runs: Sequence[RunFolder]) -> list[tuple[str, list[tuple[float, fl
     for run in runs:
         config = {key: value for key, value in run.config().items() if key not in _NO_DIFFERENCE}
         config["data"] = {key: value for key, value in config["data"].items() if key != _SIZE}
-        metrics, sizes = run.metrics(), groups.setdefault(json.dumps(config, sort_keys=True), {})
+        metrics = run.metrics()
+        if "data/train_images" not in metrics:  # nothing was trained
+            continue
+        sizes = groups.setdefault(json.dumps(config, sort_keys=True), {})
         sizes.setdefault(metrics["data/train_images"], []).append(metrics["test/accuracy"])
     names = _names([json.loads(key) for key in groups])
     return [
@@ -139,7 +148,9 @@ def _row(name: str, runs: list[RunFolder]) -> Row:
 def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The textifier's name, or the model's where it sees pixels; with the settings in which two of one name differ."""
     plain = [
-        each["textify"]["name"] if each["model"].get("kind", "language") == "language" else each["model"]["name"]
+        each["textify"]["name"]
+        if each["model"].get("kind", "language") in ("language", "endpoint")
+        else each["model"]["name"]
         for each in configs
     ]
     flat = [flatten(each) for each in configs]

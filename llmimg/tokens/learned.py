@@ -93,13 +93,30 @@ def with_saved_state(textifier: Textifier, folder: Path) -> Textifier:
     return textifier.with_state(load_file(folder / _STATE))
 
 
-def run_state(folder: str | None, textifier: Textifier) -> Textifier | None:
-    """The textifier with what it learned in an earlier run, whose `model` folder is given; None where it did not."""
+def run_state(folder: str | None, textifier: Textifier, reuse: bool) -> Textifier | None:
+    """The textifier with what it learned in an earlier run, whose `model` folder is given; None where it did not.
+
+    Args:
+        reuse: whether that run's tokens are read on.
+
+    Raises:
+        UserError: where they are, and would mean something else.
+    """
     file = Path(folder or "") / "recogniser.json"
-    if not folder or not textifier.is_learned or not file.is_file():
+    if not folder or not file.is_file():
         return None
-    same = json.loads(file.read_text(encoding="utf-8"))["textify"] == json.loads(json.dumps(textifier.settings()))
-    return with_saved_state(textifier, file.parent) if same else None
+    described = json.loads(file.read_text(encoding="utf-8"))
+    before, now = described["textify"], json.loads(json.dumps(textifier.settings()))
+    if before == now:
+        return with_saved_state(textifier, file.parent)
+    if reuse and described["vocabulary"] in ("own", "learn"):
+        differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        told = ", ".join(f"textify.{key}={before.get(key)}" for key in differing)
+        raise UserError(
+            f"The run in '{folder}' had {told}, and its tokens would mean something else here: give the same "
+            "(textify=NAME chooses a name), or vocabulary=own to learn its tokens anew."
+        )
+    return None
 
 
 def learned_tokenizer(

@@ -1,6 +1,7 @@
 """Plain text → one stream of token ids, kept in the Arrow cache; and rows cut from it that a model learns from."""
 
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def text_stream(
     place: str, vocabulary: Vocabulary, *, folder: Path, about: dict[str, Any], num_proc: int | None = None
 ) -> np.ndarray:
     """The token ids of all files at `place`, unsigned integers `[T]`: read line by line, unframed, the tokenizer's
-    end-of-text or separating token behind each file.
+    end-of-text or separating token behind each file; what it cannot read is its unknown token.
 
     Args:
         place: a file, a folder or a pattern.
@@ -32,7 +33,7 @@ def text_stream(
         num_proc: processes; None chooses by the number of lines and cores.
 
     Raises:
-        UserError: no such file, one that is no text, or text that the vocabulary has no tokens for.
+        UserError: no such file, one that is no text, or a vocabulary of pieces, which has no tokens for text.
     """
     files = text_files(place)
     key = hashed(text=contents(files), tokenizer=vocabulary.fingerprint)
@@ -43,7 +44,8 @@ def text_stream(
 
 
 def _write(files: Sequence[Path], vocabulary: Vocabulary, work: Path, num_proc: int | None) -> None:
-    vocabulary.open_ids(next(lines(files)))  # a vocabulary without open text says so here, not in a process of its own
+    if vocabulary.of_pieces:
+        vocabulary.open_ids(next(lines(files)))  # which says that it cannot
     datasets.logging.set_verbosity_error()
     try:
         text = datasets.Dataset.from_generator(_rows, gen_kwargs={"files": files}, cache_dir=str(work / "lines"))
@@ -68,6 +70,7 @@ def _write(files: Sequence[Path], vocabulary: Vocabulary, work: Path, num_proc: 
             new_fingerprint=work.stem,
             desc="tokenising plain text",
         )
+    shutil.rmtree(work / "lines")
 
 
 def _rows(files: Sequence[Path]) -> Iterator[dict[str, str]]:
@@ -77,7 +80,7 @@ def _rows(files: Sequence[Path]) -> Iterator[dict[str, str]]:
 def _encode_lines(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     tokenizer, dtype = vocabulary.tokenizer, vocabulary.lookup.dtype
     end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    ids = [[end] if line == END else vocabulary.open_ids(line) for line in rows["line"].to_pylist()]
+    ids = [[end] if line == END else vocabulary.read(line) for line in rows["line"].to_pylist()]
     values = pa.array([np.asarray(row, dtype) for row in ids], pa.list_(pa.from_numpy_dtype(dtype)))
     return pa.table({"image_ids": values, "problem": pa.nulls(len(ids), pa.string())})
 

@@ -74,17 +74,32 @@ class Vocabulary:
         before = next(i for i in range(len(framed) + 1) if framed[i : i + len(bare)] == bare)
         return framed[:before], framed[before + len(bare) :]
 
+    @property
+    def of_pieces(self) -> bool:
+        """Whether it has tokens for pieces alone: it was made here, or by the run that its tokenizer comes from."""
+        ours = {f"{name}_token": token for name, token in SPECIAL.items()}
+        return self.name in ("own", "learn") or ours.items() <= self.tokenizer.special_tokens_map.items()
+
+    @property
+    def unknown(self) -> int | None:
+        """The id that stands for what the tokenizer cannot read."""
+        return _unknown(self.tokenizer)
+
+    def read(self, text: str) -> list[int]:
+        """Token ids of open text, unframed; what cannot be read is `unknown`."""
+        return (self.plain or self.tokenizer.backend_tokenizer).encode(text, add_special_tokens=False).ids
+
     def open_ids(self, text: str) -> list[int]:
         """Token ids of open text, unframed.
 
         Raises:
             UserError: where a token is unknown, as most text is to a vocabulary of pieces.
         """
-        ids = (self.plain or self.tokenizer.backend_tokenizer).encode(text, add_special_tokens=False).ids
-        if _unknown(self.tokenizer) in ids:
+        ids = self.read(text)
+        if self.unknown in ids:
             raise UserError(
-                f"vocabulary={self.name} has no tokens for the text {text[:40]!r}: take vocabulary=reuse or extend, "
-                "with a pretrained tokenizer."
+                f"The tokenizer (vocabulary={self.name}) has no tokens for the text {text[:40]!r}: take one that reads "
+                "any text, as vocabulary=reuse with the tokenizer of GPT-2 does."
             )
         return ids
 
@@ -98,8 +113,7 @@ class Vocabulary:
         Raises:
             UserError: a word that does.
         """
-        of_a_run = self.name == "reuse" and isinstance(self.tokenizer.backend_tokenizer.model, models.WordLevel)
-        if self.name not in ("own", "learn") and not of_a_run:
+        if not self.of_pieces:
             return self
         words = [word for word in dict.fromkeys(words) if word]
         for word in words:
@@ -109,8 +123,11 @@ class Vocabulary:
                     "would be taken for the same: change task.template."
                 )
         tokenizer = copy.deepcopy(self.tokenizer)
+        known = set(tokenizer.get_vocab())
         tokenizer.add_tokens([AddedToken(word, normalized=False) for word in words])
-        new = tokenizer.convert_tokens_to_ids(words) if of_a_run else []
+        # A model that comes from a run has embeddings for all but these.
+        new = tokenizer.convert_tokens_to_ids([word for word in words if word not in known])
+        new = new if self.name == "reuse" else []
         return dataclasses.replace(self, tokenizer=tokenizer, replaced={**self.replaced, **dict.fromkeys(new, ())})
 
     @functools.cached_property

@@ -33,6 +33,11 @@ class ImageTexts(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def image_count(self) -> int:
+        """Images an epoch."""
+        return len(self.rows)
+
     def begin_epoch(self, epoch: int) -> None:
         """Called at the start of every epoch (from 0), before its first example is read."""
         self.epoch.fill_(epoch)

@@ -172,5 +172,5 @@ def train(trainer: Trainer, checkpoint: Path | None, ema: float = 0.0) -> dict[s
     return {
         **({"train/loss": losses[-1]} if losses else {}),
         "time/train_seconds": seconds,
-        "train/images_per_second": len(trainer.train_dataset) * trainer.state.epoch / seconds,
+        "train/images_per_second": trainer.train_dataset.image_count * trainer.state.epoch / seconds,
     }

@@ -52,6 +52,11 @@ class Mixture(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return int(self.ends[-1])
 
+    @property
+    def image_count(self) -> int:
+        """Images an epoch."""
+        return int(self.ends[0])
+
     def begin_epoch(self, epoch: int) -> None:
         """Called at the start of every epoch (from 0)."""
         self.images.begin_epoch(epoch)

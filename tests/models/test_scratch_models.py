@@ -5,11 +5,10 @@ from transformers import AutoModelForSequenceClassification
 
 from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
+from llmimg.models.scratch import ARCHITECTURES
 from llmimg.readouts.head import Head
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import make_vocabulary
-
-ARCHITECTURES = ("gpt2", "bert", "llama")
 
 
 @pytest.fixture(params=ARCHITECTURES)

@@ -49,12 +49,21 @@ def test_the_stream_is_what_the_tokenizer_makes_of_each_line(corpus, gpt2, tmp_p
         folder = tmp_path / f"cache{num_proc}"
         stream = text_stream(str(corpus), vocabulary, folder=folder, about={}, num_proc=num_proc)
         assert stream.tolist() == expected
+    assert not list(folder.rglob("lines"))  # only ids are kept
     (entry,) = (path for path in folder.iterdir() if not path.name.startswith("."))
     before = entry.stat().st_ino
     text_stream(str(corpus), vocabulary, folder=folder, about={})
     assert entry.stat().st_ino == before  # from the cache
     (corpus / "a.txt").write_text("Changed")
     assert len(text_stream(str(corpus), vocabulary, folder=folder, about={})) < len(expected)
+
+
+def test_what_a_tokenizer_does_not_know_is_its_unknown_token(minilm, tmp_path):
+    (tmp_path / "text.txt").write_text("a \U0001f984 dog\n")
+    vocabulary = make_vocabulary("reuse", make("region_color"), minilm)
+    stream = text_stream(str(tmp_path), vocabulary, folder=tmp_path / "cache", about={})
+    assert stream.tolist() == [*minilm("a \U0001f984 dog", add_special_tokens=False).input_ids, minilm.sep_token_id]
+    assert minilm.unk_token_id in stream
 
 
 def test_what_cannot_be_read_is_said(tmp_path, gpt2):
@@ -64,7 +73,7 @@ def test_what_cannot_be_read_is_said(tmp_path, gpt2):
         text_stream(str(tmp_path), vocabulary, folder=tmp_path / "cache", about={})
     (tmp_path / "latin.txt").write_text("five\n")
     own = make_vocabulary("own", make("gray"), None)
-    with pytest.raises(UserError, match=r"vocabulary=own has no tokens for the text 'five"):
+    with pytest.raises(UserError, match=r"\(vocabulary=own\) has no tokens for the text 'five"):
         text_stream(str(tmp_path), own, folder=tmp_path / "cache", about={})
 
 
