@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import sys
 import threading
 
 import numpy as np
@@ -14,6 +15,7 @@ from llmimg.errors import UserError
 from llmimg.report import compare as comparison
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.asked import read_answer
+from llmimg.tokens.cache import prune
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -242,6 +244,20 @@ def test_what_was_answered_before_it_went_wrong_is_kept(ask, server):
     assert 5 <= answered < 12
     ask("whole", "readout=generate")
     assert len(server.seen) == 1 + 12
+
+
+def test_answers_outlive_what_is_pruned(ask, server, tmp_path):
+    server.says = "7"
+    ask("pruned", "readout=generate", "textify=patch_words", "textify.patch=2", "textify.codes=16")
+    assert prune(tmp_path)
+    ask("pruned-again", "readout=generate", "textify=patch_words", "textify.patch=2", "textify.codes=16")
+    assert len(server.seen) == 12
+
+
+def test_a_package_that_is_missing_is_named(ask, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"needs the package openai: pip install openai"):
+        ask("missing", "readout=generate")
 
 
 def test_force_asks_anew(ask, server):

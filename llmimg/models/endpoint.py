@@ -41,7 +41,7 @@ class Endpoint:
         try:
             import openai
         except ImportError as error:
-            raise UserError("model=endpoint needs the package openai: pip install 'llmimg[endpoint]'.") from error
+            raise UserError("model=endpoint needs the package openai: pip install openai.") from error
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it notes every request
         self.url, self.model, self.options, self.cache = url, model, options, cache
         self._client = openai.OpenAI(

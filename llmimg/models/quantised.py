@@ -21,7 +21,7 @@ def quantisation(
         UserError: where bitsandbytes is missing.
     """
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise UserError(f"model.bits={bits} needs the package bitsandbytes: pip install 'llmimg[quantised]'.")
+        raise UserError(f"model.bits={bits} needs the package bitsandbytes: pip install bitsandbytes.")
     with torch.device("meta"):
         model = auto_class.from_config(config)
     head = [name for name, _ in model.named_children() if name != model.base_model_prefix]
