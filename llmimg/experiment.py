@@ -34,7 +34,7 @@ from llmimg.tokens.store import ImageIds
 from llmimg.training.arguments import make_arguments
 from llmimg.training.dataset import AugmentedImageTexts, ImageTexts
 from llmimg.training.fit import make_trainer, stop_early, train
-from llmimg.training.mixture import Mixture, PlainText
+from llmimg.training.mixture import PlainText, mixed
 from llmimg.training.resume import newest_checkpoint
 
 log = logging.getLogger("llmimg")
@@ -91,9 +91,7 @@ def run_experiment(
         arguments,
         readout.training_batch,
         task,
-        Mixture(texts["train"], plain_text["train"], task.settings.weights, settings.seed)
-        if plain_text["train"]
-        else texts["train"],
+        mixed(texts["train"], plain_text["train"], task, settings.seed),
         texts["validation"],
         readout=readout,
         layer_decay=settings.layer_decay,

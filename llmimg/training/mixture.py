@@ -8,7 +8,13 @@ import numpy as np
 import torch
 
 from llmimg.data import example_seeds
+from llmimg.tasks.base import Task
 from llmimg.training.dataset import ImageTexts
+
+
+def mixed(images: ImageTexts, texts: Sequence["PlainText"], task: Task, seed: int) -> "ImageTexts | Mixture":
+    """What a task learns from: images' text alone, or with plain texts beside it, by the task's weights."""
+    return Mixture(images, texts, task.settings.weights, seed) if texts else images
 
 
 class PlainText(torch.utils.data.Dataset):
