@@ -17,9 +17,7 @@ def adapted(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bo
     Raises:
         UserError: where the model has nothing of the kind.
     """
-    if settings.name == "lora":
-        return _lora(model, settings, new_tokens)
-    return ADAPTATIONS[settings.name](model)
+    return ADAPTATIONS[settings.name](model, settings, new_tokens)
 
 
 def merged(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
@@ -27,7 +25,7 @@ def merged(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedMo
     return model.merge_and_unload() if settings.name == "lora" and settings.save == "merged" else model
 
 
-def _full(model: PreTrainedModel) -> PreTrainedModel:
+def _full(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:
     return model
 
 
@@ -59,7 +57,7 @@ def _lora(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool
     return get_peft_model(model, config)
 
 
-def _frozen(model: PreTrainedModel) -> PreTrainedModel:
+def _frozen(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:
     ends = {id(weight) for _, weight in _head_parameters(model)}
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding) or "norm" in type(module).__name__.lower():
@@ -67,7 +65,7 @@ def _frozen(model: PreTrainedModel) -> PreTrainedModel:
     return _only(model, ends)
 
 
-def _head(model: PreTrainedModel) -> PreTrainedModel:
+def _head(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:
     head = {id(weight) for _, weight in _head_parameters(model)}
     if not head:
         raise UserError(
@@ -77,7 +75,7 @@ def _head(model: PreTrainedModel) -> PreTrainedModel:
     return _only(model, head)
 
 
-def _none(model: PreTrainedModel) -> PreTrainedModel:
+def _none(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:
     return _only(model, set())
 
 
@@ -93,4 +91,4 @@ def _head_parameters(model: PreTrainedModel) -> list[tuple[str, torch.nn.Paramet
     return [(name, weight) for name, weight in model.named_parameters() if id(weight) not in backbone]
 
 
-ADAPTATIONS = {"full": _full, "frozen": _frozen, "head": _head, "none": _none}
+ADAPTATIONS = {"full": _full, "lora": _lora, "frozen": _frozen, "head": _head, "none": _none}
