@@ -254,7 +254,8 @@ def test_adapters_on_a_base_in_few_bits(run, bits):
     )
 
 
-def test_prompting_a_base_in_few_bits(run):
+@pytest.mark.parametrize("bits", [8, 4])
+def test_prompting_a_base_in_few_bits(run, bits):
     pytest.importorskip("bitsandbytes")
     base = run("words", "readout=score", "model.width=64")
     ask = (
@@ -262,9 +263,9 @@ def test_prompting_a_base_in_few_bits(run):
         f"model.path={base}",
         "adaptation=none",
         "readout=score",
-        "model.bits=4",
+        f"model.bits={bits}",
     )
-    folder = run("few-bits", *ask)
+    folder = run(f"few-bits-{bits}", *ask)
     assert numbers(folder)["model/trainable_parameters"] == 0
     assert Recogniser.load(folder)(np.zeros((1, 8, 8, 1), np.uint8))[0]["probability"] > 0
 
