@@ -78,7 +78,7 @@ def run_asking(
 
     # Data and text: test images, and those of the training split that stand in front of each as examples.
     started = time.perf_counter()
-    data = load(settings.data)
+    data = load(settings.data, cache=cache_folder(settings.tokens.cache_dir))
     notes.extend(data.notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
     decoding = Decoding(settings.data.size, settings.data.fit)

@@ -25,6 +25,7 @@ from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.settings import build
 from llmimg.tasks.base import TASKS, Task
+from llmimg.tokens.cache import cache_folder
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer, train
 from llmimg.training.resume import newest_checkpoint
@@ -46,7 +47,7 @@ def run_control(
 
     # Data: images and labels in three splits, all in memory.
     started = time.perf_counter()
-    data = load(settings.data)
+    data = load(settings.data, cache=cache_folder(settings.tokens.cache_dir))
     notes.extend(data.notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
     decoding = Decoding(settings.data.size, settings.data.fit)

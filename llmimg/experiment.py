@@ -29,6 +29,7 @@ from llmimg.report.page import render
 from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.tasks.base import TASKS, Task
+from llmimg.tokens.cache import cache_folder
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.store import ImageIds
 from llmimg.training.arguments import make_arguments
@@ -61,7 +62,8 @@ def run_experiment(
 
     # Data: images and labels in three splits.
     started = time.perf_counter()
-    data = load(settings.data, labelled="label" in TASKS[settings.task_name].columns)
+    labelled = "label" in TASKS[settings.task_name].columns
+    data = load(settings.data, labelled, cache_folder(settings.tokens.cache_dir))
     notes.extend(data.notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
 

@@ -1,11 +1,12 @@
 """Plain text files, which a model may learn from beside images."""
 
 import glob
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from llmimg.data.columns import fingerprint
+from llmimg.data.contents import file_hashes
 from llmimg.errors import UserError
 
 END = ""  # stands behind a file's last line; a line itself is never empty, as it keeps its break
@@ -41,10 +42,6 @@ def lines(files: Sequence[Path]) -> Iterator[str]:
         yield END
 
 
-def contents(files: Sequence[Path]) -> str:
-    """A hash of what the files hold, in this order."""
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+def contents(files: Sequence[Path], cache: Path | None = None) -> str:
+    """A hash of what the files hold, in this order; `cache` as of `file_hashes`."""
+    return fingerprint(*file_hashes(files, cache))

@@ -8,6 +8,7 @@ the source's order, so that reading them stays sequential.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,19 +54,20 @@ class _Part:
         return _Part(self.split, self.rows[kept], self.labels), _Part(self.split, self.rows[taken], self.labels), how
 
 
-def load(settings: DataSettings, labelled: bool = True) -> Data:
+def load(settings: DataSettings, labelled: bool = True, cache: Path | None = None) -> Data:
     """Read a source and lay out its splits; the same settings give the same rows, in every process.
 
     Args:
         labelled: leave images without a label out.
+        cache: the folder of all that is prepared, to keep hashes of files in; None keeps nothing.
 
     Raises:
         UserError: a source, column or split that is not there; a split without any label; more images asked for than
             there are.
     """
-    source = load_source(settings)
-    names = choose_splits(source, settings)
     notes: list[str] = []
+    source = load_source(settings, notes, cache)
+    names = choose_splits(source, settings)
     parts = {
         role: _part(role, split, source[split], labelled, notes) for role, split in names.items() if split is not None
     }

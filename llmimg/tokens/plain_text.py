@@ -36,7 +36,7 @@ def text_stream(
         UserError: no such file, one that is no text, or a vocabulary of pieces, which has no tokens for text.
     """
     files = text_files(place)
-    key = hashed(text=contents(files), tokenizer=vocabulary.fingerprint)
+    key = hashed(text=contents(files, folder), tokenizer=vocabulary.fingerprint)
     about |= {"split": "text", "rows": len(files), "textify": place}
     keep(folder / key, lambda work: _write(files, vocabulary, work, num_proc), about)
     ids = ImageIds.open(sorted((folder / key).glob("ids*.arrow")))

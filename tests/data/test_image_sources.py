@@ -1,4 +1,5 @@
 import gzip
+import os
 import struct
 
 import numpy as np
@@ -95,13 +96,18 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path, make_png, paths, message)
         folder(tmp_path)
 
 
-def test_a_changed_file_changes_the_fingerprint(tmp_path, make_png):
-    import os
-
+def test_the_fingerprint_is_of_what_files_hold(tmp_path, make_png):
+    """Size and time of change are equal in all of them, and in the last the files are swapped between classes."""
     fill(tmp_path, make_png, "a/1.png", "b/1.png")
+    for name in "ab":
+        os.utime(tmp_path / name / "1.png", ns=(1, 1))
     before = folder(tmp_path)["train"]._fingerprint
     assert folder(tmp_path)["train"]._fingerprint == before
+    os.utime(tmp_path / "a/1.png", ns=(2, 2))
+    assert folder(tmp_path)["train"]._fingerprint == before
     os.utime(tmp_path / "a/1.png", ns=(1, 1))
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):
+        (tmp_path / old).rename(tmp_path / new)
     assert folder(tmp_path)["train"]._fingerprint != before
 
 

@@ -3,13 +3,15 @@
 A source is a module of this package with
 
 - `READS`: which of the settings in `PARTICULAR` mean something to it;
-- `load(settings) -> {split: datasets.Dataset}` with the canonical columns of `llmimg.data.columns`, classes alike in
-  all splits and fingerprints that are the same in every process.
+- `load(settings, notes, cache) -> {split: datasets.Dataset}` with the canonical columns of `llmimg.data.columns`,
+  classes alike in all splits and fingerprints of what the rows hold, the same in every process. It holds what it read
+  against what lies there, and adds the difference to `notes`.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmimg.errors import UserError
@@ -23,8 +25,14 @@ SOURCES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__))
 PARTICULAR = ("path", "config", "revision", "image_column", "label_column", "label_names")
 
 
-def load_source(settings: "DataSettings") -> Mapping[str, "Dataset"]:
+def load_source(
+    settings: "DataSettings", notes: list[str] | None = None, cache: Path | None = None
+) -> Mapping[str, "Dataset"]:
     """All splits of `settings.source`, by the source's own names.
+
+    Args:
+        notes: sentences that a reader of the results must know are added.
+        cache: the folder of all that is prepared, to keep hashes of files in; None keeps nothing.
 
     Raises:
         UserError: a setting that this source would ignore; no path where it needs one; or what the source refuses.
@@ -35,4 +43,4 @@ def load_source(settings: "DataSettings") -> Mapping[str, "Dataset"]:
             raise UserError(f"data.{name} means nothing to data.source={settings.source}: set it to null.")
     if "path" in source.READS and not settings.path:
         raise UserError(f"data.source={settings.source} needs data.path=.")
-    return source.load(settings)
+    return source.load(settings, [] if notes is None else notes, cache)

@@ -11,6 +11,8 @@ import numpy as np
 from llmimg.data.columns import from_pixels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from datasets import Dataset
 
     from llmimg.data.settings import DataSettings
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 READS = frozenset()
 
 
-def load(settings: "DataSettings") -> dict[str, "Dataset"]:
+def load(settings: "DataSettings", notes: list[str], cache: "Path | None") -> dict[str, "Dataset"]:
     """All digits, as one split "train"."""
     from sklearn.datasets import load_digits
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmimg.data.columns import fingerprint, from_files
+from llmimg.data.contents import file_hashes
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ READS = frozenset({"path"})
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-def load(settings: "DataSettings") -> dict[str, "Dataset"]:
+def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
     """One split "train", or every split that ROOT has a folder for. Classes are the training folders, sorted by name.
 
-    The fingerprint is made from the path, size and time of change of each file.
+    The fingerprint is made from each file's place below ROOT and what it holds.
     """
     root = Path(settings.path).expanduser().absolute()
     if not root.is_dir():
@@ -40,10 +41,10 @@ def load(settings: "DataSettings") -> dict[str, "Dataset"]:
     for name in names:
         if not _images(split_folders[train] / name):
             raise UserError(f"The class folder '{split_folders[train] / name}' holds no image ({', '.join(_ENDINGS)}).")
-    return {split: _split(root, folder, names) for split, folder in split_folders.items()}
+    return {split: _split(root, folder, names, cache) for split, folder in split_folders.items()}
 
 
-def _split(root: Path, folder: Path, names: list[str]) -> "Dataset":
+def _split(root: Path, folder: Path, names: list[str], cache: Path | None) -> "Dataset":
     files, labels = [], []
     for class_folder in _folders(folder):
         found = _images(class_folder)
@@ -51,9 +52,9 @@ def _split(root: Path, folder: Path, names: list[str]) -> "Dataset":
             raise UserError(f"The class '{class_folder.name}' in '{folder}' has no folder among the training images.")
         files += found
         labels += [names.index(class_folder.name)] * len(found) if found else []
-    stats = [f"{file.path}\0{file.stat().st_size}\0{file.stat().st_mtime_ns}" for file in files]
-    ids = [Path(file.path).relative_to(root).as_posix() for file in files]
-    return from_files([file.path for file in files], ids, labels, names, fingerprint(*names, *stats))
+    paths = [file.path for file in files]
+    ids = [Path(path).relative_to(root).as_posix() for path in paths]
+    return from_files(paths, ids, labels, names, fingerprint(*names, *ids, *file_hashes(paths, cache)))
 
 
 def _folders(folder: Path) -> list[Path]:

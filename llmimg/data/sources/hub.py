@@ -7,6 +7,7 @@ brought to ClassLabel: classes are its values over all splits, sorted; negative 
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 READS = frozenset({"path", "config", "revision", "image_column", "label_column", "label_names"})
 
 
-def load(settings: "DataSettings") -> dict[str, "Dataset"]:
+def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
     """Every split of the data set, by the data set's own names."""
     from datasets import ClassLabel, Image
 

@@ -25,7 +25,7 @@ READS = frozenset({"path", "label_names"})
 _PREFIXES = {"train": "train", "test": "t10k"}
 
 
-def load(settings: "DataSettings") -> dict[str, "Dataset"]:
+def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
     """The splits "train" and, where its files are there, "test"."""
     folder = Path(settings.path).expanduser()
     if not folder.is_dir():

@@ -1,0 +1,85 @@
+"""What files hold, as hashes: two files are the same where their bytes are, whatever their names, sizes and times say.
+
+A file's size and time of change do not tell: an archive that is unpacked brings its times along, two files of one size
+may be swapped, `chmod` makes a file readable. Every file is read once; an index spares reading it again as long as its
+device, inode, size, time of change and time of status change (`ctime`, which no program can set) all stay as they were.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+_SETTLED = 3 * 10**9  # ns: a file changed less long ago may change once more without its times telling
+_Stamp = tuple[int, ...]
+
+
+def file_hashes(files: Sequence[str | Path], cache: Path | None = None) -> list[str]:
+    """The SHA-256 of each file's bytes, 64 hexadecimal digits.
+
+    A file that cannot be read has "unreadable: " and the reason in place of digits, and is tried again every time.
+
+    Args:
+        cache: the folder of all that is prepared, where the index is kept; None reads every file. A folder that cannot
+            be written does no harm.
+    """
+    paths = [os.path.abspath(file) for file in files]
+    kept = (
+        None
+        if cache is None or not paths
+        else cache / ".contents" / f"{_digest(os.path.commonpath(paths).encode())[:32]}.json"
+    )
+    known = {} if kept is None else _read(kept)
+    found = {path: _hashed(path, known.get(path)) for path in dict.fromkeys(paths)}
+    settled = {path: [*stamp, digest] for path, (digest, stamp) in found.items() if stamp is not None}
+    if kept is not None and settled != known:
+        _write(kept, settled)
+    return [found[path][0] for path in paths]
+
+
+def _hashed(path: str, known: Sequence[int | str] | None) -> tuple[str, _Stamp | None]:
+    """A file's hash, and the stamp by which it may be trusted later; None where it may not."""
+    try:
+        if known is not None and tuple(known[:-1]) == _stamp(os.stat(path)):
+            return str(known[-1]), tuple(known[:-1])
+        now = time.time_ns()
+        with open(path, "rb") as opened:
+            before = os.fstat(opened.fileno())
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            stamp = _stamp(os.fstat(opened.fileno()))
+    except OSError as error:
+        return f"unreadable: {error.strerror}", None
+    settled = max(before.st_mtime_ns, before.st_ctime_ns) + _SETTLED < now
+    return digest, stamp if settled and stamp == _stamp(before) else None
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(kept: Path) -> dict[str, list[int | str]]:
+    """The index in a file that begins with a checksum of what follows; empty where there is none, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        checksum, _, text = kept.read_bytes().partition(b"\n")
+        if checksum.decode() == _digest(text):
+            return json.loads(text)
+    return {}
+
+
+def _write(kept: Path, entries: dict[str, list[int | str]]) -> None:
+    text = json.dumps(entries).encode()
+    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(_digest(text).encode() + b"\n" + text)
+            os.replace(part, kept)
+        finally:
+            part.unlink(missing_ok=True)
