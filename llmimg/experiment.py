@@ -14,12 +14,13 @@ from transformers import Trainer, enable_full_determinism, set_seed
 from transformers.trainer_utils import PredictionOutput
 
 from llmimg.configuration import Configuration
+from llmimg.context import make_layout, text_lengths
 from llmimg.data import SPLITS, Data, load
 from llmimg.measured import data_metrics, peak_memory_mb, way_back_metrics
 from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import context_limit, make_model, origin
 from llmimg.models.quantised import parameter_counts
-from llmimg.preparation import common_boxes, make_encoder, make_layout, make_prompts, prepare_split, prepare_text
+from llmimg.preparation import common_boxes, make_encoder, make_prompts, prepare_split, prepare_text
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS
 from llmimg.recogniser import Recogniser
@@ -31,6 +32,7 @@ from llmimg.run_folder import RunFolder, write_text
 from llmimg.tasks.base import TASKS, Task
 from llmimg.tokens.cache import cache_folder
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.layout import Layout
 from llmimg.tokens.store import ImageIds
 from llmimg.training.arguments import make_arguments
 from llmimg.training.dataset import AugmentedImageTexts, ImageTexts
@@ -71,8 +73,9 @@ def run_experiment(
     encoder = make_encoder(settings, data)
     notes.append(encoder.vocabulary.note)
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
-    prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], notes)
-    layout = make_layout(settings, limit, encoder, ids, prompt)
+    lengths = text_lengths(settings, data, ids, encoder)
+    prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], lengths, notes)
+    layout = make_layout(settings, limit, encoder, ids, lengths, prompt)
     plain_text = prepare_text(settings, task, encoder, layout, notes)
     readout = kind(task, layout, encoder.vocabulary, common_boxes(data, task, encoder), **settings.readout_settings)
     prepare_seconds = time.perf_counter() - started
@@ -87,7 +90,7 @@ def run_experiment(
     model = adapted(model, settings.adaptation, encoder.vocabulary.has_new_tokens)
 
     # Train: what the Trainer reads are image ids, or images written afresh where they are augmented.
-    texts = {split: _image_texts(settings, data, split, ids, encoder, task) for split in SPLITS}
+    texts = {split: _image_texts(settings, data, split, ids, encoder, layout, task) for split in SPLITS}
     trainer = make_trainer(
         model,
         arguments,
@@ -102,6 +105,7 @@ def run_experiment(
     )
     learns = arguments.do_train and settings.adaptation.name != "none"
     trained = train(trainer, newest_checkpoint(folder.checkpoints), settings.ema) if learns else {}
+    notes.extend(texts["train"].notes)
 
     # Evaluate: the test split is looked at once, here.
     outputs = {split: trainer.predict(texts[split]) for split in ("validation", "test")}
@@ -152,22 +156,28 @@ def trainer_settings(settings: Configuration) -> dict[str, Any]:
 
 
 def _image_texts(
-    settings: Configuration, data: Data, split: str, ids: Mapping[str, ImageIds], encoder: Encoder, task: Task
+    settings: Configuration,
+    data: Data,
+    split: str,
+    ids: Mapping[str, ImageIds],
+    encoder: Encoder,
+    layout: Layout,
+    task: Task,
 ) -> ImageTexts:
     images = getattr(data, split)
     annotations = {name: images.select_columns([name]).with_format("numpy")[:][name] for name in task.columns}
-    whole = np.setdiff1d(np.arange(len(images)), list(ids[split].problems))
     if split == "train" and settings.augment.active:
         return AugmentedImageTexts(
             ids[split],
             annotations,
-            whole,
+            ids[split].whole,
             images=images,
             encoder=encoder,
             settings=settings.augment,
             seed=settings.seed,
+            room=layout.room,
         )
-    return ImageTexts(ids[split], annotations, whole)
+    return ImageTexts(ids[split], annotations, ids[split].whole)
 
 
 def scores(name: str, task: Task, output: np.ndarray, references: np.ndarray) -> dict[str, float]:

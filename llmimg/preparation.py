@@ -1,6 +1,5 @@
 """From a configuration and its images to token ids: the encoder, the cached ids, the prompt and the layout."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from llmimg.configuration import Configuration
+from llmimg.context import framed
 from llmimg.data import SPLITS, Data, Decoding
 from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
@@ -95,21 +95,20 @@ def make_prompts(
     readout: type[Readout],
     encoder: Encoder,
     ids: ImageIds,
+    lengths: np.ndarray,
     notes: list[str],
 ) -> tuple[Prompt, Encoder]:
     """What stands around each image, and the encoder with what words that needs.
 
     Args:
         ids: of the training split, from which shots are drawn.
+        lengths: `llmimg.context.text_lengths(…)`.
         notes: what a reader must know is added.
     """
     vocabulary = encoder.vocabulary
     if not readout.prompted:
-        prompt = Prompt.framing(vocabulary)
-        if readout.causal and not prompt.before:  # something must stand in front of the first token to foretell it
-            prompt = replace(prompt, before=(vocabulary.tokenizer.eos_token_id,))
-        return prompt, encoder
-    whole = np.setdiff1d(np.arange(len(ids)), list(ids.problems))
+        return framed(vocabulary, readout.causal, lengths), encoder
+    whole = ids.whole
     labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
     shots = whole[draw_shots(labels[whole], task.settings.shots, settings.seed)]
     images, _ = encoder.decoding(data.train[whole[:_SAMPLE]]["image"])
@@ -119,24 +118,6 @@ def make_prompts(
     prompt, vocabulary, told = make_prompt(task.settings, task.label_names, vocabulary, drawn, samples)
     notes.extend(told)
     return prompt, replace(encoder, vocabulary=vocabulary)
-
-
-def make_layout(
-    settings: Configuration, limit: int | None, encoder: Encoder, ids: Mapping[str, ImageIds], prompt: Prompt
-) -> Layout:
-    """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
-
-    Raises:
-        UserError: where text does not fit, and was not to be cut.
-    """
-    tokens = settings.tokens
-    longest = max(int(each.lengths.max(initial=0)) for each in ids.values())
-    limits = [each for each in (limit, tokens.max_length) if each is not None]
-    layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, prompt, tokens.permute)
-    layout = replace(layout, context=min(limits, default=longest + layout.framing))
-    for each in ids.values():
-        layout.check(each.lengths)
-    return layout
 
 
 def common_boxes(data: Data, task: Task, encoder: Encoder) -> np.ndarray | None:

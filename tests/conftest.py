@@ -112,6 +112,23 @@ def gpt2(gpt2_folder):
 
 
 @pytest.fixture(scope="session")
+def small_tokenizer(tmp_path_factory) -> Path:
+    """A folder with a tokenizer as GPT-2's, which frames nothing, of 300 tokens: a model from scratch stays quick."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    bytes_of = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=bytes_of)
+    backend.train_from_iterator(["a dog sees the tree", *(f" {number}" for number in range(100))], trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def smollm2(smollm2_file):
     from llmimg.tokens.vocabulary import load_tokenizer
 

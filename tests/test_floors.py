@@ -24,6 +24,7 @@ FLOORS = [
     {"llmimg.insight"},
     {"llmimg.report"},
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
+    {"llmimg.context"},  # how long sequences are
     {"llmimg.preparation", "llmimg.measured"},  # the experiment's first part, and what it counts
     {"llmimg.experiment"},
     {"llmimg.control", "llmimg.asking"},

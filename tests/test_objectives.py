@@ -197,8 +197,8 @@ def corpus(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", ["clm", "mlm"])
-def test_plain_text_beside_images(run, corpus, gpt2_folder, minilm_folder, task):
-    model, tokenizer = ("gpt2_tiny", gpt2_folder) if task == "clm" else ("bert_tiny", minilm_folder)
+def test_plain_text_beside_images(run, corpus, small_tokenizer, minilm_folder, task):
+    model, tokenizer = ("gpt2_tiny", small_tokenizer) if task == "clm" else ("bert_tiny", minilm_folder)
     folder = run(
         f"text-{task}", f"task={task}", f"model={model}", f"model.tokenizer={tokenizer}", "vocabulary=reuse",
         f"task.text={corpus}", "task.weights=[1,2]",
@@ -210,10 +210,10 @@ def test_plain_text_beside_images(run, corpus, gpt2_folder, minilm_folder, task)
     assert Recogniser.load(folder)(np.zeros((1, 8, 8, 1), np.uint8))[0]["tokens"] > 0
 
 
-def test_plain_text_is_learned(run, corpus, gpt2_folder):
+def test_plain_text_is_learned(run, corpus, small_tokenizer):
     """Text alone: five words are soon all there is to choose from."""
     folder = run(
-        "text-alone", "task=clm", f"model.tokenizer={gpt2_folder}", "vocabulary=reuse", f"task.text=[{corpus}]",
+        "text-alone", "task=clm", f"model.tokenizer={small_tokenizer}", "vocabulary=reuse", f"task.text=[{corpus}]",
         "task.weights=[0,1]", "trainer.max_steps=60", "trainer.learning_rate=0.01", "tokens.max_length=80",
     )  # fmt: skip
     assert numbers(folder)["test/text_perplexity"] < 12

@@ -51,6 +51,11 @@ class ImageIds:
         chunk = int(np.searchsorted(self.starts, row, side="right")) - 1
         return self.chunks[chunk][row - int(self.starts[chunk])]
 
+    @property
+    def whole(self) -> np.ndarray:
+        """The rows whose image is not broken, int64, ascending: what may be counted."""
+        return np.setdiff1d(np.arange(len(self)), np.fromiter(self.problems, np.int64, len(self.problems)))
+
     def entropy(self) -> float:
         """Bits a token: the entropy of how often each occurs, which no code of single tokens can go below."""
         counts = np.zeros(0, np.int64)
@@ -63,5 +68,5 @@ class ImageIds:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens an image, int64 `[N]`."""
+        """Tokens an image, int64 `[N]`; 0 where it is broken."""
         return np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self.chunks)])

@@ -34,6 +34,11 @@ class ImageTexts(torch.utils.data.Dataset):
         return len(self.rows)
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader of the results must know of the texts that were read."""
+        return []
+
+    @property
     def image_count(self) -> int:
         """Images an epoch."""
         return len(self.rows)
@@ -70,6 +75,7 @@ class AugmentedImageTexts(ImageTexts):
         images: the undecoded images, in the order of `ids`.
         encoder: writes them.
         settings: how they are changed.
+        room: how many tokens of a text the model reads; a longer one is cut, and counted. None has room for all.
     """
 
     def __init__(
@@ -82,23 +88,44 @@ class AugmentedImageTexts(ImageTexts):
         encoder: Encoder,
         settings: AugmentSettings,
         seed: int,
+        room: int | None = None,
     ):
         super().__init__(ids, annotations, rows, seed=seed)
         self.images = images.select_columns(["image"])
         self.encoder = encoder
         self.settings = settings
+        self.room = room
+        self._cut = torch.zeros((), dtype=torch.int64).share_memory_()  # so that loader workers count together
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         rows = self.rows[indices]
         images = self._changed(rows)
         if not self.settings.mixup:
-            return self._examples(rows, list(self.encoder.ids(images)))
+            return self._examples(rows, self._ids(images))
         places, shares = mixing(self.settings.mixup, self._seeds(rows), len(self.rows))
         partners = self.rows[places]
-        ids = self.encoder.ids(blended(images, self._changed(partners), shares))
-        blends = zip(self._examples(rows, list(ids)), partners, shares, strict=True)
+        ids = self._ids(blended(images, self._changed(partners), shares))
+        blends = zip(self._examples(rows, ids), partners, shares, strict=True)
         return [{**each, "blend": (self._annotated(other), share)} for each, other, share in blends]
 
     def _changed(self, rows: np.ndarray) -> list[np.ndarray]:
         images, _ = self.encoder.decoding(self.images[rows]["image"])
         return augment_all(images, self.settings, self._seeds(rows))
+
+    def _ids(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        ids = self.encoder.ids(images)
+        if self.room is None or ids.lengths.max(initial=0) <= self.room:
+            return list(ids)
+        self._cut += int((ids.lengths > self.room).sum())
+        return [row[: self.room] for row in ids]
+
+    @property
+    def notes(self) -> list[str]:
+        if not self._cut:
+            return []
+        # Other ranks, and what ran before an interruption, count for themselves.
+        return [
+            f"Augmentation made at least {int(self._cut):,} texts longer than the {self.room:,} tokens that the "
+            "context has room for: they were cut in training. A larger tokens.max_length, or another augment, avoids "
+            "it."
+        ]

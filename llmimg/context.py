@@ -1,0 +1,105 @@
+"""How much room a model's sequences need: the texts of all images, those that training changes, and their ends."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from llmimg.configuration import Configuration
+from llmimg.data import Data
+from llmimg.errors import UserError
+from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.store import ImageIds
+from llmimg.tokens.vocabulary import Vocabulary
+from llmimg.training.dataset import AugmentedImageTexts
+
+_PROBED = 256  # training images that are augmented ahead, to see how long their texts become
+_MARGIN = 1.25  # what a context made from scratch has room for beyond the longest of these
+
+
+def text_lengths(settings: Configuration, data: Data, ids: Mapping[str, ImageIds], encoder: Encoder) -> np.ndarray:
+    """Tokens of the texts of all images that are not broken, and of some training images as augmentation changes them:
+    int64 `[N]`."""
+    lengths = [each.lengths[each.whole] for each in ids.values()]
+    if settings.augment.active and len(ids["train"].whole):
+        rows = np.random.default_rng(settings.seed).permutation(ids["train"].whole)[:_PROBED]
+        changed = AugmentedImageTexts(
+            ids["train"],
+            {},
+            ids["train"].whole,
+            images=data.train,
+            encoder=encoder,
+            settings=settings.augment,
+            seed=settings.seed,
+        )
+        places = np.searchsorted(ids["train"].whole, rows)
+        lengths.append(np.array([len(example["image_ids"]) for example in changed.__getitems__(places)]))
+    return np.concatenate(lengths)
+
+
+def framed(vocabulary: Vocabulary, causal: bool, lengths: np.ndarray) -> Prompt:
+    """What stands around an image's text where no prompt does: the vocabulary's framing, and where the model is to
+    foretell the text, all that its probability needs.
+
+    Args:
+        causal: whether it is. Then something stands in front of its first token, and an end behind its last where texts
+            differ in length: where a text stops is part of what it says.
+        lengths: of the texts, in tokens.
+
+    Raises:
+        UserError: where that takes a token that the tokenizer does not have.
+    """
+    prompt = Prompt.framing(vocabulary)
+    if not causal:
+        return prompt
+    tokenizer = vocabulary.tokenizer
+    ends = [each for each in (tokenizer.eos_token_id, tokenizer.sep_token_id) if each is not None]
+    begins = [*ends, *(each for each in (tokenizer.bos_token_id, tokenizer.cls_token_id) if each is not None)]
+    if not prompt.before:
+        if not begins:
+            raise UserError(
+                "The tokenizer has no token that may stand in front of a text (EOS or BOS), and nothing foretells a "
+                "text's first token without one: take vocabulary=own, or a tokenizer that has one."
+            )
+        prompt = replace(prompt, before=(begins[0],))
+    if not prompt.after and lengths.size and lengths.min() < lengths.max():
+        if not ends:
+            raise UserError(
+                f"The texts differ in length ({lengths.min():,} to {lengths.max():,} tokens), and the tokenizer has no "
+                "token that ends one (EOS), which their probability needs: take vocabulary=own, or a tokenizer that "
+                "has one."
+            )
+        prompt = replace(prompt, after=(ends[0],))
+    return prompt
+
+
+def make_layout(
+    settings: Configuration,
+    limit: int | None,
+    encoder: Encoder,
+    ids: Mapping[str, ImageIds],
+    lengths: np.ndarray,
+    prompt: Prompt,
+) -> Layout:
+    """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
+
+    Augmented texts of varying length may become longer than any seen before: a context of our own choice has a margin
+    for them, and what is longer still is cut in training, and counted (`AugmentedImageTexts.room`).
+
+    Args:
+        lengths: `text_lengths(…)`.
+
+    Raises:
+        UserError: where the text of an image as it is does not fit, and was not to be cut.
+    """
+    tokens = settings.tokens
+    longest = int(lengths.max(initial=0))
+    if settings.augment.active and lengths.min(initial=longest) < longest:
+        longest = int(np.ceil(_MARGIN * longest))
+    limits = [each for each in (limit, tokens.max_length) if each is not None]
+    layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, prompt, tokens.permute)
+    layout = replace(layout, context=min(limits, default=longest + layout.framing))
+    for each in ids.values():
+        layout.check(each.lengths)
+    return layout
