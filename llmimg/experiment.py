@@ -177,7 +177,8 @@ def _image_texts(
             seed=settings.seed,
             room=layout.room,
         )
-    return ImageTexts(ids[split], annotations, ids[split].whole)
+    # What is hidden from it differs from seed to seed; what it is tested on does not.
+    return ImageTexts(ids[split], annotations, ids[split].whole, seed=settings.seed if split == "train" else 0)
 
 
 def scores(name: str, task: Task, output: np.ndarray, references: np.ndarray) -> dict[str, float]:

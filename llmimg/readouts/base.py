@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from llmimg.readouts.loss import Term
 from llmimg.readouts.settings import SETTINGS
 from llmimg.registry import Registry
 from llmimg.settings import build
@@ -25,6 +26,7 @@ class Readout(abc.ABC):
 
     auto_class: type  # the transformers class that gives a model what this reads
     causal = False  # whether a token must see only those before it
+    terms: tuple[Term, ...] = (Term(),)  # what the model learns, of what `training_batch` gives
     prompted = False  # whether the image stands in a prompt that the answer follows
 
     def __init__(
@@ -59,10 +61,6 @@ class Readout(abc.ABC):
     @abc.abstractmethod
     def outputs(self, model: Any, batch: Batch) -> torch.Tensor:
         """What the task makes answers from, float32 `[B, …]`; `batch` without labels, on the model's device."""
-
-    def loss(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """The mean cost of a batch's answers, in nats."""
-        return torch.nn.functional.cross_entropy(outputs, labels)
 
     def describe(self) -> dict[str, Any]:
         """Its name and settings, JSON's types only."""

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedM
 
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
-from llmimg.readouts.score import IGNORED
+from llmimg.readouts.loss import IGNORED, Term
 from llmimg.tasks.masks import hidden_tokens, instead
 from llmimg.tokens.packing import pack
 
@@ -19,17 +19,13 @@ def _costs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return torch.stack([nats.sum(dim=1), (labels != IGNORED).sum(dim=1).float()], dim=1)
 
 
-def _mean(outputs: torch.Tensor) -> torch.Tensor:
-    nats, tokens = outputs.sum(dim=0)
-    return nats / tokens.clamp(min=1)
-
-
 @READOUTS.register("likelihood")
 class Likelihood(Readout):
     """−log P(text) in nats, and how many tokens it is the sum of: `[B, 2]`."""
 
     auto_class = AutoModelForCausalLM
     causal = True
+    terms = (Term(shifted=True),)
 
     def training_batch(self, rows: Rows) -> Batch:
         batch = self.batch(rows)
@@ -45,9 +41,6 @@ class Likelihood(Readout):
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
         return _costs(model(**batch).logits[:, :-1], labels[:, 1:])
-
-    def loss(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return _mean(outputs)
 
 
 @READOUTS.register("masked")
@@ -79,6 +72,3 @@ class Masked(Readout):
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         seen = {name: each for name, each in batch.items() if name != "hidden"}
         return _costs(model(**seen).logits, batch["hidden"])
-
-    def loss(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return _mean(outputs)

@@ -8,8 +8,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llmimg.readouts.attention import attention_argument
 from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
-
-IGNORED = -100  # labels that transformers leaves out of the loss
+from llmimg.readouts.loss import IGNORED, Term
 
 
 class Prompted(Readout):
@@ -18,6 +17,7 @@ class Prompted(Readout):
 
     auto_class = AutoModelForCausalLM
     causal = True
+    terms = (Term(shifted=True),)
     prompted = True
 
     def training_batch(self, rows: Rows) -> Batch:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from llmimg.readouts.base import Readout
+from llmimg.readouts.loss import Term, counts
 from llmimg.tasks.base import Task
 from llmimg.training.average import Average
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, Progress, StopOnNaN
@@ -41,6 +43,7 @@ class _Trainer(Trainer):
     """
 
     readout: Readout | None = None
+    loss_is_scaled_for_ga = True  # the Trainer need not divide by the number of accumulated batches
     layer_decay: float = 1.0
     average: Average | None = None
 
@@ -67,33 +70,47 @@ class _Trainer(Trainer):
     def _evaluating(self):
         """What is put before the model for an answer may differ from what it learns from."""
         learning = self.data_collator
+        drop_last = self.args.dataloader_drop_last
         self.data_collator = self.readout.batch if self.readout else learning
+        self.args.dataloader_drop_last = False  # of what is evaluated every row counts
         try:
             yield
         finally:
-            self.data_collator = learning
+            self.data_collator, self.args.dataloader_drop_last = learning, drop_last
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return self.readout.terms if self.readout else (Term(),)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        if self.readout is None:
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        """Answers and what is right; the loss is the metrics' own, as a mean over batches would weigh rows unevenly."""
         inputs = self._prepare_inputs(inputs)
         labels = inputs.pop("labels", None)
         with torch.no_grad(), self.compute_loss_context_manager():
-            outputs = self.readout.outputs(self.accelerator.unwrap_model(model), inputs).to(self.args.device)
-            loss = self.readout.loss(outputs, labels)
+            if self.readout is None:
+                outputs = model(**inputs).logits.float()
+            else:
+                outputs = self.readout.outputs(self.accelerator.unwrap_model(model), inputs).to(self.args.device)
         # Metrics are asked for only where there are labels: of unlabelled text nothing is compared with them.
-        return loss, outputs, torch.zeros(len(outputs), device=outputs.device) if labels is None else labels
+        return None, outputs, torch.zeros(len(outputs), device=outputs.device) if labels is None else labels
 
-    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
-        """Of images blended of two the labels are probabilities, which models take for answers to many questions."""
-        labels = inputs.get("labels")
-        if labels is None or not labels.is_floating_point():
-            return super().compute_loss(model, inputs, return_outputs, **kwargs)
-        labels = inputs.pop("labels")
-        outputs = model(**inputs)
-        loss = torch.nn.functional.cross_entropy(
-            outputs.logits, labels, label_smoothing=self.args.label_smoothing_factor
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """The batches of one step, and how many labels each term of the loss has in them, those of all processes
+        counted."""
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        if not batches:
+            return batches, None
+        return batches, self.accelerator.reduce(counts(self.terms, batches).to(device), reduction="sum")
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """This batch's share of the step's mean cost; `num_items_in_batch` is as `get_batch_samples` counts it."""
+        known = {term.labels: inputs[term.labels] for term in self.terms}
+        outputs = model(**{name: each for name, each in inputs.items() if name not in known})
+        loss = sum(
+            term.cost(outputs.logits, known[term.labels], count, self.args.label_smoothing_factor)
+            for term, count in zip(self.terms, num_items_in_batch, strict=True)
         )
+        loss = loss * self.accelerator.num_processes  # which average their gradients
         return (loss, outputs) if return_outputs else loss
 
 

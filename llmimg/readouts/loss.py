@@ -1,0 +1,74 @@
+"""What is minimised: one function of the model's logits, the labels, and how many labels the whole step has.
+
+A step may be one batch, several that are accumulated, or several in each of many processes. A mean over each of its
+batches would weigh labels by the batch they happen to come in; what is divided by the count of the whole step does not.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+IGNORED = -100  # a label that is not learned
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of the loss: the mean cost of one kind of labels, in nats.
+
+    Attributes:
+        labels: their key in a batch: class numbers int64 `[B]`, token ids int64 `[B, L]` (`IGNORED` where there is
+            nothing to learn), or each class's share float32 `[B, K]`.
+        weight: what its mean is multiplied by.
+        shifted: whether logits speak of the token after theirs, as a causal model's do.
+    """
+
+    labels: str = "labels"
+    weight: float = 1.0
+    shifted: bool = False
+
+    def count(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """How many labels of a batch are learned, int64 `[]`."""
+        labels = self._aligned(batch[self.labels])
+        if labels.is_floating_point():
+            return torch.tensor(len(labels), device=labels.device)
+        return (labels != IGNORED).sum()
+
+    def cost(
+        self, logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor, smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """The batch's share of the mean: the sum of its labels' costs, divided by `count` of the whole step.
+
+        Args:
+            logits: float `[B, K]`, or `[B, L, V]`.
+            smoothing: that much of each label goes to all K classes, or all V tokens, alike (Szegedy et al., CVPR
+                2016).
+        """
+        labels = self._aligned(labels)
+        logits = (logits[:, :-1] if self.shifted else logits).float()
+        count = count.clamp(min=1)
+        if labels.is_floating_point():
+            return (
+                self.weight
+                * torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+                / count
+            )
+        logits, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+        if not smoothing:
+            nats = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+            return self.weight * nats / count
+        # In this order of operations, as transformers' LabelSmoother: equal to the last digit.
+        every = -logits.log_softmax(dim=-1)
+        ignored = (labels == IGNORED)[:, None]
+        nats = every.gather(-1, labels.clamp(min=0)[:, None]).masked_fill(ignored, 0).sum() / count
+        even = every.sum(dim=-1, keepdim=True).masked_fill(ignored, 0).sum() / (count * logits.shape[-1])
+        return self.weight * ((1 - smoothing) * nats + smoothing * even)
+
+    def _aligned(self, labels: torch.Tensor) -> torch.Tensor:
+        return labels[:, 1:] if self.shifted else labels
+
+
+def counts(terms: Iterable[Term], batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor:
+    """How many labels each term has in all batches of a step that are this process's: int64 `[T]`."""
+    batches = list(batches)
+    return torch.stack([torch.stack([term.count(batch) for batch in batches]).sum() for term in terms])
