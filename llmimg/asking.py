@@ -81,10 +81,9 @@ def run_asking(
     data = load(settings.data, cache=cache_folder(settings.tokens.cache_dir))
     notes.extend(data.notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
-    decoding = Decoding(settings.data.size, settings.data.fit)
-    textifier = make_textifier(settings, data, decoding)
-    shown = _shots(data, task, textifier, decoding, settings.seed)
-    asked = _asked(data, textifier, decoding, settings.data.broken == "skip", notes)
+    textifier = make_textifier(settings, data, data.decoding)
+    shown = _shots(data, task, textifier, data.decoding, settings.seed)
+    asked = _asked(data, textifier, data.decoding, settings.data.broken == "skip", notes)
     prepare_seconds = time.perf_counter() - started
     folder.begin(plain, settings.force)
     log.info("\n".join(notes))

@@ -50,8 +50,7 @@ def run_control(
     data = load(settings.data, cache=cache_folder(settings.tokens.cache_dir))
     notes.extend(data.notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
-    decoding = Decoding(settings.data.size, settings.data.fit)
-    pixels = {split: _pixels(getattr(data, split), split, decoding, task, settings, notes) for split in SPLITS}
+    pixels = {split: _pixels(getattr(data, split), split, data.decoding, task, settings, notes) for split in SPLITS}
     prepare_seconds = time.perf_counter() - started
     if is_first_process():
         folder.begin(plain, settings.force)

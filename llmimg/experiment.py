@@ -70,7 +70,7 @@ def run_experiment(
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
 
     # Tokens: every image as the ids of its text, prepared once and read from the cache.
-    encoder = make_encoder(settings, data)
+    encoder = make_encoder(settings, data, notes)
     notes.append(encoder.vocabulary.note)
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
     lengths = text_lengths(settings, data, ids, encoder)

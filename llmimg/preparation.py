@@ -17,7 +17,7 @@ from llmimg.textify import Textifier
 from llmimg.tokens.cache import cache_folder, prepare
 from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout, Prompt
-from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_state
+from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import token_boxes
 from llmimg.tokens.plain_text import cut, held_out, text_stream
 from llmimg.tokens.store import ImageIds
@@ -27,15 +27,17 @@ from llmimg.training.mixture import PlainText
 _SAMPLE = 16  # training images on which looked-up tokens are held against the tokenizer once more
 
 
-def make_encoder(settings: Configuration, data: Data) -> Encoder:
+def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encoder:
     """The one encoder of a run: what is to be learned is learned from training images, and its look-up held against the
-    tokenizer on some of them."""
-    decoding = Decoding(settings.data.size, settings.data.fit)
+    tokenizer on some of them. What a reader must know is added to `notes`."""
+    decoding = run_decoding(settings.model.location[0], data.decoding, notes)
     textifier = make_textifier(settings, data, decoding)
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
     images, _ = decoding(data.train[:_SAMPLE]["image"])
     pieces = write_all(textifier, [image for image in images if image is not None])
-    return Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
+    encoder = Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
+    notes.append(encoder.vocabulary.note)
+    return encoder
 
 
 def make_textifier(settings: Configuration, data: Data, decoding: Decoding) -> Textifier:

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from llmimg.data import Decoding
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Readout
 from llmimg.tasks.base import TASKS
 from llmimg.textify import make
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout, Prompt
-from llmimg.tokens.learned import save_state, with_saved_state
+from llmimg.tokens.learned import save_state, saved_decoding, with_saved_state
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 _FILE = "recogniser.json"
@@ -76,7 +75,7 @@ class Recogniser:
         self.encoder.vocabulary.tokenizer.save_pretrained(folder, save_jinja_files=False)  # a chat template is JSON too
         described = {
             "format": _FORMAT,
-            "decoding": {"size": self.encoder.decoding.size, "fit": self.encoder.decoding.fit},
+            "decoding": dataclasses.asdict(self.encoder.decoding),
             "textify": self.encoder.textifier.settings(),
             "layout": dataclasses.asdict(self.readout.layout),
             "task": {"name": TASKS.name_of(type(self.readout.task)), **self.readout.task.plain()},
@@ -134,8 +133,7 @@ def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _encoder(folder: Path, described: dict[str, Any]) -> Encoder:
-    size = described["decoding"]["size"]
-    decoding = Decoding(size=size and tuple(size), fit=described["decoding"]["fit"])
+    decoding = saved_decoding(described)
     textifier = with_saved_state(make(**described["textify"]), folder)
     # A saved tokenizer has its added pieces already.
     kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from llmimg import textify
-from llmimg.data import Decoding, decode
+from llmimg.data import Decoding, decode, wide_samples
+from llmimg.data.depth import white_for
 from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
 from llmimg.settings import choose
@@ -50,8 +51,9 @@ def show(path: str, settings: ShowSettings) -> str:
     else:
         textifier, image = textify.make(**settings.textify), _image(path, settings)
         textifier = _learned(textifier, image)
-        encoder = Encoder(_decoding(settings), textifier, _vocabulary(textifier, settings))
-    textifier, vocabulary, image = encoder.textifier, encoder.vocabulary, encoder.decoding.fitted(decode(path))
+        encoder = Encoder(_decoding(path, settings), textifier, _vocabulary(textifier, settings))
+    textifier, vocabulary, decoding = encoder.textifier, encoder.vocabulary, encoder.decoding
+    image = decoding.fitted(decode(path, white=decoding.white))
     pieces = textifier.write(image[None])
     ids = vocabulary.lookup(pieces).values
     tokens = vocabulary.tokenizer.convert_ids_to_tokens(ids[:_SHOWN_TOKENS].tolist())
@@ -63,7 +65,7 @@ def show(path: str, settings: ShowSettings) -> str:
         "",
         " │ ".join(tokens) + (f" │ … ({len(ids) - _SHOWN_TOKENS:,} more)" if len(ids) > _SHOWN_TOKENS else ""),
         "",
-        _about(path, image),
+        _about(path, image, decoding.white),
         f"{len(text):,} characters, {len(pieces.values):,} pieces, {len(ids):,} tokens "
         f"({vocabulary.name}{f' of {whose}' if whose else ', one a piece'})",
         vocabulary.note,
@@ -103,23 +105,31 @@ def show_all(path: str, settings: ShowSettings) -> str:
         for row in rows
     ]
     counted = f"Tokens of {settings.tokenizer}." if settings.tokenizer else "One token a piece."
-    return "\n".join([*lines, "", _about(path, image), f"{counted} * {_LEARNED}"])
+    return "\n".join([*lines, "", _about(path, image, _decoding(path, settings).white), f"{counted} * {_LEARNED}"])
 
 
 _LEARNED = "What it writes with was learned from this image alone; a run learns from its training images."
 
 
 def _image(path: str, settings: ShowSettings) -> np.ndarray:
-    return _decoding(settings).fitted(decode(path))
+    decoding = _decoding(path, settings)
+    return decoding.fitted(decode(path, white=decoding.white))
 
 
-def _decoding(settings: ShowSettings) -> Decoding:
-    return Decoding(None if settings.size is None else (settings.size, settings.size), settings.fit)
+def _decoding(path: str, settings: ShowSettings) -> Decoding:
+    """By what the image's own samples say, as a run goes by those of its training images."""
+    samples = wide_samples(path)
+    try:
+        white = None if samples is None else white_for(int(samples.max()))
+    except UserError as error:
+        raise UserError(f"The image {path} cannot be read: {error}.") from error
+    return Decoding(None if settings.size is None else (settings.size, settings.size), settings.fit, white)
 
 
-def _about(path: str, image: np.ndarray) -> str:
+def _about(path: str, image: np.ndarray, white: int | None) -> str:
     height, width, channels = image.shape
-    return f"{path}: {width} × {height} pixels, {'gray' if channels == 1 else 'colour'}"
+    depth = "" if white is None or wide_samples(path) is None else f", {white:,} of its samples counts as white"
+    return f"{path}: {width} × {height} pixels, {'gray' if channels == 1 else 'colour'}{depth}"
 
 
 def _learned(textifier: textify.Textifier, image: np.ndarray) -> textify.Textifier:

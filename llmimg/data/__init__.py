@@ -4,7 +4,7 @@ Importing this package is cheap: `datasets` and scikit-learn are imported where 
 """
 
 from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
-from llmimg.data.decoding import Decoding, by_shape, decode, stack
+from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
 from llmimg.data.draws import example_seeds
 from llmimg.data.placement import Placement, place
 from llmimg.data.settings import DataSettings
@@ -27,4 +27,5 @@ __all__ = [
     "mixing",
     "place",
     "stack",
+    "wide_samples",
 ]

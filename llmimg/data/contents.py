@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 _SETTLED = 3 * 10**9  # ns: a file changed less long ago may change once more without its times telling
 _Stamp = tuple[int, ...]
@@ -32,11 +33,11 @@ def file_hashes(files: Sequence[str | Path], cache: Path | None = None) -> list[
         if cache is None or not paths
         else cache / ".contents" / f"{_digest(os.path.commonpath(paths).encode())[:32]}.json"
     )
-    known = {} if kept is None else _read(kept)
+    known = {} if kept is None else kept_json(kept)
     found = {path: _hashed(path, known.get(path)) for path in dict.fromkeys(paths)}
     settled = {path: [*stamp, digest] for path, (digest, stamp) in found.items() if stamp is not None}
     if kept is not None and settled != known:
-        _write(kept, settled)
+        keep_json(kept, settled)
     return [found[path][0] for path in paths]
 
 
@@ -64,22 +65,23 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(kept: Path) -> dict[str, list[int | str]]:
-    """The index in a file that begins with a checksum of what follows; empty where there is none, or it is damaged."""
+def kept_json(file: Path) -> dict[str, Any]:
+    """What `keep_json` kept; empty where there is nothing, or it does not have the checksum it begins with."""
     with contextlib.suppress(OSError, ValueError):
-        checksum, _, text = kept.read_bytes().partition(b"\n")
+        checksum, _, text = file.read_bytes().partition(b"\n")
         if checksum.decode() == _digest(text):
             return json.loads(text)
     return {}
 
 
-def _write(kept: Path, entries: dict[str, list[int | str]]) -> None:
-    text = json.dumps(entries).encode()
-    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+def keep_json(file: Path, values: dict[str, Any]) -> None:
+    """Keep a few values in a file, whole or not at all; where it cannot be written, nothing is kept."""
+    text = json.dumps(values).encode()
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_bytes(_digest(text).encode() + b"\n" + text)
-            os.replace(part, kept)
+            os.replace(part, file)
         finally:
             part.unlink(missing_ok=True)

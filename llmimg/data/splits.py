@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmimg.data.columns import fingerprint
+from llmimg.data.decoding import Decoding
+from llmimg.data.extremes import training_white
 from llmimg.data.settings import CARVE, DataSettings
 from llmimg.data.sources import load_source
 from llmimg.errors import UserError
@@ -30,13 +32,15 @@ USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("te
 class Data:
     """Three splits with the columns image, label and id (see `llmimg.data.columns`).
 
-    `notes` are sentences about what was done to the source that a reader of the results must know.
+    `decoding` is how their images are read, by what the training split's samples say. `notes` are sentences about what
+    was done to the source that a reader of the results must know.
     """
 
     train: "Dataset"
     validation: "Dataset"
     test: "Dataset"
     label_names: tuple[str, ...]
+    decoding: Decoding
     notes: tuple[str, ...]
 
 
@@ -79,7 +83,10 @@ def load(settings: DataSettings, labelled: bool = True, cache: Path | None = Non
         if getattr(settings, setting) is not None:
             parts[role] = _subset(parts[role], role, setting, settings, notes)
     chosen = {role: _select(source[part.split], part) for role, part in parts.items()}
-    return Data(**chosen, label_names=tuple(chosen["train"].features["label"].names), notes=tuple(notes))
+    decoding = Decoding(settings.size, settings.fit, training_white(chosen["train"], notes, cache))
+    return Data(
+        **chosen, label_names=tuple(chosen["train"].features["label"].names), decoding=decoding, notes=tuple(notes)
+    )
 
 
 def choose_splits(source: Mapping[str, object], settings: DataSettings) -> dict[str, str | None]:

@@ -42,7 +42,7 @@ _LIBRARIES = (
     "pyarrow",
     "datasets",
 )
-_CODE = ("textify", "data/decoding.py", "data/placement.py", "tokens")
+_CODE = ("textify", "data", "tokens")
 _BATCH = 1000
 _ROWS_A_PROCESS = 20_000
 _OURS = re.compile(r"[0-9a-f]{16}(\.writing)?")  # a key, whole or being written
@@ -78,7 +78,7 @@ def key_of(dataset: datasets.Dataset, decoding: Decoding, textifier: Textifier, 
     """The key of what is made of these rows by this textifier, and of whatever else shapes it."""
     return hashed(
         source=dataset._fingerprint,
-        decoding=[decoding.size, decoding.fit],
+        decoding=[decoding.size, decoding.fit, decoding.white],
         textifier=[type(textifier).__module__, textifier.settings()],
         **parts,
     )

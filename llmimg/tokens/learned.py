@@ -3,6 +3,7 @@ of `vocabulary=learn`. Kept in the cache as prepared splits are, so that ranks a
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from llmimg.tokens.settings import VocabularySettings
 from llmimg.tokens.vocabulary import load_tokenizer
 
 _STATE = "textifier.safetensors"
+_16_BITS = 65535  # what recognisers took for white that do not say it
 
 
 class TrainingImages(Sequence):
@@ -117,6 +119,26 @@ def run_state(folder: str | None, textifier: Textifier, reuse: bool) -> Textifie
             "(textify=NAME chooses a name), or vocabulary=own to learn its tokens anew."
         )
     return None
+
+
+def run_decoding(folder: str | None, decoding: Decoding, notes: list[str]) -> Decoding:
+    """The decoding of these data, white being what it was in an earlier run, whose `model` folder is given: a gray goes
+    on to mean what it meant. Where these data say otherwise, it is added to `notes`."""
+    file = Path(folder or "") / "recogniser.json"
+    if not folder or not file.is_file():
+        return decoding
+    known = saved_decoding(json.loads(file.read_text(encoding="utf-8"))).white
+    if known is None or known == decoding.white:
+        return decoding
+    if decoding.white is not None:
+        notes.append(f"Instead of that, {known:,} counts as white, as it did in the run that the model comes from.")
+    return replace(decoding, white=known)
+
+
+def saved_decoding(described: dict[str, Any]) -> Decoding:
+    """The decoding in what a recogniser says of itself."""
+    saved = described["decoding"]
+    return Decoding(size=saved["size"] and tuple(saved["size"]), fit=saved["fit"], white=saved.get("white", _16_BITS))
 
 
 def learned_tokenizer(

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, PngImagePlugin
 
 from llmimg.data import Decoding, decode, stack
-from llmimg.data.decoding import _from_pillow, _plain_png
+from llmimg.data.samples import from_pillow, plain_png
 from llmimg.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -41,9 +41,9 @@ def test_the_fast_path_agrees_with_pillow(image, by_opencv, level):
         data = cv2.imencode(".png", image[:, :, ::-1].copy(), [cv2.IMWRITE_PNG_COMPRESSION, level])[1].tobytes()
     else:
         data = saved(image[:, :, 0] if image.shape[2] == 1 else image, compress_level=level)
-    assert _plain_png(data) == image.shape[2]
+    assert plain_png(data) == image.shape[2]
     assert np.array_equal(decode(data), image)
-    assert np.array_equal(_from_pillow(Image.open(io.BytesIO(data))), image)
+    assert np.array_equal(from_pillow(Image.open(io.BytesIO(data))), image)
 
 
 @given(st.data())
@@ -54,7 +54,7 @@ def test_a_damaged_png_is_read_as_pillow_reads_it_or_not_at_all(draw):
     data = bytes(data[: draw.draw(st.integers(0, len(data)))])
     try:
         with Image.open(io.BytesIO(data)) as image:
-            expected = _from_pillow(image)
+            expected = from_pillow(image)
     except Exception:
         with pytest.raises(UserError, match="The image x cannot be read: "):
             decode(data, "x")
@@ -80,12 +80,10 @@ def test_every_way_to_hold_an_image(tmp_path):
     assert decode(GRAY).shape == decode(GRAY[:, :, None]).shape == (5, 7, 1)
 
 
-@pytest.mark.parametrize(
-    "wrong", [COLOUR.astype(float), RGBA, COLOUR[None], np.zeros((0, 3, 3), np.uint8), GRAY.astype(np.uint16)]
-)
+@pytest.mark.parametrize("wrong", [COLOUR.astype(float), RGBA, COLOUR[None], np.zeros((0, 3, 3), np.uint8)])
 def test_other_arrays_are_refused(wrong):
-    with pytest.raises(UserError, match=r"The image seven cannot be read: an array must be uint8"):
-        decode(wrong, "seven")
+    with pytest.raises(UserError, match=r"The image seven cannot be read: an array must be uint8, or of"):
+        decode(wrong, "seven", white=255)
 
 
 # --- the stated rules
@@ -121,21 +119,106 @@ def test_palettes():
     assert decode(saved(image, transparency=b"\xff\x00\xff"))[0].tolist() == [colours[0], [255] * 3, colours[2]]
 
 
-def test_16_bits_keep_the_high_byte():
-    wide = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
-    assert np.array_equal(decode(saved(wide))[..., 0], wide >> 8)
-    assert np.array_equal(decode(saved(wide, "tiff"))[..., 0], wide >> 8)
-    colour = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
-    data = cv2.imencode(".png", colour[:, :, ::-1].copy())[1].tobytes()
-    assert np.array_equal(decode(data), colour >> 8)
-    clear = with_chunk(saved(wide), b"tRNS", struct.pack(">H", wide[2, 3]))
-    assert decode(clear)[2, 3, 0] == 255
+# --- more than 8 bits a sample
 
 
-@pytest.mark.parametrize("samples", [np.full((2, 2), 70_000, np.int32), np.full((2, 2), 0.5, np.float32)])
-def test_samples_without_a_range_are_refused(samples):
-    with pytest.raises(UserError, match="no stated range"):
-        decode(saved(samples, "tiff"))
+def gray_alpha_png(samples):
+    """16-bit gray and alpha [H, W, 2], which neither Pillow nor OpenCV writes."""
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", *samples.shape[1::-1], 16, 4, 0, 0, 0)),)
+    data = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples))
+    whole = b"\x89PNG\r\n\x1a\n"
+    for kind, content in (*chunks, (b"IDAT", data), (b"IEND", b"")):
+        whole += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return whole
+
+
+def by_opencv(samples, kind):
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[samples.shape[2]]
+    return cv2.imencode(kind, samples[:, :, order])[1].tobytes()
+
+
+# What holds integers [H, W, C] of more than 8 bits: how, and for which C and largest value.
+HOLDERS = {
+    "png": (lambda samples: by_opencv(samples.astype(np.uint16), ".png"), (1, 3), 65535),
+    "tiff": (lambda samples: by_opencv(samples.astype(np.uint16), ".tiff"), (1, 3), 65535),
+    "ppm": (
+        lambda samples: (
+            b"P%d %d %d 65535\n" % (5 + (samples.shape[2] == 3), *samples.shape[1::-1])
+            + samples.astype(">u2").tobytes()
+        ),
+        (1, 3),
+        65535,
+    ),
+    "tiff of 32 bits": (lambda samples: saved(samples[:, :, 0].astype(np.int32), "tiff"), (1,), 2**31 - 1),
+    "PIL mode I": (lambda samples: Image.fromarray(samples[:, :, 0].astype(np.int32)), (1,), 2**31 - 1),
+    **{
+        dtype: (lambda samples, dtype=dtype: samples.astype(dtype), (1, 3), min(np.iinfo(dtype).max, 2**31 - 1))
+        for dtype in ("int16", "uint16", "int32", "uint32", "int64", "uint64", ">u2")
+    },
+}
+
+
+@given(st.sampled_from(sorted(HOLDERS)), st.integers(0, 17), st.data())
+def test_samples_go_by_what_counts_as_white(holder, bits, draw):
+    """The high eight bits of those that count; 0..255 as they are; and what goes beyond is refused."""
+    hold, channels, limit = HOLDERS[holder]
+    shape = (*draw.draw(st.tuples(st.integers(1, 5), st.integers(1, 5))), draw.draw(st.sampled_from(channels)))
+    samples = draw.draw(arrays(np.int64, shape, elements=st.integers(0, min(2**bits - 1, limit))))
+    item, largest = hold(samples), int(samples.max())
+    for white in (255, 1023, 4095, 16383, 65535):
+        if largest > white:
+            with pytest.raises(UserError, match=f"The image x cannot be read: its samples go up to {largest:,}"):
+                decode(item, "x", white)
+        else:
+            assert np.array_equal(decode(item, "x", white), samples * 256 // (white + 1))
+    with pytest.raises(UserError, match=r"The image x cannot be read: .* no training image says what counts as white"):
+        decode(item, "x")
+
+
+@pytest.mark.parametrize("white", [255, 4095, 65535])
+def test_wide_alpha_and_transparent_colours_lie_over_white(white):
+    samples = RNG.integers(0, white + 1, (5, 7, 4), dtype=np.uint16)
+    eight = samples.astype(int) * 256 // (white + 1)
+    for kind in (".png", ".tiff"):
+        expected = over_white(eight[..., :3], eight[..., 3])
+        assert np.array_equal(decode(by_opencv(samples, kind), white=white), expected)
+    gray = decode(gray_alpha_png(samples[..., [0, 3]]), white=white)
+    assert np.array_equal(gray, over_white(eight[..., :1], eight[..., 3]))
+    clear = with_chunk(by_opencv(samples[..., :1], ".png"), b"tRNS", struct.pack(">H", samples[2, 3, 0]))
+    assert decode(clear, white=white)[2, 3, 0] == 255
+    clear = with_chunk(by_opencv(samples[..., :3], ".png"), b"tRNS", struct.pack(">HHH", *samples[2, 3, :3]))
+    assert decode(clear, white=white)[2, 3].tolist() == [255] * 3
+
+
+def test_wide_colour_is_turned_as_exif_says():
+    wide = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = with_chunk(by_opencv(wide, ".png"), b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert np.array_equal(decode(data, white=65535), np.rot90(wide >> 8, -1))
+
+
+def test_a_map_that_states_its_white_goes_by_it():
+    samples = np.array([[[0], [2048], [4095]]])
+    data = b"P5 3 1 4095\n" + samples.astype(">u2").tobytes()
+    assert decode(data)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_two_of_a_kind_are_black_and_white():
+    assert decode(np.array([[True, False]]))[0, :, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (saved(np.full((2, 2), 0.5, np.float32), "tiff"), "floating-point numbers of no stated range"),
+        (np.full((2, 2), -1), "samples go down to -1"),
+        (Image.open(io.BytesIO(by_opencv(np.full((2, 2, 3), 900, np.uint16), ".png"))), "16 bits a sample"),
+    ],
+)
+def test_samples_without_a_range_are_refused(item, message):
+    with pytest.raises(UserError, match=message):
+        decode(item, white=65535)
 
 
 def test_one_bit_and_cmyk():
@@ -186,9 +269,9 @@ def test_metadata_that_cannot_be_read_do_no_harm():
 
 @pytest.mark.parametrize("chunk", [(b"tRNS", bytes(6)), (b"gAMA", struct.pack(">I", 45455)), (b"eXIf", b"MM\0*")])
 def test_more_than_samples_is_not_for_the_fast_path(chunk):
-    assert _plain_png(saved(COLOUR)) == 3
-    assert _plain_png(with_chunk(saved(COLOUR), *chunk)) is None
-    assert _plain_png(saved(RGBA)) is None
+    assert plain_png(saved(COLOUR)) == 3
+    assert plain_png(with_chunk(saved(COLOUR), *chunk)) is None
+    assert plain_png(saved(RGBA)) is None
 
 
 # --- what cannot be read

@@ -1,0 +1,88 @@
+"""What counts as white in images of more than 8 bits a sample, found once from those of the training split."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmimg.data.contents import keep_json, kept_json
+from llmimg.data.decoding import wide_samples
+from llmimg.data.depth import DEPTHS, white_for
+from llmimg.data.samples import may_be_wide
+from llmimg.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_BATCH = 1000
+_HEAD = 32  # bytes of a file, by which most kinds are told from those of more than 8 bits
+
+
+def training_white(train: "Dataset", notes: list[str], cache: Path | None = None) -> int | None:
+    """What counts as white (see `llmimg.data.depth`), or None where no training image has more than 8 bits a sample.
+
+    Of most files only the beginning is looked at; those of more than 8 bits are decoded, once for the same rows.
+
+    Args:
+        train: columns `image` (undecoded) and `id`.
+        notes: what was assumed is added.
+        cache: the folder of all that is prepared, where what was found is kept.
+
+    Raises:
+        UserError: samples from which it cannot be known.
+    """
+    kept = None if cache is None else cache / ".contents" / f"depths-{train._fingerprint}.json"
+    found = (kept and kept_json(kept)) or _depths(train)
+    if kept is not None:
+        keep_json(kept, found)
+    if found["first"] is None:
+        return None
+    largest, first, counts = found["largest"], found["first"], found["counts"]
+    try:
+        white = white_for(largest)
+    except UserError as error:
+        raise UserError(f"The training images, such as {first}, cannot be read: {error}.") from error
+    total = sum(counts.values())
+    note = (
+        f"{total:,} of {len(train):,} training images have samples of more than 8 bits, up to {largest:,}: {white:,} "
+        f"counts as white ({white.bit_length()} bits)."
+    )
+    darker = sum(count for bits, count in counts.items() if int(bits) + 4 <= white.bit_length())
+    if darker:
+        note += f" {darker:,} of them stay below a sixteenth of it, and come out nearly black."
+    notes.append(note)
+    return white
+
+
+def _depths(train: "Dataset") -> dict[str, Any]:
+    """The largest sample of more than 8 bits, the id of an image that has it, and images by the bits they need."""
+    largest, first, counts = -1, None, Counter()
+    for name, item in _candidates(train):
+        with contextlib.suppress(UserError):  # a broken image is named where it is read
+            samples = wide_samples(item)
+            if samples is not None:
+                found = int(samples.max())
+                counts[next((bits for bits in DEPTHS if found < 2**bits), 32)] += 1
+                if found > largest:
+                    largest, first = found, name
+    return {"largest": largest, "first": first, "counts": {str(bits): count for bits, count in counts.items()}}
+
+
+def _candidates(train: "Dataset") -> Iterator[tuple[str, bytes | str]]:
+    """The id and file (its bytes or path) of each image that may have more than 8 bits a sample."""
+    import pyarrow.compute as pc
+
+    rows = train.select_columns(["image", "id"]).with_format("arrow")
+    for start in range(0, len(train), _BATCH):
+        batch = rows[start : start + _BATCH]
+        images = batch["image"].combine_chunks()
+        data, paths = images.field("bytes"), images.field("path")
+        heads = pc.binary_slice(data, 0, _HEAD).to_pylist()
+        for place, head in enumerate(heads):
+            path = paths[place].as_py() if head is None else None
+            if head is None and path is not None:
+                with contextlib.suppress(OSError), open(path, "rb") as opened:
+                    head = opened.read(_HEAD)
+            if head and may_be_wide(head):
+                yield batch["id"][place].as_py(), path or data[place].as_py()
