@@ -9,7 +9,8 @@ import hydra
 from omegaconf import DictConfig
 
 from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, errors_as_sentences, is_sweep, plain_values
+from llmimg.command_line import command_line
+from llmimg.compose import errors_as_sentences, is_sweep, plain_values
 from llmimg.errors import UserError
 
 failed: list[str] = []  # the runs of a sweep that could not be carried out

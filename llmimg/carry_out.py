@@ -67,7 +67,6 @@ def speak() -> None:
         os.environ.setdefault("TQDM_MININTERVAL", "10")
     if not log.handlers:
         log.addHandler(logging.StreamHandler(sys.stdout))
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it says what it lacks, and at every step what it does
     log.propagate = False
     log.setLevel(logging.INFO if is_first_process() else logging.ERROR)
 

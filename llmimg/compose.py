@@ -18,34 +18,23 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from llmimg.errors import UserError
-from llmimg.ranks import is_first_of_machine, world_size
+from llmimg.ranks import is_first_of_machine
+from llmimg.readouts.table import chosen_readout
 from llmimg.run_folder import FREE, flatten
 from llmimg.settings import nearest
+
+
+def _for_heads(value: float, _root_: DictConfig) -> float:
+    """`${for_heads:0.1}`: the value where a head learns classes, 0 where words are learned."""
+    names = (OmegaConf.select(_root_, key) for key in ("task.name", "readout.name", "model.kind"))
+    return value if chosen_readout(*names) == "head" else 0.0
+
+
+OmegaConf.register_new_resolver("for_heads", _for_heads, replace=True)
 
 # Groups whose choice is no key of what they compose to.
 GROUPS = ("debug", "experiment")
 _LONGEST_NAME = 120
-
-
-def command_line(arguments: list[str]) -> list[str]:
-    """The command line as Hydra is to read it: under `trainer.`, any name may be given, and is checked later.
-
-    Raises:
-        UserError: a sweep inside one of several processes.
-    """
-    if world_size() > 1 and {"-m", "--multirun"} & set(arguments):
-        raise UserError(
-            "A sweep cannot run inside accelerate launch or torchrun: start it with plain python, and "
-            "launch=accelerate launch.processes=N."
-        )
-    return [_quoted(re.sub(r"^\+{0,2}(?=trainer\.)", "++", argument)) for argument in arguments]
-
-
-def _quoted(argument: str) -> str:
-    """A path may hold `=`, as the folders of runs do; Hydra takes that in quotes only."""
-    key, _, value = argument.partition("=")
-    bare = not value.startswith(("'", '"')) and "," not in value
-    return f"{key}='{value}'" if bare and "=" in value and re.search(r"(path|dir|tokenizer)$", key) else argument
 
 
 def is_sweep() -> bool:

@@ -46,6 +46,12 @@ def check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
             raise UserError(f"There is no setting '{dotted}': {nearest(name, known)}")
 
 
+def setting_types(cls: Any) -> dict[str, Any]:
+    """The settings of a dataclass and the types they take; none of anything else."""
+    hints = typing.get_type_hints(cls) if dataclasses.is_dataclass(cls) else {}
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)} if hints else {}
+
+
 def build(cls: type, values: Mapping[str, Any], where: str = "") -> Any:
     """Make the dataclass `cls` from plain values; nested dataclasses are made from nested mappings.
 
@@ -56,7 +62,7 @@ def build(cls: type, values: Mapping[str, Any], where: str = "") -> Any:
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     check_names(values, fields, where)
-    hints = typing.get_type_hints(cls)
+    hints = setting_types(cls)
     made = {name: convert(value, hints[name], f"{where}.{name}".lstrip(".")) for name, value in values.items()}
     for name, field in fields.items():
         if name not in made and field.default is field.default_factory is dataclasses.MISSING:

@@ -45,7 +45,8 @@ def plain(tmp_path_factory) -> Callable[..., dict[str, Any]]:
     """What `run.py` composes for a run of a few images, `name` being the last part of its folder."""
     from hydra import compose, initialize_config_dir
 
-    from llmimg.compose import command_line, plain_values
+    from llmimg.command_line import command_line
+    from llmimg.compose import plain_values
 
     root = tmp_path_factory.mktemp("runs")
 

@@ -14,7 +14,8 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, plain_values
+from llmimg.command_line import command_line
+from llmimg.compose import plain_values
 from llmimg.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

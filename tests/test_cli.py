@@ -9,7 +9,8 @@ from PIL import Image
 
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
-from llmimg.compose import command_line, plain_values
+from llmimg.command_line import command_line
+from llmimg.compose import plain_values
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from llmimg.compose import command_line, plain_values
+from llmimg.command_line import command_line
+from llmimg.compose import plain_values
 from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.models.settings import AdaptationSettings, ModelSettings
@@ -101,6 +102,15 @@ def test_every_choice_composes_and_builds(group, choice):
         assert (made["name"] if group in NAMED else made.name) == choice
     if group == "experiment":
         assert configuration.experiment == choice
+
+
+def test_labels_are_smoothed_for_heads_alone():
+    smoothing = {
+        override: built(override).trainer["label_smoothing_factor"]
+        for override in ("seed=0", "readout=score", "readout=generate", "task=clm", "readout=head", "model=resnet_tiny")
+    }
+    assert [name for name, value in smoothing.items() if value] == ["seed=0", "readout=head", "model=resnet_tiny"]
+    assert built("task=clm", "trainer.label_smoothing_factor=0.2").trainer["label_smoothing_factor"] == 0.2
 
 
 @pytest.mark.parametrize("debug", [None, *GROUPS["debug"]])

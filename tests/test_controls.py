@@ -13,7 +13,8 @@ from llmimg import Recogniser, UserError
 from llmimg.baselines import BASELINES
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
-from llmimg.compose import command_line, plain_values
+from llmimg.command_line import command_line
+from llmimg.compose import plain_values
 from llmimg.report import compare as comparison
 
 CONF = str(Path(__file__).parents[1] / "conf")

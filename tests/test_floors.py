@@ -28,7 +28,7 @@ FLOORS = [
     {"llmimg.preparation", "llmimg.measured"},  # the experiment's first part, and what it counts
     {"llmimg.experiment"},
     {"llmimg.control", "llmimg.asking"},
-    {"llmimg.carry_out", "llmimg.compose"},  # who comes to an experiment, and from where
+    {"llmimg.carry_out", "llmimg.compose", "llmimg.command_line"},  # who comes to an experiment, and from where
     {"llmimg.cli", "run"},
     {"llmimg.__main__"},
 ]

@@ -1,11 +1,12 @@
 """conf/trainer → transformers.TrainingArguments: any of its fields."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llmimg.errors import UserError
-from llmimg.settings import check_names, convert
+from llmimg.settings import check_names, convert, setting_types
 
 # What follows from the run itself, and what to set instead.
 _OURS = {
@@ -16,6 +17,15 @@ _OURS = {
 _AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
 
+def argument_types() -> dict[str, Any]:
+    """The fields of TrainingArguments and the types they take."""
+    # It says what it lacks, while it is imported, and at every step what it does.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers import TrainingArguments
+
+    return setting_types(TrainingArguments)
+
+
 def check_trainer(trainer: Mapping[str, Any]) -> None:
     """Refuse what is no field of TrainingArguments or not of its type, without making one (that starts devices and
     process groups).
@@ -23,15 +33,10 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the nearest field, or what it takes.
     """
-    from dataclasses import fields
-    from typing import get_type_hints
-
-    from transformers import TrainingArguments
-
     for name in _OURS.keys() & trainer.keys():
         raise UserError(f"'trainer.{name}' follows from the run: {_OURS[name]}.")
-    check_names(trainer, [field.name for field in fields(TrainingArguments)], "trainer")
-    hints = get_type_hints(TrainingArguments)
+    hints = argument_types()
+    check_names(trainer, hints, "trainer")
     for name, value in trainer.items():
         plain = hints[name] in (int, float, bool, int | None, float | None, bool | None)
         number = convert(value, hints[name], f"trainer.{name}") if plain else value

@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 
 from llmimg import Recogniser
 from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, plain_values
+from llmimg.command_line import command_line
+from llmimg.compose import plain_values
 from llmimg.data import DataSettings, load
 
 SAMPLES = {"train_samples": 4, "val_samples": 2, "test_samples": 3}

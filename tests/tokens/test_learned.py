@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 
 from llmimg import Recogniser, UserError
 from llmimg.carry_out import carry_out
-from llmimg.compose import command_line, plain_values
+from llmimg.command_line import command_line
+from llmimg.compose import plain_values
 from llmimg.data import DataSettings, Decoding, load
 from llmimg.textify import make
 from llmimg.textify.patch import PatchWords
