@@ -62,13 +62,16 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
 
 
 def speak() -> None:
-    """Plain lines on standard output, from the first process only; bars that fill a log file move rarely."""
+    """Plain lines on standard output, from the first process only; bars that fill a log file move rarely. What is
+    noted at every few steps goes to the run's log alone."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")
     if not log.handlers:
-        log.addHandler(logging.StreamHandler(sys.stdout))
+        spoken = logging.StreamHandler(sys.stdout)
+        spoken.setLevel(logging.INFO)
+        log.addHandler(spoken)
     log.propagate = False
-    log.setLevel(logging.INFO if is_first_process() else logging.ERROR)
+    log.setLevel(logging.DEBUG if is_first_process() else logging.ERROR)
 
 
 def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFolder, notes: list[str]) -> None:

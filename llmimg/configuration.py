@@ -90,11 +90,6 @@ class Configuration:
             raise UserError(f"layer_decay={self.layer_decay} is out of range: it takes above 0 to 1.")
         if not 0 <= self.ema < 1:
             raise UserError(f"ema={self.ema} is out of range: it takes 0 to below 1.")
-        if self.ema and self.early_stopping.patience is not None:
-            raise UserError(
-                "ema and early_stopping do not go together: the weights that are best on validation images would be "
-                "taken, and not their average. Leave one of them out."
-            )
         if self.model.kind == "baseline" and self.launch.processes > 1:
             raise UserError(f"model={self.model.name} is fitted in one process: set launch.processes=1.")
         if self.early_stopping.patience is not None and self.trainer.get("eval_strategy") == "no":

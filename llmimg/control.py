@@ -16,9 +16,10 @@ from llmimg.baselines import BASELINES, Baseline
 from llmimg.configuration import Configuration
 from llmimg.data import SPLITS, Decoding, load
 from llmimg.errors import UserError
-from llmimg.experiment import scores, trainer_settings
+from llmimg.experiment import begin, scores, trainer_settings
 from llmimg.models.image import PixelCollator, Pixels, make_image_model
 from llmimg.ranks import is_first_process
+from llmimg.reloaded import check_image_model
 from llmimg.report.archive import save_record
 from llmimg.report.page import render
 from llmimg.report.record import RunRecord
@@ -28,7 +29,7 @@ from llmimg.tasks.base import TASKS, Task
 from llmimg.tokens.cache import cache_folder
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer, train
-from llmimg.training.resume import newest_checkpoint
+from llmimg.training.weights import notes_of_weights
 
 log = logging.getLogger("llmimg")
 
@@ -61,8 +62,16 @@ def run_control(
         outputs, trained = _fit_baseline(baseline, pixels, task, settings, notes)
         history = []
     else:
-        trainer, trained = _train_image_model(pixels, task, settings, folder)
-        outputs = {split: trainer.predict(pixels[split]).predictions for split in ("validation", "test")}
+        trainer, trained = _train_image_model(pixels, task, settings, folder, notes)
+        predicted = {split: trainer.predict(pixels[split]) for split in ("validation", "test")}
+        notes.extend(notes_of_weights(trainer, predicted["validation"].metrics))
+        if is_first_process():
+            notes.extend(
+                check_image_model(
+                    folder.model, trainer.data_collator, pixels["test"], predicted["test"].predictions, trainer.args
+                )
+            )
+        outputs = {split: each.predictions for split, each in predicted.items()}
         history = trainer.state.log_history
 
     labels = {split: pixels[split].annotations["label"] for split in SPLITS}
@@ -139,9 +148,10 @@ def _fit_baseline(
 
 
 def _train_image_model(
-    pixels: Mapping[str, Pixels], task: Task, settings: Configuration, folder: RunFolder
+    pixels: Mapping[str, Pixels], task: Task, settings: Configuration, folder: RunFolder, notes: list[str]
 ) -> tuple[Trainer, dict[str, float]]:
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
+    start = begin(folder, arguments, arguments.do_train, notes)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     model = make_image_model(settings.model, pixels["train"].images.shape[1:], task.head())
     trainer = make_trainer(
@@ -155,7 +165,7 @@ def _train_image_model(
         patience=settings.early_stopping.patience,
         profile=settings.profile,
     )
-    trained = train(trainer, newest_checkpoint(folder.checkpoints), settings.ema) if arguments.do_train else {}
+    trained = train(trainer, start, settings.ema) if arguments.do_train else {}
     if is_first_process():
         model.save_pretrained(folder.model)
     trained["model/parameters"] = model.num_parameters()

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import torch
-from transformers import Trainer, enable_full_determinism, set_seed
+from transformers import Trainer, TrainingArguments, enable_full_determinism, set_seed
 from transformers.trainer_utils import PredictionOutput
 
 from llmimg.configuration import Configuration
@@ -24,6 +24,7 @@ from llmimg.preparation import common_boxes, make_encoder, make_prompts, prepare
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS
 from llmimg.recogniser import Recogniser
+from llmimg.reloaded import check_recogniser
 from llmimg.report.archive import save_record
 from llmimg.report.examples import evenly, make_examples, surest_mistakes
 from llmimg.report.page import render
@@ -38,7 +39,8 @@ from llmimg.training.arguments import make_arguments
 from llmimg.training.dataset import AugmentedImageTexts, ImageTexts
 from llmimg.training.fit import make_trainer, stop_early, train
 from llmimg.training.mixture import PlainText, mixed
-from llmimg.training.resume import newest_checkpoint
+from llmimg.training.resume import Start, where_to_begin
+from llmimg.training.weights import notes_of_weights
 
 log = logging.getLogger("llmimg")
 
@@ -85,6 +87,8 @@ def run_experiment(
         folder.begin(plain, settings.force)
         log.info("\n".join(notes))
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
+    learns = arguments.do_train and settings.adaptation.name != "none"
+    start = begin(folder, arguments, learns, notes)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     model = make_model(settings.model, encoder.vocabulary, layout.context, kind.auto_class, readout.head())
     model = adapted(model, settings.adaptation, encoder.vocabulary.has_new_tokens)
@@ -103,12 +107,12 @@ def run_experiment(
         patience=settings.early_stopping.patience,
         profile=settings.profile,
     )
-    learns = arguments.do_train and settings.adaptation.name != "none"
-    trained = train(trainer, newest_checkpoint(folder.checkpoints), settings.ema) if learns else {}
+    trained = train(trainer, start, settings.ema) if learns else {}
     notes.extend(texts["train"].notes)
 
     # Evaluate: the test split is looked at once, here.
     outputs = {split: trainer.predict(texts[split]) for split in ("validation", "test")}
+    notes.extend(notes_of_weights(trainer, outputs["validation"].metrics))
     tested = scores("test", task, outputs["test"].predictions, outputs["test"].label_ids)
     metrics = {
         **tested,
@@ -125,6 +129,7 @@ def run_experiment(
     # Report: what others can load, see and compare.
     if is_first_process():
         Recogniser(merged(model, settings.adaptation), encoder, readout, origin(settings.model)).save(folder.model)
+        notes.extend(check_recogniser(folder.model, texts["test"], outputs["test"].predictions, arguments))
         table = _predictions(task, data.test, texts["test"], outputs["test"])
         pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")
         record = RunRecord(
@@ -153,6 +158,19 @@ def trainer_settings(settings: Configuration) -> dict[str, Any]:
     if settings.early_stopping.patience is None:
         return dict(settings.trainer)
     return stop_early(dict(settings.trainer), settings.early_stopping.metric)
+
+
+def begin(folder: RunFolder, arguments: TrainingArguments, learns: bool, notes: list[str], data: str = "") -> Start:
+    """Where training begins, for a run that learns at all; what is to be said of that, said and added to `notes`.
+
+    Args:
+        data: fingerprint of the data to train on.
+    """
+    start = where_to_begin(folder.checkpoints, arguments, data) if learns else Start()
+    for note in start.notes:
+        log.info(note)
+    notes.extend(start.notes)
+    return start
 
 
 def _image_texts(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,15 @@ class Recogniser:
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
-        self.model.eval()
-        outputs = map(self._outputs, self._batches(images, batch_size))
-        return [answer for output in outputs for answer in self.readout.task.answers(output)]
+        outputs = map(self.outputs, self._batches(images, batch_size))
+        return [answer for output in outputs for answer in self.readout.task.answers(output.numpy())]
 
     @torch.inference_mode()
-    def _outputs(self, rows: list[dict[str, np.ndarray]]) -> np.ndarray:
+    def outputs(self, rows: Sequence[Mapping[str, Any]]) -> torch.Tensor:
+        """What the task makes its answers from, `[N, …]`, for rows with the `image_ids` of each image."""
+        self.model.eval()
         batch = {name: each.to(self.model.device) for name, each in self.readout.batch(rows).items()}
-        return self.readout.outputs(self.model, batch).cpu().numpy()
+        return self.readout.outputs(self.model, batch).cpu()
 
     def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[dict[str, np.ndarray]]]:
         for start in range(0, len(images), batch_size):

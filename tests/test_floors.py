@@ -21,6 +21,7 @@ FLOORS = [
     {"llmimg.readouts"},
     {"llmimg.training", "llmimg.baselines"},
     {"llmimg.recogniser"},
+    {"llmimg.reloaded"},
     {"llmimg.insight"},
     {"llmimg.report"},
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way

@@ -180,7 +180,6 @@ def test_slower_layers_and_averaged_weights(run):
     [
         ("ema=1", r"ema=1\.0 is out of range"),
         ("layer_decay=0", r"layer_decay=0\.0 is out of range"),
-        ("ema=0.9 early_stopping.patience=2", r"ema and early_stopping do not go together"),
     ],
 )
 def test_what_cannot_be_averaged_is_said(run, override, message):

@@ -13,6 +13,7 @@ _OURS = {
     "output_dir": "set run_dir= instead",
     "seed": "set seed= instead",
     "remove_unused_columns": "batches are made by the task's collator",
+    "restore_callback_states_from_checkpoint": "an interrupted run goes on as if it had not been",
 }
 _AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
@@ -61,6 +62,8 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
         # A NaN must be seen, and every parameter takes part in every step.
         "logging_nan_inf_filter": False,
         "ddp_find_unused_parameters": False,
+        # Left to itself, it follows how much transformers says: nothing, here.
+        "disable_tqdm": False,
     }
     try:
         return TrainingArguments(
@@ -68,6 +71,7 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
             seed=seed,
             # Our rows are arrays of any length: what a model's forward takes is made in the collator.
             remove_unused_columns=False,
+            restore_callback_states_from_checkpoint=True,
             **ours | dict(trainer),
         )
     except (ValueError, TypeError, ImportError, AssertionError) as error:

@@ -1,16 +1,18 @@
 """What happens beside the steps of training."""
 
-import json
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
-from transformers.trainer_callback import ProgressCallback
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from llmimg.errors import UserError
+from llmimg.training.checkpoint import Manifest
 
 
 class BeginEpoch(TrainerCallback):
@@ -21,19 +23,19 @@ class BeginEpoch(TrainerCallback):
         train_dataloader.dataset.begin_epoch(int(state.epoch))
 
 
-class Clock(TrainerCallback):
+class Clock(TrainerCallback, ExportableState):
     """How long a run has trained, over all the times it was interrupted: each checkpoint keeps the seconds until then.
 
     Attributes:
-        seconds: so far, validation included.
+        seconds: so far, validation and saving included.
+        stepping: seconds of training steps alone, with the reading of their batches; from the first step on.
     """
 
-    FILE = "clock.json"
-
-    def __init__(self, checkpoint: Path | None):
-        file = checkpoint and checkpoint / self.FILE
-        self._before = json.loads(file.read_text())["seconds"] if file and file.is_file() else 0.0
+    def __init__(self):
+        self.stepping = 0.0
+        self._before = 0.0
         self._started = time.perf_counter()
+        self._stepping_since: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -42,10 +44,51 @@ class Clock(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self._started = time.perf_counter()
 
-    def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (checkpoint / self.FILE).write_text(json.dumps({"seconds": self.seconds}))
+    def on_step_begin(self, args, state, control, **kwargs):
+        if self._stepping_since is None:
+            self._stepping_since = time.perf_counter()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done meanwhile is no training step."""
+        running = self._stepping_since is not None
+        self.stop()
+        yield
+        self._stepping_since = time.perf_counter() if running else None
+
+    def stop(self) -> None:
+        """No more steps follow."""
+        if self._stepping_since is not None:
+            if torch.accelerator.is_available():
+                torch.accelerator.synchronize()  # steps are queued there
+            self.stepping += time.perf_counter() - self._stepping_since
+        self._stepping_since = None
+
+    def state(self) -> dict[str, Any]:
+        return {"args": {}, "attributes": {"stepping": self.stepping, "_before": self.seconds}}
+
+
+class GoOn(TrainerCallback):
+    """What the Trainer itself forgets of a checkpoint: losses that were not logged yet, and where the best weights are,
+    though the run's folder may have been moved."""
+
+    def __init__(self, trainer: Trainer, checkpoint: Path, manifest: Manifest):
+        self.trainer, self.checkpoint, self.manifest = trainer, checkpoint, manifest
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.trainer._tr_loss += self.manifest.loss
+        self.trainer._globalstep_last_logged = self.manifest.logged
+        if self.manifest.best:
+            state.best_model_checkpoint = str(self.checkpoint.with_name(self.manifest.best))
+
+
+class SaveWhatMayBeBest(TrainerCallback):
+    """Whoever keeps the best weights saves whenever they are evaluated: else the best that was saved would be taken for
+    the best."""
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        if args.load_best_model_at_end:
+            control.should_save = True
 
 
 class StopOnNaN(TrainerCallback):
@@ -61,25 +104,6 @@ class StopOnNaN(TrainerCallback):
                     f"trainer.learning_rate (now {args.learning_rate:g}), raise trainer.warmup_steps, or leave half "
                     "precision."
                 )
-
-
-class Progress(ProgressCallback):
-    """The Trainer's bar, with the last loss and validation score at its end in place of printed dictionaries."""
-
-    def __init__(self):
-        super().__init__()
-        self.shown: dict[str, str] = {}
-
-    def on_log(self, args, state, control, logs: dict[str, Any] | None = None, **kwargs):
-        if state.is_world_process_zero and self.training_bar is not None:
-            names = {"loss": "loss", "eval_loss": "val loss", "eval_accuracy": "val accuracy"}
-            self.shown |= {names[key]: f"{value:.4g}" for key, value in (logs or {}).items() if key in names}
-            self.training_bar.set_postfix(self.shown, refresh=False)
-
-    def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
-        """No second bar while the first is there: an evaluation between two steps takes a moment."""
-        if self.training_bar is None:
-            super().on_prediction_step(args, state, control, eval_dataloader, **kwargs)
 
 
 class Profile(TrainerCallback):

@@ -12,14 +12,19 @@ import torch
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, rotate_checkpoints
 
+from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
 from llmimg.readouts.loss import Term, counts
 from llmimg.tasks.base import Task
 from llmimg.training.average import Average
-from llmimg.training.callbacks import BeginEpoch, Clock, Profile, Progress, StopOnNaN
+from llmimg.training.callbacks import BeginEpoch, Clock, GoOn, Profile, SaveWhatMayBeBest, StopOnNaN
+from llmimg.training.checkpoint import Manifest
 from llmimg.training.layers import by_layer
+from llmimg.training.progress import Losses, Progress
+from llmimg.training.resume import Start
+from llmimg.training.weights import frozen_fingerprint, own_precision, share_statistics, unchanged
 
 log = logging.getLogger("llmimg")
 
@@ -33,19 +38,28 @@ def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
 
 
 class _Trainer(Trainer):
-    """One whose evaluations take the answer by a readout, and leave training's random numbers as they were, so that a
-    run that goes on from a checkpoint written before one draws what it would have drawn.
+    """One whose evaluations take the answer by a readout, from the weights and in the precision that others will load,
+    and leave training's random numbers as they were; and whose checkpoints say when they are whole.
 
     Attributes:
         readout: how the answer is taken; None where the model's output is the answer.
         layer_decay: the learning rate's factor for each layer further down.
         average: of the weights, which evaluations use; None leaves them as they are.
+        clock: how long training takes.
+        start: where training began.
+        base: fingerprint of the weights that checkpoints do not hold.
     """
 
     readout: Readout | None = None
     loss_is_scaled_for_ga = True  # the Trainer need not divide by the number of accumulated batches
     layer_decay: float = 1.0
     average: Average | None = None
+    start: Start = Start()
+    base: str = ""
+
+    @property
+    def clock(self) -> Clock:
+        return next(each for each in self.callback_handler.callbacks if isinstance(each, Clock))
 
     def create_optimizer(self, model=None):
         optimizer = super().create_optimizer(model)
@@ -53,9 +67,80 @@ class _Trainer(Trainer):
             optimizer.param_groups = by_layer(optimizer.param_groups, model or self.model, self.layer_decay)
         return optimizer
 
+    def _get_learning_rate(self) -> float:
+        """That of the highest layer, where each has its own."""
+        if self.layer_decay == 1:
+            return super()._get_learning_rate()
+        return float(max(group["lr"] for group in self.optimizer.param_groups))
+
+    def get_train_dataloader(self):
+        loader = super().get_train_dataloader()
+        if self.args.dataloader_persistent_workers:
+            # Workers are started once, or once more after an interruption: that must not move on what is drawn here.
+            getattr(loader, "base_dataloader", loader).generator = torch.Generator()
+        return loader
+
+    def _run_epoch(self, *args, **kwargs):
+        if self.start.ended:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
+    def _finalize_training(self, trial, num_train_samples, start_time):
+        if self.start.ended:  # what follows the last step, where the run was interrupted before that
+            self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
+            last = [entry["step"] for entry in self.state.log_history if "eval_loss" in entry][-1:]
+            self.control.should_evaluate &= last != [self.state.global_step]
+            self.control.should_save = False
+            self._maybe_log_save_evaluate(self._tr_loss, None, self.model_wrapped, trial, 0, None, start_time)
+        self.clock.stop()
+        return super()._finalize_training(trial, num_train_samples, start_time)
+
+    def _maybe_log_save_evaluate(self, *args, **kwargs):
+        control = self.control
+        busy = control.should_log or control.should_save or control.should_evaluate
+        with self.clock.paused() if busy else contextlib.nullcontext():
+            super()._maybe_log_save_evaluate(*args, **kwargs)
+
+    def _save_checkpoint(self, model, trial):
+        """Written, completed by what is ours, sealed, and only then are others removed: whenever the run is killed, a
+        whole one is there."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        loss = float(self.accelerator.gather(self._tr_loss).mean())
+        self.accelerator.wait_for_everyone()  # each process writes its random numbers
+        if not self.args.should_save:
+            return
+        best, folder = self.state.best_model_checkpoint, Path(self.args.output_dir)
+        checkpoint = folder / f"checkpoint-{self.state.global_step}"
+        if self.average:
+            self.average.save(checkpoint)
+        Manifest(
+            step=self.state.global_step,
+            data=self.start.data,
+            base=self.base,
+            processes=self.args.world_size,
+            global_batch=self.get_total_train_batch_size(self.args),
+            ended=self.control.should_training_stop,
+            resumable=not self.args.save_only_model,
+            best=Path(best).name if best and self.args.load_best_model_at_end else None,
+            loss=loss,
+            logged=self._globalstep_last_logged,
+        ).seal(checkpoint)
+        rotate_checkpoints(str(folder), limit, best)
+
     def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
-        averaged = self.average.applied(self.model) if self.average else contextlib.nullcontext()
-        with torch.random.fork_rng(devices=[]), averaged:  # data loaders draw on the CPU
+        with contextlib.ExitStack() as meanwhile:
+            meanwhile.enter_context(torch.random.fork_rng(devices=[]))  # data loaders draw on the CPU
+            if self.average:
+                meanwhile.enter_context(self.average.applied(self.model))
+            if self.args.bf16_full_eval or self.args.fp16_full_eval:
+                meanwhile.enter_context(unchanged(self.model))
+            meanwhile.enter_context(own_precision(self))
+            share_statistics(self.model)
             return super().evaluation_loop(*args, **kwargs)
 
     def get_eval_dataloader(self, eval_dataset=None):
@@ -144,7 +229,7 @@ def make_trainer(
             train_dataset=train,
             eval_dataset=validation,
             compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
-            callbacks=[BeginEpoch(), StopOnNaN()],
+            callbacks=[BeginEpoch(), StopOnNaN(), Losses(), Clock(), SaveWhatMayBeBest()],
         )
     trainer.readout, trainer.layer_decay = readout, layer_decay
     trainer.remove_callback(PrinterCallback)
@@ -170,24 +255,32 @@ def _evaluated_alone(model: PreTrainedModel) -> Iterator[None]:
         model._hf_peft_config_loaded = False
 
 
-def train(trainer: Trainer, checkpoint: Path | None, ema: float = 0.0) -> dict[str, float]:
+def train(trainer: Trainer, start: Start, ema: float = 0.0) -> dict[str, float]:
     """Train from the start or from a checkpoint; what that took, by the names of metrics.json.
 
     Args:
         ema: how much of the weights' moving average stays at each step; 0 keeps none.
+
+    Raises:
+        UserError: where the weights that do not learn are others than the checkpoint belongs to.
     """
+    trainer.start, trainer.base = start, frozen_fingerprint(trainer.model)
+    if start.manifest:
+        log.info("Going on from %s%s.", start.checkpoint, ", where training had ended" if start.ended else "")
+        if start.manifest.base != trainer.base:
+            raise UserError(
+                f"The weights that {start.checkpoint} adds to have changed since (model.path): put them back, or start "
+                "over with force=true."
+            )
+        trainer.add_callback(GoOn(trainer, start.checkpoint, start.manifest))
     if ema:
-        trainer.average = Average(ema, checkpoint)
+        trainer.average = Average(ema, start.checkpoint)
         trainer.add_callback(trainer.average)
-    if checkpoint:
-        log.info("Going on from %s.", checkpoint)
-    clock = Clock(checkpoint)
-    trainer.add_callback(clock)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = clock.seconds
+    trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
     losses = [logged["loss"] for logged in trainer.state.log_history if "loss" in logged]
+    images = trainer.train_dataset.image_count * trainer.state.epoch
     return {
         **({"train/loss": losses[-1]} if losses else {}),
-        "time/train_seconds": seconds,
-        "train/images_per_second": trainer.train_dataset.image_count * trainer.state.epoch / seconds,
+        "time/train_seconds": trainer.clock.seconds,
+        "train/images_per_second": images / max(trainer.clock.stepping, 1e-9),
     }

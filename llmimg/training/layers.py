@@ -6,35 +6,48 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-# How architectures name their stack: h.3, layer.3, layers.3, blocks.3.
-_LAYER = re.compile(r"(?:^|\.)(?:h|layers?|blocks?)\.(\d+)\.")
+# How architectures name their stack: h.3, layer.3, layers.3, blocks.3; in stages: stages.1.layers.3, layers.1.blocks.3.
+_LAYER = re.compile(
+    r"(?:^|\.)(?:stages?\.(\d+)\.(?:(?:layers?|blocks?)\.(\d+)\.)?"
+    r"|layers?\.(\d+)\.(?:blocks?\.(\d+)\.)?"
+    r"|(?:h|blocks?)\.(\d+)\.)"
+)
 
 
 def depths(model: PreTrainedModel) -> dict[str, int]:
-    """Each parameter's height in the stack: 0 for embeddings, 1 to L for layers, L + 1 for what stands above them."""
+    """Each parameter's height in the stack: 0 for embeddings, 1 to L for layers, through all stages, and L + 1 for what
+    stands above them."""
     embeddings = {
         id(weight)
         for module in model.modules()
         if isinstance(module, torch.nn.Embedding)
         for weight in module.parameters(recurse=False)
     }
-    found = {name: _LAYER.search(name) for name, _ in model.named_parameters()}
-    top = 1 + max((int(match[1]) + 1 for match in found.values() if match), default=0)
+    places = {name: _place(name) for name, _ in model.named_parameters()}
+    heights = {place: height for height, place in enumerate(sorted(set(places.values()) - {None}), start=1)}
+    top = 1 + len(heights)
     return {
-        name: int(found[name][1]) + 1 if found[name] else 0 if id(weight) in embeddings or "embed" in name else top
-        for name, weight in model.named_parameters()
+        name: heights[place] if place else 0 if id(weight) in embeddings or "embed" in name else top
+        for (name, weight), place in zip(model.named_parameters(), places.values(), strict=True)
     }
+
+
+def _place(name: str) -> tuple[int, int] | None:
+    """Stage and layer of a parameter, or layer and 0; what a stage has besides its layers stands with its first."""
+    found = _LAYER.search(name)
+    numbers = [int(number) for number in found.groups() if number is not None] if found else []
+    return (numbers[0], numbers[1] if len(numbers) > 1 else 0) if numbers else None
 
 
 def by_layer(groups: list[dict[str, Any]], model: PreTrainedModel, decay: float) -> list[dict[str, Any]]:
     """An optimiser's parameter groups, each taken apart by height, with the learning rate times `decay` for each step
-    down from the top."""
+    down from the top; the top's first."""
     heights = depths(model)
     top = max(heights.values())
     of = {id(weight): heights[name] for name, weight in model.named_parameters()}
     apart = []
     for group in groups:
-        for height in sorted({of[id(weight)] for weight in group["params"]}):
+        for height in sorted({of[id(weight)] for weight in group["params"]}, reverse=True):
             members = [weight for weight in group["params"] if of[id(weight)] == height]
             apart.append({**group, "params": members, "lr": group["lr"] * decay ** (top - height)})
     return apart

@@ -1,6 +1,13 @@
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config, LlamaConfig
+from transformers import (
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    ResNetConfig,
+)
 
 from llmimg.training.layers import by_layer, depths
 
@@ -49,3 +56,18 @@ def test_each_layer_learns_at_its_own_rate(model):
         if weight.grad is not None and name.startswith(("score", "classifier")):
             moved = (weight - before[name]).abs().max().item()
             assert heights[name] == 3 and moved == pytest.approx(1, rel=0.1)
+
+
+def test_depth_grows_through_the_stages_of_a_resnet():
+    config = ResNetConfig(num_channels=1, embedding_size=8, hidden_sizes=[8, 16], depths=[2, 2], layer_type="basic")
+    model = AutoModelForImageClassification.from_config(config)
+    heights = depths(model)
+    blocks = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    of = {
+        block: {height for name, height in heights.items() if f"stages.{block[0]}.layers.{block[1]}." in name}
+        for block in blocks
+    }
+    assert of == {(0, 0): {1}, (0, 1): {2}, (1, 0): {3}, (1, 1): {4}}
+    assert heights["classifier.1.weight"] == 5
+    groups = by_layer([{"params": list(model.parameters()), "lr": 1.0}], model, 0.5)
+    assert [group["lr"] for group in groups] == [0.5**step for step in range(6)]  # the top's first

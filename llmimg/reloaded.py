@@ -1,0 +1,89 @@
+"""Whether what a run has saved gives the answers that the run was measured by: it is loaded again, as others will, and
+asked about some of the test images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForImageClassification, TrainingArguments
+
+from llmimg.recogniser import Recogniser
+
+_SAMPLE = 64  # images
+_FULL, _HALF = 1e-3, 5e-2  # how far answers may differ, of their own size: float32; half precision, or fewer bits
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def check_recogniser(folder: Path, images: Any, measured: np.ndarray, arguments: TrainingArguments) -> list[str]:
+    """Load a run's recogniser and hold its outputs against what was measured.
+
+    Args:
+        folder: where it was saved.
+        images: the test images' texts, a data set whose rows have `image_ids` and `draw`.
+        measured: the outputs `[N, …]` for them.
+        arguments: say where and in what precision they were made.
+
+    Returns:
+        What a reader of the results must know: that some differ.
+
+    Raises:
+        RuntimeError: where so many differ that it cannot be the run's.
+    """
+
+    def outputs(rows: Rows) -> torch.Tensor:
+        recogniser = Recogniser.load(folder, str(arguments.device))
+        _cast(recogniser.model, arguments)
+        return recogniser.outputs([{name: row[name] for name in ("image_ids", "draw")} for row in rows])
+
+    return _check(folder, outputs, images, measured, arguments)
+
+
+def check_image_model(
+    folder: Path, collator: Callable[[Rows], dict], images: Any, measured: np.ndarray, arguments: TrainingArguments
+) -> list[str]:
+    """The same for an image model; `collator` makes its batches."""
+
+    @torch.inference_mode()
+    def outputs(rows: Rows) -> torch.Tensor:
+        model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True)
+        model = _cast(model.to(arguments.device).eval(), arguments)
+        return model(pixel_values=collator(rows)["pixel_values"].to(model.device, model.dtype)).logits
+
+    return _check(folder, outputs, images, measured, arguments)
+
+
+def _cast(model: torch.nn.Module, arguments: TrainingArguments) -> torch.nn.Module:
+    """As the Trainer's evaluation did, where it was told to."""
+    if arguments.fp16_full_eval or arguments.bf16_full_eval:
+        model.to(torch.float16 if arguments.fp16_full_eval else torch.bfloat16)
+    return model
+
+
+def _check(
+    folder: Path,
+    outputs: Callable[[Rows], torch.Tensor],
+    images: Any,
+    measured: np.ndarray,
+    arguments: TrainingArguments,
+) -> list[str]:
+    some = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(int))
+    try:
+        found = outputs(images.__getitems__(some))
+    except torch.OutOfMemoryError:
+        return [f"{folder} was not loaded again to be checked: the memory does not hold it twice."]
+    expected, given = (np.asarray(each, np.float64).reshape(len(some), -1) for each in (measured[some], found))
+    apart = np.abs(expected - given).max(axis=1) / (1 + np.abs(expected).max(axis=1))
+    full = found.dtype == torch.float32 and not (arguments.fp16_full_eval or arguments.bf16_full_eval)
+    differing = int((~(apart <= (_FULL if full else _HALF))).sum())
+    if not differing:
+        return []
+    sentence = (
+        f"the recogniser that was saved in {folder} gives other answers than the run was measured by, for {differing} "
+        f"of {len(some)} test images (by {apart.max():.2g} of their size)"
+    )
+    if full and differing > len(some) / 10:
+        raise RuntimeError(f"{sentence[0].upper()}{sentence[1:]}. This is a defect of llmimg; please report it.")
+    return [f"BEWARE: {sentence}."]
