@@ -81,6 +81,7 @@ class Recogniser:
             "layout": dataclasses.asdict(self.readout.layout),
             "task": {"name": TASKS.name_of(type(self.readout.task)), **self.readout.task.plain()},
             "readout": self.readout.describe(),
+            "boxes": None if self.readout.boxes is None else self.readout.boxes.tolist(),
             "origin": self.origin,
             "vocabulary": self.encoder.vocabulary.name,
             "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
@@ -106,10 +107,11 @@ class Recogniser:
         layout = Layout(Prompt(tuple(prompt["before"]), tuple(prompt["after"]), answers), **plain["layout"])
         task = TASKS[plain["task"].pop("name")].of(**plain["task"])
         kind = READOUTS[plain["readout"].pop("name")]
+        boxes = described.get("boxes")
         return cls(
             model=_model(kind.auto_class, folder).to(device or _accelerator()),
             encoder=encoder,
-            readout=kind(task, layout, encoder.vocabulary, **plain["readout"]),
+            readout=kind(task, layout, encoder.vocabulary, boxes and np.array(boxes, np.int32), **plain["readout"]),
             origin=described["origin"],
         )
 

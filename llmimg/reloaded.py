@@ -12,7 +12,8 @@ from transformers import AutoModelForImageClassification, TrainingArguments
 from llmimg.recogniser import Recogniser
 
 _SAMPLE = 64  # images
-_FULL, _HALF = 1e-3, 5e-2  # how far answers may differ, of their own size: float32; half precision, or fewer bits
+# How far answers may differ, of their own size: in float32 on a CPU, and elsewhere; in half precision or fewer bits.
+_CPU, _FULL, _HALF = 1e-4, 5e-3, 5e-2
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -33,12 +34,12 @@ def check_recogniser(folder: Path, images: Any, measured: np.ndarray, arguments:
         RuntimeError: where so many differ that it cannot be the run's.
     """
 
-    def outputs(rows: Rows) -> torch.Tensor:
+    def outputs(rows: Rows) -> tuple[torch.Tensor, float]:
         recogniser = Recogniser.load(folder, str(arguments.device))
-        _cast(recogniser.model, arguments)
-        return recogniser.outputs([{name: row[name] for name in ("image_ids", "draw")} for row in rows])
+        near = _cast(recogniser.model, arguments)
+        return recogniser.outputs([{name: row[name] for name in ("image_ids", "draw")} for row in rows]), near
 
-    return _check(folder, outputs, images, measured, arguments)
+    return _check(folder, outputs, images, measured)
 
 
 def check_image_model(
@@ -47,43 +48,43 @@ def check_image_model(
     """The same for an image model; `collator` makes its batches."""
 
     @torch.inference_mode()
-    def outputs(rows: Rows) -> torch.Tensor:
+    def outputs(rows: Rows) -> tuple[torch.Tensor, float]:
         model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True)
-        model = _cast(model.to(arguments.device).eval(), arguments)
-        return model(pixel_values=collator(rows)["pixel_values"].to(model.device, model.dtype)).logits
+        near = _cast(model.to(arguments.device).eval(), arguments)
+        return model(pixel_values=collator(rows)["pixel_values"].to(model.device, model.dtype)).logits.cpu(), near
 
-    return _check(folder, outputs, images, measured, arguments)
+    return _check(folder, outputs, images, measured)
 
 
-def _cast(model: torch.nn.Module, arguments: TrainingArguments) -> torch.nn.Module:
-    """As the Trainer's evaluation did, where it was told to."""
+def _cast(model: torch.nn.Module, arguments: TrainingArguments) -> float:
+    """Bring a model to the precision that the Trainer was told to evaluate in; how far its answers may then differ."""
     if arguments.fp16_full_eval or arguments.bf16_full_eval:
         model.to(torch.float16 if arguments.fp16_full_eval else torch.bfloat16)
-    return model
+    if getattr(model, "is_quantized", False) or {weight.dtype for weight in model.parameters()} != {torch.float32}:
+        return _HALF
+    return _CPU if model.device.type == "cpu" else _FULL
 
 
 def _check(
     folder: Path,
-    outputs: Callable[[Rows], torch.Tensor],
+    outputs: Callable[[Rows], tuple[torch.Tensor, float]],
     images: Any,
     measured: np.ndarray,
-    arguments: TrainingArguments,
 ) -> list[str]:
     some = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(int))
     try:
-        found = outputs(images.__getitems__(some))
+        found, near = outputs(images.__getitems__(some))
     except torch.OutOfMemoryError:
         return [f"{folder} was not loaded again to be checked: the memory does not hold it twice."]
-    expected, given = (np.asarray(each, np.float64).reshape(len(some), -1) for each in (measured[some], found))
+    expected, given = (np.asarray(each, np.float64).reshape(len(some), -1) for each in (measured[some], found.float()))
     apart = np.abs(expected - given).max(axis=1) / (1 + np.abs(expected).max(axis=1))
-    full = found.dtype == torch.float32 and not (arguments.fp16_full_eval or arguments.bf16_full_eval)
-    differing = int((~(apart <= (_FULL if full else _HALF))).sum())
+    differing = int((~(apart <= near)).sum())
     if not differing:
         return []
     sentence = (
         f"the recogniser that was saved in {folder} gives other answers than the run was measured by, for {differing} "
         f"of {len(some)} test images (by {apart.max():.2g} of their size)"
     )
-    if full and differing > len(some) / 10:
+    if near < _HALF and differing > len(some) / 10:
         raise RuntimeError(f"{sentence[0].upper()}{sentence[1:]}. This is a defect of llmimg; please report it.")
     return [f"BEWARE: {sentence}."]
