@@ -16,10 +16,10 @@ import pyarrow.parquet
 
 from llmimg.configuration import Configuration
 from llmimg.data import Data, Decoding, load
+from llmimg.data.draws import sampled
 from llmimg.errors import UserError
-from llmimg.measured import WAY_BACK_SAMPLE
+from llmimg.fidelity import SAMPLE, fidelity
 from llmimg.metrics.classification import Classification
-from llmimg.metrics.image import psnr_db
 from llmimg.models.answers import Answer
 from llmimg.models.endpoint import Endpoint
 from llmimg.models.settings import EndpointOptions
@@ -109,10 +109,9 @@ def run_asking(
         metrics["test/unread_answers"] = float((outputs.argmax(axis=1) == len(data.label_names)).mean())
         del table["probabilities"], table["log_likelihood"]
         table["answer"] = [answer.text for answer in answers]
-    back = [textifier.read(textifier.write(image[None]), *image.shape[:2]) for image in asked.images[:WAY_BACK_SAMPLE]]
     cost = endpoint.cost(answers)
     metrics |= {
-        **({} if any(each is None for each in back) else {"data/psnr_db": _psnr(asked.images, back)}),
+        **_fidelity(asked, textifier, settings.data.split_seed),
         "data/test_images": len(asked.ids),
         "data/characters_per_image": float(np.mean([len(text) for text in asked.texts])),
         "endpoint/requests": len(answers),
@@ -229,8 +228,10 @@ def _written(
     return np.eye(none + 1)[[none if label is None else label for label in labels]], answers
 
 
-def _psnr(images: Sequence[np.ndarray], back: Sequence[np.ndarray]) -> float:
-    return psnr_db(images[: len(back)], [each[0] for each in back])
+def _fidelity(asked: Asked, textifier: Textifier, seed: int) -> dict[str, float]:
+    images = [asked.images[place] for place in sampled(np.arange(len(asked.images)), SAMPLE, seed)]
+    back = [textifier.read(textifier.write(image[None]), *image.shape[:2]) for image in images]
+    return {} if any(each is None for each in back) else fidelity(images, [each[0] for each in back])
 
 
 def _example(place: int, asked: Asked, table: Mapping[str, Sequence[Any]], textifier: Textifier) -> Example:

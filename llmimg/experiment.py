@@ -16,7 +16,8 @@ from transformers.trainer_utils import PredictionOutput
 from llmimg.configuration import Configuration
 from llmimg.context import make_layout, text_lengths
 from llmimg.data import SPLITS, Data, load
-from llmimg.measured import data_metrics, peak_memory_mb, way_back_metrics
+from llmimg.fidelity import fidelity_metrics
+from llmimg.measured import data_metrics, peak_memory_mb
 from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import context_limit, make_model, origin
 from llmimg.models.quantised import parameter_counts
@@ -79,7 +80,8 @@ def run_experiment(
     prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], lengths, notes)
     layout = make_layout(settings, limit, encoder, ids, lengths, prompt)
     plain_text = prepare_text(settings, task, encoder, layout, notes)
-    readout = kind(task, layout, encoder.vocabulary, common_boxes(data, task, encoder), **settings.readout_settings)
+    boxes = common_boxes(settings, data, task, encoder, lengths)
+    readout = kind(task, layout, encoder.vocabulary, boxes, **settings.readout_settings)
     prepare_seconds = time.perf_counter() - started
 
     # Model: from here on devices and the process group are in use.
@@ -118,7 +120,9 @@ def run_experiment(
         **tested,
         **scores("val", task, outputs["validation"].predictions, outputs["validation"].label_ids),
         **data_metrics(ids, texts, layout),
-        **way_back_metrics(encoder, data, texts, tested.get("test/bits_per_image")),
+        **fidelity_metrics(
+            encoder, data, texts, layout, settings.data.split_seed, tested.get("test/bits_per_image"), notes
+        ),
         **_text_scores(trainer, task, plain_text),
         **trained,
         "time/prepare_seconds": prepare_seconds,

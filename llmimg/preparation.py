@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from llmimg.configuration import Configuration
 from llmimg.context import framed
 from llmimg.data import SPLITS, Data, Decoding
+from llmimg.data.draws import sampled
 from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
 from llmimg.tasks.base import Task
@@ -24,7 +25,7 @@ from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.training.mixture import PlainText
 
-_SAMPLE = 16  # training images on which looked-up tokens are held against the tokenizer once more
+_SAMPLE = 16  # training images on which looked-up tokens and their boxes are held against each other once more
 
 
 def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encoder:
@@ -33,8 +34,7 @@ def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encod
     decoding = run_decoding(settings.model.location[0], data.decoding, notes)
     textifier = make_textifier(settings, data, decoding)
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
-    images, _ = decoding(data.train[:_SAMPLE]["image"])
-    pieces = write_all(textifier, [image for image in images if image is not None])
+    pieces = write_all(textifier, _some_images(settings, data, decoding))
     encoder = Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
     notes.append(encoder.vocabulary.note)
     return encoder
@@ -113,31 +113,40 @@ def make_prompts(
     whole = ids.whole
     labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
     shots = whole[draw_shots(labels[whole], task.settings.shots, settings.seed)]
-    images, _ = encoder.decoding(data.train[whole[:_SAMPLE]]["image"])
+    some = sampled(whole, _SAMPLE, settings.data.split_seed)
+    images, _ = encoder.decoding(data.train[some]["image"])
     texts = encoder.textifier.texts(write_all(encoder.textifier, images))
-    samples = [(ids[row], text) for row, text in zip(whole[:_SAMPLE], texts, strict=True)]
+    samples = [(ids[row], text) for row, text in zip(some, texts, strict=True)]
     drawn = [(ids[row], int(labels[row])) for row in shots]
     prompt, vocabulary, told = make_prompt(task.settings, task.label_names, vocabulary, drawn, samples)
     notes.extend(told)
     return prompt, replace(encoder, vocabulary=vocabulary)
 
 
-def common_boxes(data: Data, task: Task, encoder: Encoder) -> np.ndarray | None:
+def _some_images(settings: Configuration, data: Data, decoding: Decoding) -> list[np.ndarray]:
+    rows = sampled(np.arange(len(data.train)), _SAMPLE, settings.data.split_seed)
+    return [image for image in decoding(data.train[rows]["image"])[0] if image is not None]
+
+
+def common_boxes(
+    settings: Configuration, data: Data, task: Task, encoder: Encoder, lengths: np.ndarray
+) -> np.ndarray | None:
     """The boxes of an image's tokens, int32 `[T, 4]`; None where the task does not ask where they are.
 
+    Args:
+        lengths: of all texts, in tokens.
+
     Raises:
-        UserError: where it does, and they are not the same in all of some training images.
+        UserError: where it does, and they are not the same in all of some training images, or texts differ in length.
     """
     if not task.needs_boxes:
         return None
-    images, _ = encoder.decoding(data.train[:_SAMPLE]["image"])
     boxes = []
-    for image in images:
-        if image is not None:
-            pieces = encoder.textifier.write(image[None])
-            of_pieces = encoder.textifier.boxes(pieces, image[None])
-            boxes.append(token_boxes(encoder.vocabulary.lookup.spans(pieces), of_pieces))
-    same = bool(boxes) and all(np.array_equal(each, boxes[0]) for each in boxes)
+    for image in _some_images(settings, data, encoder.decoding):
+        pieces = encoder.textifier.write(image[None])
+        of_pieces = encoder.textifier.boxes(pieces, image[None])
+        boxes.append(token_boxes(encoder.vocabulary.lookup.spans(pieces), of_pieces))
+    same = bool(boxes) and all(np.array_equal(each, boxes[0]) for each in boxes) and len(np.unique(lengths)) == 1
     if not same:
         raise UserError(
             "task.mask=block hides rectangles of the image, and this textifier's tokens stand elsewhere in each image: "

@@ -26,7 +26,7 @@ FLOORS = [
     {"llmimg.report"},
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
     {"llmimg.context"},  # how long sequences are
-    {"llmimg.preparation", "llmimg.measured"},  # the experiment's first part, and what it counts
+    {"llmimg.preparation", "llmimg.measured", "llmimg.fidelity"},  # the experiment's first part, and what it counts
     {"llmimg.experiment"},
     {"llmimg.control", "llmimg.asking"},
     {"llmimg.carry_out", "llmimg.compose", "llmimg.command_line"},  # who comes to an experiment, and from where

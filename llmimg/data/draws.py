@@ -1,4 +1,4 @@
-"""Random numbers for examples: a function of (seed, epoch, example) alone.
+"""Random numbers for examples: a function of (seed, epoch, example) alone; and samples of rows.
 
 Neither the batch an example comes in, nor the number of workers, nor a resumed run changes them. They are SplitMix64
 (Steele, Lea and Flood, OOPSLA 2014) used as a hash of a counter, so that a batch is drawn at once.
@@ -26,6 +26,12 @@ def integers(seeds: np.ndarray, stream: int, bound: int) -> np.ndarray:
 def uniform(seeds: np.ndarray, stream: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """float64 [N], even over `low` to `high`, both exclusive."""
     return low + (high - low) * ((_high(seeds, stream).astype(np.float64) + 0.5) / 2**32)
+
+
+def sampled(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Up to `count` of `rows` `[N]`, drawn by the seed, in their order: what comes first in a source is often of one
+    class, and stands for nothing else."""
+    return rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:count])]
 
 
 def _high(seeds: np.ndarray, stream: int) -> np.ndarray:

@@ -43,10 +43,19 @@ class Encoder:
         """Image ids of decoded images, uint8 `[H, W, C]` each."""
         return self.vocabulary.lookup(write_all(self.textifier, images))
 
-    def way_back(self, images: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-        """The images that the texts of these give back, uint8 `[H, W, C]` each; None where the textifier has no way
-        back."""
-        back = [self.textifier.read(self.textifier.write(image[None]), *image.shape[:2]) for image in images]
+    def reconstructions(self, images: Sequence[np.ndarray], room: int | None = None) -> list[np.ndarray] | None:
+        """The images that the texts of these give back, uint8 `[H, W, C]` each; None where the textifier gives none.
+
+        Args:
+            room: how many tokens of a text are read; a piece is read where all its tokens are. None reads all.
+        """
+        back = []
+        for image in images:
+            pieces = self.textifier.write(image[None])
+            spans = self.vocabulary.lookup.spans(pieces) if room is not None else ()
+            if room is not None and len(spans) > room:
+                pieces = Ragged.from_rows([pieces[0][: spans[room, 0]]], pieces.values.dtype)
+            back.append(self.textifier.read(pieces, *image.shape[:2]))
         return None if any(image is None for image in back) else [image[0] for image in back]
 
 

@@ -69,7 +69,7 @@ def test_images_come_decoded_or_not(tmp_path):
     assert all((row == ids[0]).all() for row in ids)
 
 
-def test_the_way_back_is_the_textifiers():
+def test_reconstructions_are_the_textifiers():
     encoder = make_encoder("rgb", levels=256)
     images = [np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8) for shape in ((2, 3, 3), (4, 1, 3))]
-    assert all((back == image).all() for back, image in zip(encoder.way_back(images), images, strict=True))
+    assert all((back == image).all() for back, image in zip(encoder.reconstructions(images), images, strict=True))
