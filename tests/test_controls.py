@@ -15,7 +15,10 @@ from llmimg.carry_out import carry_out
 from llmimg.cli import main
 from llmimg.command_line import command_line
 from llmimg.compose import plain_values
+from llmimg.models.image import PixelCollator, make_image_model
+from llmimg.models.settings import ModelSettings
 from llmimg.report import compare as comparison
+from llmimg.tasks.base import TASKS
 
 CONF = str(Path(__file__).parents[1] / "conf")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,6 +63,32 @@ def test_image_models_go_through_the_trainer(name, run):
     assert metrics["model/parameters"] > 10_000
     config = json.loads((folder / "model" / "config.json").read_text())
     assert config["id2label"] == {str(digit): str(digit) for digit in range(10)}
+
+
+@pytest.mark.parametrize("patch", [2, 3, 5, 11])
+def test_a_vit_sees_every_pixel(patch):
+    """… also those beyond the last whole patch, in images of any size."""
+    settings = ModelSettings(name="vit_tiny", kind="image", architecture="vit", options={"patch": patch}, width=16)
+    task = TASKS["classify"].of(("a", "b"))
+    model = make_image_model(settings, (7, 9, 1), task.head()).eval()
+    collate = PixelCollator(model.config, task)
+    images = np.zeros((64, 7, 9, 1), np.uint8)
+    for place in range(1, 64):
+        images[place].reshape(-1)[place - 1] = 255
+    batch = collate([{"image": image, "label": 0} for image in images])
+    logits = model(pixel_values=batch["pixel_values"]).logits.detach().numpy()
+    assert (np.abs(logits[1:] - logits[0]).max(axis=1) > 0).all()
+
+
+def test_the_nearest_images_vote():
+    """Most of them decide, however near the others are; of equal counts the nearest one's."""
+    labels = np.array([2, 0, 0, 1, 1])
+    images = np.array([10, 40, 50, 100, 110], np.uint8).reshape(5, 1, 1, 1)
+    asked = np.array([11, 90], np.uint8).reshape(2, 1, 1, 1)
+    answers = {count: BASELINES["knn"](neighbors=count).fit(images, labels, 3, 0).predict(asked) for count in (1, 3, 5)}
+    assert answers[1].tolist() == [2, 1]
+    assert answers[3].tolist() == [0, 1]  # 10 lies nearest, and is outvoted by 40 and 50
+    assert answers[5].tolist() == [0, 1]  # two each: the class that has the nearest
 
 
 def test_all_see_the_same_test_images(run):

@@ -20,7 +20,7 @@ class Fitted:
     Attributes:
         estimator: of scikit-learn, over features.
         features: images uint8 `[N, H, W, C]` → float `[N, D]`.
-        classes: how many there are; those that no training image had get the probability 0.
+        classes: how many there are; those that no training image had get 10⁻¹², as do probabilities of 0.
     """
 
     estimator: Any

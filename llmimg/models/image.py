@@ -43,7 +43,7 @@ def make_image_model(settings: ModelSettings, shape: Sequence[int], head: Mappin
     if settings.architecture == "vit":
         patch = build(VitOptions, settings.options, "model.options").patch
         config = ViTConfig(
-            image_size=(height // patch * patch, width // patch * patch),
+            image_size=(-(-height // patch) * patch, -(-width // patch) * patch),
             patch_size=patch,
             num_channels=channels,
             hidden_size=settings.width,
@@ -134,7 +134,8 @@ class PixelCollator:
         images = np.stack([row["image"] for row in rows])
         height, width = images.shape[1:3]
         factor = max(1, -(-self.side // min(height, width)))
-        images = images[:, : height // self.patch * self.patch, : width // self.patch * self.patch]
+        # A patch at the right or lower edge goes on as the edge does.
+        images = np.pad(images, ((0, 0), (0, -height % self.patch), (0, -width % self.patch), (0, 0)), mode="edge")
         images = images.repeat(factor, axis=1).repeat(factor, axis=2)
         pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 127.5 - 1
         targets = {name: torch.from_numpy(array) for name, array in self.task.targets(rows).items()}

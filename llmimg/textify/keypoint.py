@@ -63,6 +63,7 @@ class Keypoints(Textifier):
             raise UserError(f"textify.{name}={getattr(self, name)} is out of range: it takes {least}.")
 
     _turns_late: ClassVar[bool] = False  # KAZE finds orientations only with descriptors
+    _margin: ClassVar[int] = 0  # pixels by which an image is mirrored outwards, for detectors that leave its edge out
 
     def _make_detector(self) -> Any:
         """The OpenCV Feature2D."""
@@ -147,15 +148,20 @@ class Keypoints(Textifier):
         factor = -(-self.min_side // min(gray.shape))
         if factor > 1:
             gray = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        height, width = gray.shape
+        if self._margin:
+            gray = cv2.copyMakeBorder(gray, *[self._margin] * 4, cv2.BORDER_REFLECT_101)
         if self.codes or self._turns_late:
             points, looks = self._detector.detectAndCompute(gray, None)
         else:
             points, looks = self._detector.detect(gray, None), None
-        if not points:
-            return np.empty((0, 4)), np.empty((0, 1), np.int16)
         strength = np.array([point.response for point in points])
-        places = np.array([(*point.pt, point.size, point.angle) for point in points])
-        strongest = np.lexsort((*places.T, -strength))[: self.points]
+        places = np.array([(*point.pt, point.size, point.angle) for point in points]).reshape(-1, 4)
+        places[:, :2] -= self._margin
+        inside = np.flatnonzero(((places[:, :2] >= 0) & (places[:, :2] < (width, height))).all(axis=1))
+        if not len(inside):
+            return np.empty((0, 4)), np.empty((0, 1), np.int16)
+        strongest = inside[np.lexsort((*places[inside].T, -strength[inside]))][: self.points]
         places[:, :3] /= factor
         looks = np.empty((len(points), 1), np.int16) if looks is None else _whole_numbers(looks)
         return places[strongest], looks[strongest]
@@ -216,10 +222,16 @@ def _surf(cv2: Any) -> Any:
 
 # Thresholds below OpenCV's defaults, as a small picture has few keypoints, and only the strongest are written.
 Sift = _register("sift", "Lowe, IJCV 2004.", lambda cv2: cv2.SIFT_create(contrastThreshold=0.02))
-Orb = _register("orb", "Rublee et al., ICCV 2011.", lambda cv2: cv2.ORB_create(nfeatures=1000, fastThreshold=5))
-Akaze = _register("akaze", "Alcantarilla et al., BMVC 2013.", lambda cv2: cv2.AKAZE_create(threshold=2e-4))
+# ORB leaves 31 pixels along every edge out, BRISK and AKAZE as much as their patterns reach: of a small picture, half.
+Orb = _register(
+    "orb",
+    "Rublee et al., ICCV 2011.",
+    lambda cv2: cv2.ORB_create(nfeatures=1000, fastThreshold=5),
+    _margin=32,
+)
+Akaze = _register("akaze", "Alcantarilla et al., BMVC 2013.", lambda cv2: cv2.AKAZE_create(threshold=2e-4), _margin=32)
 Kaze = _register(
     "kaze", "Alcantarilla et al., ECCV 2012.", lambda cv2: cv2.KAZE_create(threshold=2e-4), _turns_late=True
 )
-Brisk = _register("brisk", "Leutenegger et al., ICCV 2011.", lambda cv2: cv2.BRISK_create(thresh=15))
+Brisk = _register("brisk", "Leutenegger et al., ICCV 2011.", lambda cv2: cv2.BRISK_create(thresh=15), _margin=32)
 Surf = _register("surf", "Bay et al., CVIU 2008.", _surf)

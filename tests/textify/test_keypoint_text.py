@@ -34,6 +34,24 @@ def test_keypoints_lie_on_the_square(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("side", [28, 64])
+def test_what_stands_at_the_edge_is_seen(name, side):
+    """Small images are mostly edge. A square 2 pixels from it, in each direction, of the sizes that detectors like."""
+    textifier, middle = make(name, cells=side), side // 3
+    for edge in range(4):
+        near = []
+        for size in (side // 8, side // 6, side // 4):
+            far = side - size - 2
+            left, top = [(2, middle), (far, middle), (middle, 2), (middle, far)][edge]
+            image = np.zeros((1, side, side, 1), np.uint8)
+            image[:, top : top + size, left : left + size] = 255
+            words = textifier.texts(textifier.write(image))[0].split()
+            places = [(int(x[1:]), int(y[1:])) for x, y in zip(words[::4], words[1::4], strict=False)]
+            near += [(x, y) for x, y in places if max(abs(x - left - size / 2), abs(y - top - size / 2)) < size]
+        assert near
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_batch_with_and_without_keypoints(name):
     noise = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1)).astype(np.uint8)
     textifier = make(name, points=3)
