@@ -1,0 +1,184 @@
+"""A step is a step: one large batch, as many small ones accumulated, and as many processes learn the same, and log the
+same loss; and both are what a plain loop over single, unpadded rows gives.
+
+Run by torchrun, this file carries out the same steps in several processes, and leaves what came of them in a folder.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llmimg.data import AugmentSettings
+from llmimg.models.image import PixelCollator, Pixels, make_image_model
+from llmimg.models.language import make_model
+from llmimg.models.settings import ModelSettings
+from llmimg.readouts.base import READOUTS
+from llmimg.tasks.base import TASKS
+from llmimg.textify import make
+from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.vocabulary import make_vocabulary
+from llmimg.training.arguments import make_arguments
+from llmimg.training.fit import make_trainer
+
+ROOT = Path(__file__).parents[2]
+ROWS, STEPS, BATCH = 48, 3, 16
+CLASSES = ("cat", "dog", "hot dog")
+# name → task, readout, architecture, settings of the task
+KINDS = {
+    **{f"head {kind}": ("classify", "head", kind, {}) for kind in ("gpt2", "bert", "llama", "modernbert")},
+    **{f"blended {kind}": ("classify", "head", kind, {}) for kind in ("gpt2", "bert")},
+    **{f"score {kind}": ("classify", "score", kind, {}) for kind in ("gpt2", "llama")},
+    "generate gpt2": ("classify", "generate", "gpt2", {}),
+    "likelihood gpt2": ("clm", "likelihood", "gpt2", {}),
+    "likelihood llama": ("clm", "likelihood", "llama", {}),
+    "packed gpt2": ("clm", "likelihood", "gpt2", {"pack": 60}),
+    **{f"masked {kind}": ("mlm", "masked", kind, {"rate": 0.3}) for kind in ("bert", "modernbert")},
+    "pixels vit": ("classify", None, "vit", {}),
+}
+
+
+class Rows(torch.utils.data.Dataset):
+    """Image texts of different lengths, every image of one of three classes, or blended of two."""
+
+    def __init__(self, tokens: int, blended: bool):
+        rng = np.random.default_rng(0)
+        self.rows = [
+            {
+                "image_ids": rng.integers(5, tokens, size=rng.integers(1, 30)),
+                "label": int(rng.integers(3)),
+                "draw": np.uint64(place),
+                **({"blend": ({"label": int(rng.integers(3))}, float(rng.uniform(0.5, 1)))} if blended else {}),
+            }
+            for place in range(ROWS)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dict:
+        return self.rows[place]
+
+    def begin_epoch(self, epoch: int) -> None:
+        pass
+
+
+@cache
+def parts(name: str):
+    """A model that always starts alike, its rows, and what makes a batch of them."""
+    task_name, readout_name, architecture, settings = KINDS[name]
+    torch.manual_seed(0)
+    shape = ModelSettings(name="tiny", architecture=architecture, layers=1, width=16, heads=2)
+    task = TASKS[task_name].of(CLASSES, **settings)
+    if readout_name is None:
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (ROWS, 8, 8, 1)).astype(np.uint8)
+        rows = Pixels(list(map(str, range(ROWS))), pixels, {"label": rng.integers(3, size=ROWS)}, AugmentSettings())
+        model = make_image_model(shape, (8, 8, 1), task.head())
+        return model, rows, None, PixelCollator(model.config, task), task
+    kind = READOUTS[readout_name]
+    textifier = make("gray", levels=16)
+    vocabulary = make_vocabulary("own", textifier, None)
+    layout = Layout.of(vocabulary, 64)
+    if kind.prompted:
+        layout = Layout.of(vocabulary, 64, prompt=Prompt((1,), (2,), ((5,), (6,), (7, 8, 9))))
+    readout = kind(task, layout, vocabulary)
+    model = make_model(shape, vocabulary, 64, kind.auto_class, readout.head())
+    return model, Rows(len(vocabulary.tokenizer), name.startswith("blended")), readout, readout.training_batch, task
+
+
+def steps(name: str, batch: int, accumulated: int, folder: Path) -> dict[str, np.ndarray]:
+    """The losses that were logged, and the weights after the last step."""
+    model, rows, readout, collator, task = parts(name)
+    before = {key: each.clone() for key, each in model.state_dict().items()}
+    settings = {
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": accumulated,
+        "max_steps": STEPS,
+        "optim": "sgd",
+        "learning_rate": 0.1,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 0.0,
+        "weight_decay": 0.0,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "disable_tqdm": True,
+    }
+    trainer = make_trainer(model, make_arguments(settings, folder, 0), collator, task, rows, rows, readout=readout)
+    trainer.train()
+    whole = trainer.accelerator.unwrap_model(model)
+    learned = {f"weight {key}": each.detach().clone().numpy() for key, each in whole.state_dict().items()}
+    whole.load_state_dict(before)
+    losses = [logged["loss"] for logged in trainer.state.log_history if "loss" in logged]
+    return {"losses": np.array(losses), **learned}
+
+
+@pytest.fixture(scope="module")
+def by_two_processes(tmp_path_factory) -> Path:
+    """All kinds' steps, each taken by two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", __file__, str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return folder
+
+
+def alike(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_allclose(one[key], other[key], rtol=2e-4, atol=2e-5, err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_a_step_is_a_step(name, tmp_path, by_two_processes):
+    whole = steps(name, BATCH, 1, tmp_path)
+    assert whole["losses"][0] > 0.5
+    alike(whole, steps(name, BATCH // 4, 4, tmp_path))
+    alike(whole, dict(np.load(by_two_processes / f"{name}.npz")))
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith(("packed", "pixels", "generate"))])
+def test_the_first_loss_is_that_of_a_plain_loop(name, tmp_path):
+    """… over the rows that the first step draws, one after the other, unpadded, each label's cost by itself."""
+    model, rows, _, collator, _ = parts(name)
+    drawn: list[int] = []
+    original = type(rows).__getitem__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(rows), "__getitem__", lambda self, place: (drawn.append(place), original(self, place))[1])
+        logged = steps(name, BATCH, 1, tmp_path)["losses"][0]
+    costs: list[float] = []
+    model.eval()
+    for place in drawn[:BATCH]:
+        batch = collator([rows[place]])
+        labels = batch.pop("labels")[0]
+        with torch.no_grad():
+            logits = model(**batch).logits[0].double().log_softmax(dim=-1)
+        if labels.is_floating_point():
+            costs.append(float(-(labels * logits).sum()))
+        elif labels.ndim == 0:
+            costs.append(float(-logits[labels]))
+        else:
+            ahead = 0 if name.startswith("masked") else 1
+            costs += [
+                float(-logits[at - ahead, token]) for at, token in enumerate(labels) if at >= ahead and token >= 0
+            ]
+    assert logged == pytest.approx(np.mean(costs), rel=1e-4)
+
+
+if __name__ == "__main__":
+    for kind in KINDS:
+        with tempfile.TemporaryDirectory() as place:
+            found = steps(kind, BATCH // 2, 1, Path(place))
+        if int(os.environ["RANK"]) == 0:
+            np.savez(Path(sys.argv[1]) / f"{kind}.npz", **found)
