@@ -19,7 +19,8 @@ from llmimg.data import SPLITS, Data, load
 from llmimg.fidelity import fidelity_metrics
 from llmimg.measured import data_metrics, peak_memory_mb
 from llmimg.models.adaptation import adapted, merged
-from llmimg.models.language import context_limit, make_model, origin
+from llmimg.models.language import context_limit, make_model
+from llmimg.models.loading import origin
 from llmimg.models.quantised import parameter_counts
 from llmimg.preparation import common_boxes, make_encoder, make_prompts, prepare_split, prepare_text
 from llmimg.ranks import is_first_process
@@ -92,7 +93,18 @@ def run_experiment(
     learns = arguments.do_train and settings.adaptation.name != "none"
     start = begin(folder, arguments, learns, notes)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
-    model = make_model(settings.model, encoder.vocabulary, layout.context, kind.auto_class, readout.head())
+    began_from, said = origin(settings.model), len(notes)
+    model = make_model(
+        settings.model,
+        encoder.vocabulary,
+        layout.context,
+        kind.auto_class,
+        readout.head(),
+        learns=learns,
+        notes=notes,
+    )
+    if notes[said:]:
+        log.info("\n".join(notes[said:]))
     model = adapted(model, settings.adaptation, encoder.vocabulary.has_new_tokens)
 
     # Train: what the Trainer reads are image ids, or images written afresh where they are augmented.
@@ -132,7 +144,7 @@ def run_experiment(
 
     # Report: what others can load, see and compare.
     if is_first_process():
-        Recogniser(merged(model, settings.adaptation), encoder, readout, origin(settings.model)).save(folder.model)
+        Recogniser(merged(model, settings.adaptation), encoder, readout, began_from).save(folder.model)
         notes.extend(check_recogniser(folder.model, texts["test"], outputs["test"].predictions, arguments))
         table = _predictions(task, data.test, texts["test"], outputs["test"])
         pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
 from llmimg.errors import UserError
+from llmimg.hub import load_config
+from llmimg.models.loading import are_adapters, load_model, relative_to
 from llmimg.readouts.base import READOUTS, Readout
 from llmimg.tasks.base import TASKS
 from llmimg.textify import make
@@ -82,7 +84,7 @@ class Recogniser:
             "task": {"name": TASKS.name_of(type(self.readout.task)), **self.readout.task.plain()},
             "readout": self.readout.describe(),
             "boxes": None if self.readout.boxes is None else self.readout.boxes.tolist(),
-            "origin": self.origin,
+            "origin": relative_to(self.origin, folder),
             "vocabulary": self.encoder.vocabulary.name,
             "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
         }
@@ -148,22 +150,14 @@ def _encoder(folder: Path, described: dict[str, Any]) -> Encoder:
 
 def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:
     """The model in a folder, or the one that the adapters in it belong to, with them."""
-    if not (folder / "adapter_config.json").is_file():
-        return auto_class.from_pretrained(folder, use_safetensors=True)
-    from peft import PeftConfig, PeftModel
-
-    config, base = AutoConfig.from_pretrained(folder), PeftConfig.from_pretrained(folder).base_model_name_or_path
-    how = config.__dict__.pop("quantization_config", None)  # left there, it would speak of the base's stored weights
-    try:
-        model = auto_class.from_pretrained(
-            base, config=config, dtype=config.dtype, quantization_config=how, ignore_mismatched_sizes=True
-        )
-    except OSError as error:
+    config = load_config(str(folder))
+    how = {} if are_adapters(folder) else {"use_safetensors": True}
+    loaded = load_model(auto_class, str(folder), config, keep_adapters=True, dtype=config.dtype, **how)
+    if loaded.drawn:
         raise UserError(
-            f"'{folder}' holds adapters of the model '{base}', which is not there: put it back, or train with "
-            "adaptation.save=merged."
-        ) from error
-    return PeftModel.from_pretrained(model, folder)
+            f"'{folder}' lacks weights of its model ({', '.join(sorted(loaded.drawn)[:3])}): give a whole folder."
+        )
+    return loaded.model
 
 
 def _accelerator() -> str:

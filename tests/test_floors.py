@@ -14,7 +14,7 @@ FLOORS = [
     {"llmimg.settings", "llmimg.ranks", "llmimg.run_folder"},  # they know the errors alone
     {"llmimg.registry"},
     {"llmimg.textify", "llmimg.metrics"},
-    {"llmimg.data"},
+    {"llmimg.data", "llmimg.hub"},  # what comes in: images, and models of others
     {"llmimg.tokens"},
     {"llmimg.tasks"},
     {"llmimg.models"},

@@ -32,17 +32,13 @@ def _full(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool
 def _lora(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
-    # A classification head is new, and learns whole; what writes tokens is adapted by what comes before it.
-    embeddings, writer = model.get_input_embeddings(), model.get_output_embeddings()
-    writing = {id(weight) for weight in writer.parameters()} if writer is not None else set()
-    whole = {name.split(".")[0] for name, weight in _head_parameters(model) if id(weight) not in writing}
-    if new_tokens:
-        whole |= {name.split(".")[-1] for name, module in model.named_modules() if module is embeddings}
+    embeddings, tied = model.get_input_embeddings(), is_tied(model)
+    whole = _learned_whole(model, new_tokens)
     backbone = {id(module) for module in model.base_model.modules()}
     linear = [
         name
         for name, module in model.named_modules()
-        if id(module) in backbone and isinstance(module, torch.nn.Linear | Conv1D)
+        if id(module) in backbone and isinstance(module, torch.nn.Linear | Conv1D) and name not in whole
     ]
     config = LoraConfig(
         r=settings.rank,
@@ -50,11 +46,42 @@ def _lora(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool
         lora_dropout=settings.dropout,
         target_modules=linear,
         modules_to_save=sorted(whole) or None,
-        ensure_weight_tying=new_tokens and writer is not None and writer.weight is embeddings.weight,
+        ensure_weight_tying=tied and any(model.get_submodule(name) is embeddings for name in whole),
     )
     if getattr(model, "is_quantized", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    return get_peft_model(model, config)
+    return tied_to_copy(get_peft_model(model, config), tied)
+
+
+def tied_to_copy(model: PreTrainedModel, is_tied: bool) -> PreTrainedModel:
+    """A model with adapters, whose embeddings may learn as a copy beside the old ones: what writes tokens, where it was
+    tied to these, is tied to the copy. Of some architectures peft does so itself."""
+    base = model.get_base_model()
+    copies = getattr(base.get_input_embeddings(), "modules_to_save", {})
+    writer = base.get_output_embeddings()
+    if is_tied and "default" in copies and not hasattr(writer, "modules_to_save"):
+        writer.weight = copies["default"].weight
+    return model
+
+
+def is_tied(model: PreTrainedModel) -> bool:
+    """Whether a model writes tokens with the embeddings it reads them with."""
+    writer = model.get_output_embeddings()
+    return writer is not None and writer.weight is model.get_input_embeddings().weight
+
+
+def _learned_whole(model: PreTrainedModel, new_tokens: bool) -> set[str]:
+    """The names of the modules that learn whole beside adapters, and are kept with them: what no checkpoint had, the
+    head, and the rows of new tokens. What writes tokens is adapted by what comes before it: a copy of it would be torn
+    from the embeddings that it is tied to."""
+    embeddings, writer = model.get_input_embeddings(), model.get_output_embeddings()
+    writing = {id(weight) for weight in writer.parameters()} if writer is not None else set()
+    head = {name for name, weight in _head_parameters(model) if id(weight) not in writing}
+    drawn = set(getattr(model, "drawn", ()))
+    if new_tokens:
+        rows = {id(embeddings.weight), *([id(writer.weight)] if writer is not None else [])}
+        drawn |= {name for name, weight in model.named_parameters() if id(weight) in rows}
+    return {name.rpartition(".")[0] for name in head | drawn}
 
 
 def _frozen(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:

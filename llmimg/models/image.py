@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel, ResNetConfig, ViTConfig
 
 from llmimg.data import AugmentSettings, augment, blended, example_seeds, mixing
+from llmimg.hub import new_model
 from llmimg.models.settings import ModelSettings
 from llmimg.settings import build, choose
 from llmimg.tasks.base import Task
@@ -64,7 +65,7 @@ def make_image_model(settings: ModelSettings, shape: Sequence[int], head: Mappin
             layer_type="basic",
         )
     config.update(dict(head))
-    return AutoModelForImageClassification.from_config(config, dtype=getattr(torch, settings.dtype))
+    return new_model(AutoModelForImageClassification, config, dtype=getattr(torch, settings.dtype))
 
 
 class Pixels(torch.utils.data.Dataset):

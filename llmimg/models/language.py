@@ -1,22 +1,23 @@
 """Language models: from scratch, from the hub, a local folder, a GGUF file, or another run."""
 
-import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, GgufConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, GgufConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from llmimg.errors import UserError
+from llmimg.hub import load_config, new_model
+from llmimg.models.classes import class_names, fit_classes
+from llmimg.models.embeddings import fit_embeddings
+from llmimg.models.loading import Loaded, are_adapters, load_model
+from llmimg.models.positions import readable_length
 from llmimg.models.quantised import quantisation
 from llmimg.models.scratch import ARCHITECTURES, Sizes
 from llmimg.models.settings import ModelSettings
 from llmimg.settings import choose
-from llmimg.tokens.vocabulary import Vocabulary, mean_embeddings
+from llmimg.tokens.vocabulary import Vocabulary
 
 
 def context_limit(settings: ModelSettings, causal: bool = False) -> int | None:
@@ -28,18 +29,15 @@ def context_limit(settings: ModelSettings, causal: bool = False) -> int | None:
     Raises:
         UserError: where there is no such model, or it sees what comes after, and must not.
     """
-    config = _pretrained_config(settings).get_text_config() if settings.pretrained else None
-    if causal and (config.model_type if config else settings.architecture) in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+    path, gguf_file = settings.location
+    config = load_config(path, settings.revision, gguf_file) if settings.pretrained else None
+    kind = config.get_text_config().model_type if config else settings.architecture
+    if causal and kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise UserError(
             f"The model '{settings.path or settings.architecture}' sees what comes after a token, and this task and "
             "readout need a causal one: take model=gpt2_tiny or another decoder, or readout=head."
         )
-    if config is None:
-        return None
-    positions = getattr(config, "max_position_embeddings", None)
-    # RoBERTa and its kin count positions from behind the padding token's id.
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type or config.model_type == "camembert" else 0
-    return positions and positions - offset
+    return None if config is None else readable_length(config)
 
 
 def make_model(
@@ -48,27 +46,37 @@ def make_model(
     context: int,
     auto_class: type[AutoModel],
     head: Mapping[str, Any],
+    *,
+    learns: bool = True,
+    notes: list[str] | None = None,
 ) -> PreTrainedModel:
     """The model, with embeddings for every token of the vocabulary and its padding token set.
+
+    Its attribute `drawn` names the weights that no checkpoint had, and that were drawn at random; empty from scratch.
 
     Args:
         context: the longest sequence, framing included; from scratch, so many positions.
         auto_class: the transformers class that gives the model its head.
         head: what that head needs in the configuration (`num_labels`, …).
+        learns: whether it is trained: nothing that is drawn at random is of use without.
+        notes: what a reader must know is added.
 
     Raises:
-        UserError: where there is no such model, or its architecture has no such head.
+        UserError: where there is no such model, its architecture has no such head, or it would have to answer with
+            classes or read tokens that nothing teaches it.
     """
-    pad = vocabulary.tokenizer.pad_token_id
+    pad, notes = vocabulary.tokenizer.pad_token_id, [] if notes is None else notes
     try:
         if settings.pretrained:
-            model = _pretrained(settings, auto_class, {**head, "pad_token_id": pad})
-            _fit_embeddings(model, vocabulary)
+            model = _pretrained(settings, vocabulary, auto_class, dict(head), learns, notes)
         else:
             sizes = Sizes(vocabulary=len(vocabulary.tokenizer), context=context, pad=pad)
             config = choose(settings.architecture, ARCHITECTURES, "model architecture")(settings, sizes)
             config.update(dict(head))
-            model = auto_class.from_config(config, dtype=getattr(torch, settings.dtype))
+            model = new_model(auto_class, config, dtype=getattr(torch, settings.dtype))
+            model.drawn = frozenset()
+            if not learns:
+                notes.append("The model starts from scratch and nothing trains it: its answers are chance.")
     except ValueError as error:
         if "Unrecognized configuration class" not in str(error):
             raise
@@ -80,34 +88,94 @@ def make_model(
     return model
 
 
-def _pretrained(settings: ModelSettings, auto_class: type[AutoModel], overrides: Mapping[str, Any]) -> PreTrainedModel:
+def _pretrained(
+    settings: ModelSettings,
+    vocabulary: Vocabulary,
+    auto_class: type[AutoModel],
+    head: dict[str, Any],
+    learns: bool,
+    notes: list[str],
+) -> PreTrainedModel:
+    if settings.init == "random":
+        config = load_config(settings.location[0], settings.revision, settings.location[1])
+        config.update(head)
+        loaded = Loaded(new_model(auto_class, config, dtype=getattr(torch, settings.dtype)), *[frozenset()] * 3)
+    else:
+        loaded = _checkpoint(settings, auto_class, head, learns, notes)
+    model = loaded.model
+    rows = fit_embeddings(model, vocabulary)
+    if settings.init == "pretrained":
+        notes += _drawn_notes(loaded, settings.path)
+        _check_new_tokens(model, vocabulary, rows, settings.path, learns, notes)
+    model.drawn = loaded.drawn | rows
+    return model
+
+
+def _checkpoint(
+    settings: ModelSettings, auto_class: type[AutoModel], head: dict[str, Any], learns: bool, notes: list[str]
+) -> Loaded:
+    """The checkpoint's weights, under a head for the data's classes."""
     path, gguf_file = settings.location
-    config = _pretrained_config(settings)
-    classes = config.num_labels
-    config.update(dict(overrides))
+    config = load_config(path, settings.revision, gguf_file)
+    had, wanted = class_names(config), list(head.get("id2label", {}).values())
+    # Of the same names, in whatever order, or of adapters: as it is first, and brought to the data's order then.
+    if wanted and not are_adapters(path) and (had is None or sorted(had) != sorted(wanted)):
+        config.update(head)
     # The checkpoint's own dtype would be taken otherwise; mixed precision wants float32 weights.
     dtype = getattr(torch, settings.dtype)
-    how = {}
+    how: dict[str, Any] = {}
     if gguf_file:  # its weights are to learn: unpacked, as those of any other model
         how = {"gguf_file": gguf_file, "quantization_config": GgufConfig(dequantize=True)}
     elif settings.bits:
         how = {"quantization_config": quantisation(settings.bits, auto_class, config, dtype)}
-    if settings.init == "random":
-        return auto_class.from_config(config, dtype=dtype)
-    try:
-        model = auto_class.from_pretrained(
-            path, revision=settings.revision or "main", config=config, dtype=dtype, **how
-        )
-        return _shuffled(model) if settings.init == "shuffled" else model
-    except (OSError, SafetensorError) as error:
-        raise UserError(_missing(path, "weights", error)) from error
-    except RuntimeError as error:
-        if "ignore_mismatched_sizes" not in str(error):
-            raise
+    loaded = load_model(auto_class, path, config, revision=settings.revision, dtype=dtype, **how)
+    if wanted:
+        loaded = fit_classes(loaded, auto_class, had, wanted, settings.path, learns, notes)
+        loaded.model.config.update({**head, "problem_type": None})
+    if settings.init == "shuffled":
+        _shuffled(loaded.model)
+    return loaded
+
+
+def _drawn_notes(loaded: Loaded, path: str) -> list[str]:
+    """What of the checkpoint and the model did not fit each other, heads aside.
+
+    Raises:
+        UserError: where next to nothing did: they are of different models.
+    """
+    prefix = f"{loaded.model.base_model_prefix}."
+    body = {name for name, _ in loaded.model.named_parameters() if name.startswith(prefix)}
+    drawn, left_out = (
+        sorted(name for name in names if name.startswith(prefix) and not name.endswith(".position_ids"))
+        for names in (loaded.drawn & body, loaded.unexpected)
+    )
+    if 2 * len(drawn) > len(body):
         raise UserError(
-            f"The model '{path}' has a head for {classes} classes, and the data have {config.num_labels}: give "
-            "model.path= a model of the same classes, or one without a head."
-        ) from error
+            f"The weights in '{path}' are of another model than its configuration says ({len(drawn)} of {len(body)} "
+            f"are missing, as {drawn[0]}): give model.path= a whole model."
+        )
+    notes = []
+    if drawn:
+        notes.append(f"'{path}' lacks {len(drawn)} weights of the model, which are drawn at random ({drawn[0]}, …).")
+    if left_out:
+        notes.append(f"'{path}' holds {len(left_out)} weights that the model has no place for ({left_out[0]}, …).")
+    return notes
+
+
+def _check_new_tokens(
+    model: PreTrainedModel, vocabulary: Vocabulary, rows: frozenset[str], path: str, learns: bool, notes: list[str]
+) -> None:
+    """Say, or refuse where nothing teaches them, tokens that the model never saw and whose rows say nothing."""
+    words = [token for token, stands_for in vocabulary.replaced.items() if not stands_for]
+    if not learns and (words or rows):
+        named = vocabulary.tokenizer.convert_ids_to_tokens(words[:6]) or [f"those of vocabulary={vocabulary.name}"]
+        raise UserError(
+            f"The model '{path}' never saw these tokens, and nothing would teach it them: {', '.join(map(repr, named))}"
+            f"{', …' if len(words) > 6 else ''}. Give it the classes, task.template and vocabulary that it was trained "
+            "with, or train it."
+        )
+    if rows and vocabulary.name in ("reuse", "extend"):
+        notes.append(f"The tokenizer has more tokens than '{path}' has embeddings: theirs are drawn at random.")
 
 
 @torch.no_grad()
@@ -116,52 +184,3 @@ def _shuffled(model: PreTrainedModel) -> PreTrainedModel:
     for weight in model.parameters():
         weight.copy_(weight.flatten()[torch.randperm(weight.numel(), device=weight.device)].view_as(weight))
     return model
-
-
-def origin(settings: ModelSettings) -> dict[str, Any]:
-    """What a model's weights started from, in JSON's types; of a run, also what that one started from."""
-    before = Path(settings.location[0] or "") / "recogniser.json"
-    told = json.loads(before.read_text(encoding="utf-8")) if settings.path and before.is_file() else {}
-    start = {"model": settings.name, "path": settings.path, "init": settings.init}
-    return {**start, **({"before": told["origin"]} if "origin" in told else {})}
-
-
-def _pretrained_config(settings: ModelSettings) -> PreTrainedConfig:
-    path, gguf_file = settings.location
-    extra = {"gguf_file": gguf_file} if gguf_file else {}
-    try:
-        return AutoConfig.from_pretrained(path, revision=settings.revision or "main", **extra)
-    except (OSError, ValueError) as error:
-        raise UserError(_missing(path, "configuration", error)) from error
-    except ImportError as error:
-        raise UserError(f"A GGUF file needs the package gguf: pip install gguf ({error}).") from error
-
-
-def _missing(path: str, what: str, error: Exception) -> str:
-    if Path(path).is_dir():
-        return f"The folder '{path}' holds no model {what} that transformers can read: give model.path= a whole model."
-    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-    return (
-        f"The model '{path}' is no local folder, and the hub has no answer for it{offline}: check the name and the "
-        "network, or give model.path= a local folder, or choose a model from scratch (model=gpt2_tiny)."
-    )
-
-
-def _fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
-    """Give added pieces the mean embedding of the tokens they replace; give a vocabulary of pieces embeddings of its
-    own."""
-    size = len(vocabulary.tokenizer)
-    if vocabulary.name in ("own", "learn"):
-        spread = float(model.get_input_embeddings().weight.detach().std())
-        model.resize_token_embeddings(size, mean_resizing=False)
-        with torch.no_grad():
-            model.get_input_embeddings().weight.normal_(0, spread)
-    elif vocabulary.replaced:
-        old = model.get_input_embeddings().weight.detach().float().numpy()
-        model.resize_token_embeddings(max(size, len(old)), mean_resizing=False)
-        weight = model.get_input_embeddings().weight
-        with torch.no_grad():
-            means = torch.from_numpy(mean_embeddings(old, vocabulary.replaced))
-            weight[list(vocabulary.replaced)] = means.to(weight)
-    elif size > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(size)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from transformers import Pipeline, pipeline
+from transformers import Pipeline
 
-from llmimg.errors import UserError
+from llmimg.hub import load_pipeline
 from llmimg.textify.region_objects import LOOKERS
 
 
@@ -52,13 +52,7 @@ class Detector:
 @functools.lru_cache(maxsize=2)
 def _load(task: str, model: str) -> Pipeline:
     """Loaded once a process."""
-    try:
-        return pipeline(task, model=model)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"textify=region_objects asks '{model}', which transformers cannot load for {task}: give textify.model= a "
-            "hub id or a local folder of such a model, and connect to the network where it is not in the hub's cache."
-        ) from error
+    return load_pipeline(task, model)
 
 
 def _identity(loaded: Any) -> bytes:

@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModel, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 
 from llmimg.errors import UserError
+from llmimg.hub import new_model
 
 
 def quantisation(
@@ -23,7 +24,7 @@ def quantisation(
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(f"model.bits={bits} needs the package bitsandbytes: pip install bitsandbytes.")
     with torch.device("meta"):
-        model = auto_class.from_config(config)
+        model = new_model(auto_class, config)
     head = [name for name, _ in model.named_children() if name != model.base_model_prefix]
     if bits == 8:
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=head)
@@ -37,8 +38,10 @@ def quantisation(
 
 
 def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
-    """How many weights a model has, and how many of them learn."""
+    """How many weights a model has, and how many of them learn; of a layer that learns as a copy beside adapters, the
+    copy alone."""
+    weights = [weight for name, weight in model.named_parameters() if ".original_module." not in name]
     # Of weights in 4 bits, two are one stored number; their own shape is kept beside them.
-    shapes = [getattr(getattr(weight, "quant_state", None), "shape", weight.shape) for weight in model.parameters()]
-    sizes = [(shape.numel(), weight.requires_grad) for shape, weight in zip(shapes, model.parameters(), strict=True)]
+    shapes = [getattr(getattr(weight, "quant_state", None), "shape", weight.shape) for weight in weights]
+    sizes = [(shape.numel(), weight.requires_grad) for shape, weight in zip(shapes, weights, strict=True)]
     return sum(size for size, _ in sizes), sum(size for size, learns in sizes if learns)

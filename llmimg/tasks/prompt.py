@@ -145,5 +145,4 @@ def _told_apart(
     begins = any(one != other and other[: len(one)] == one for one in answers for other in answers)
     if not begins:
         return tuple(answers)
-    end = vocabulary.tokenizer.eos_token_id
-    return tuple((*answer, end) for answer in answers)
+    return tuple((*answer, vocabulary.end) for answer in answers)

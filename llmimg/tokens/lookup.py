@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
+from llmimg.errors import UserError
 from llmimg.textify import Lexicon, Ragged
 from llmimg.textify.ragged import ends_to_offsets
+from llmimg.tokens.tokenizer import encoded
 
 
 def token_dtype(backend: Tokenizer) -> np.dtype:
@@ -59,10 +61,17 @@ class TokenTable:
 
 @dataclass(frozen=True)
 class BatchTokenizer:
-    """Token ids by the fast tokenizer, in batches: always right, some hundred times slower."""
+    """Token ids by the fast tokenizer, in batches: always right, some hundred times slower.
+
+    Attributes:
+        lexicon: the pieces.
+        backend: the tokenizer.
+        unknown: the id that stands for what it cannot read, where there is one.
+    """
 
     lexicon: Lexicon
     backend: Tokenizer
+    unknown: int | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -70,8 +79,19 @@ class BatchTokenizer:
         return token_dtype(self.backend)
 
     def __call__(self, pieces: Ragged) -> Ragged:
+        """Token ids of each row of pieces.
+
+        Raises:
+            UserError: a text whose pieces the tokenizer can read apart, and not together (a word may be too long).
+        """
         texts = [self.lexicon.text(row) for row in pieces]
-        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        encodings = encoded(self.backend, texts, offsets=False)
+        for encoding, text in zip(encodings, texts, strict=True):
+            if self.unknown is not None and self.unknown in encoding.ids:
+                raise UserError(
+                    f"The tokenizer cannot read the text {text[:40]!r}… as a whole, though it can read its pieces: "
+                    "take vocabulary=extend, vocabulary=own, or a textifier that writes spaces between its pieces."
+                )
         return Ragged.from_rows([np.asarray(encoding.ids, self.dtype) for encoding in encodings], self.dtype)
 
     def spans(self, pieces: Ragged) -> np.ndarray:

@@ -78,9 +78,8 @@ def _rows(files: Sequence[Path]) -> Iterator[dict[str, str]]:
 
 
 def _encode_lines(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
-    tokenizer, dtype = vocabulary.tokenizer, vocabulary.lookup.dtype
-    end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    ids = [[end] if line == END else vocabulary.read(line) for line in rows["line"].to_pylist()]
+    dtype = vocabulary.lookup.dtype
+    ids = [[vocabulary.end] if line == END else vocabulary.read(line) for line in rows["line"].to_pylist()]
     values = pa.array([np.asarray(row, dtype) for row in ids], pa.list_(pa.from_numpy_dtype(dtype)))
     return pa.table({"image_ids": values, "problem": pa.nulls(len(ids), pa.string())})
 

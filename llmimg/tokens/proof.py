@@ -12,16 +12,18 @@ off:
 Where neither holds (WordPiece or Unigram inside one word, merges across a junction) there is no table.
 """
 
+import contextlib
 import functools
 import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from llmimg.errors import UserError
 from llmimg.textify import START, Grammar, Ragged
 from llmimg.tokens.lookup import TokenTable, token_dtype
+from llmimg.tokens.tokenizer import encoded
 
 # How far pre-tokenizers look past a place where they cut: one character (`\s+(?!\S)`), and three from an apostrophe
 # (English contractions: `'ll`).
@@ -40,21 +42,22 @@ class Contexts:
     Attributes:
         prefix: state → token ids of that shortest text.
         ids: (state, kind) → token ids of each piece of the kind, the prefix's included.
+        added: texts besides the pieces' that the tokenizer takes whole, wherever they come up; a tokenizer of pieces
+            alone has its special tokens, which are not asked for in an image.
     """
 
-    def __init__(self, grammar: Grammar, backend: Tokenizer):
+    def __init__(self, grammar: Grammar, backend: Tokenizer, of_pieces: bool = False):
         self.grammar = grammar
         self.backend = backend
+        self.added = [] if of_pieces else [token.content for token in backend.get_added_tokens_decoder().values()]
         self.text = {START: ""}
         for state in self.text_order():
             for kind, after in grammar.moves.get(state, {}).items():
                 piece = grammar.lexicon.pieces[grammar.lexicon.kinds[kind].start]
                 self.text.setdefault(after, self.text[state] + piece)
-        self.prefix = {state: self.encode([text])[0].ids for state, text in self.text.items()}
+        self.prefix = {state: self._ids([text], [])[0] for state, text in self.text.items()}
         self.ids = {
-            (state, kind): [
-                encoding.ids for encoding in self.encode([self.text[state] + text for text in self.of(kind)])
-            ]
+            (state, kind): self._ids([self.text[state] + text for text in self.of(kind)], self.prefix[state])
             for state in self.text
             for kind in grammar.moves.get(state, {})
         }
@@ -74,18 +77,24 @@ class Contexts:
     @functools.cached_property
     def _rests(self) -> dict[str, set[str]]:
         rests: dict[str, set[str]] = {}
-        for piece in self.grammar.lexicon.pieces:
+        for piece in (*self.grammar.lexicon.pieces, *self.added):
             for place in range(1, len(piece)):
                 rests.setdefault(piece[:place], set()).add(piece[place:])
         return rests
 
     def rests(self, text: str) -> set[str]:
-        """What would have to follow `text` for a piece to begin in it and end behind it: one taken whole would span
-        both."""
+        """What would have to follow `text` for a piece, or a token that was added to the tokenizer, to begin in it and
+        end behind it: one taken whole would span both."""
         return set().union(*(self._rests.get(text[place:], ()) for place in range(len(text))))
 
-    def encode(self, texts: list[str]) -> list:
-        return self.backend.encode_batch(texts, add_special_tokens=False)
+    def encode(self, texts: list[str]) -> list[Encoding]:
+        return encoded(self.backend, texts)
+
+    def _ids(self, texts: list[str], otherwise: list[int]) -> list[list[int]]:
+        """Ids of each text; of one that the tokenizer refuses, as it has no token for the unknown, `otherwise`."""
+        with contextlib.suppress(UserError):
+            return [encoding.ids for encoding in self.encode(texts)]
+        return [otherwise] if len(texts) == 1 else [self._ids([text], otherwise)[0] for text in texts]
 
 
 def check_readable(contexts: Contexts, unknown: int | None, tokenizer_name: str) -> None:
@@ -160,7 +169,8 @@ def prove(contexts: Contexts, whole: bool = False) -> TokenTable:
 
 
 def _check_spanning(contexts: Contexts, kind: str, after: str) -> None:
-    """No piece begins in one of `kind` and ends in what may follow it: taken whole, it would stand in their place."""
+    """No piece or added token begins in one of `kind` and ends in what may follow it: taken whole, it would stand in
+    their place."""
     for rest in sorted(set().union(*map(contexts.rests, contexts.of(kind)))):
         if _may_open(contexts.grammar, after, rest):
             raise NotProven(f"a longer piece may begin in one and end with the next one's {rest!r}")

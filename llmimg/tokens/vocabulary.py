@@ -8,18 +8,29 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
+from llmimg.hub import load_tokenizer_files
 from llmimg.settings import choose
 from llmimg.textify import Lexicon, Ragged, Textifier
 from llmimg.tokens.bpe import SPECIAL, MergedPieces
 from llmimg.tokens.lookup import BatchTokenizer, TokenTable
 from llmimg.tokens.proof import Contexts, NotProven, check_readable, prove, sample_differs, unreadable
+from llmimg.tokens.tokenizer import (
+    compared_to_file,
+    encoded,
+    framing_of,
+    leaves_out,
+    mark_pieces,
+    may_leave_out,
+    open_text_reader,
+    settled,
+    unknown_id,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Vocabulary:
         tokenizer: the Hugging Face tokenizer whose `tokenizer(text)` the ids equal.
         lookup: pieces → token ids.
         replaced: ids of tokens added to a pretrained tokenizer → the ids each stands for, if any.
-        note: which way tokens are made, and why.
+        note: which way tokens are made, and why; and what was changed of the tokenizer.
         plain: what reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which
             would take the words of a sentence for themselves.
     """
@@ -63,16 +74,19 @@ class Vocabulary:
     def by_tokenizer(self, textifier: Textifier, reason: str) -> "Vocabulary":
         """The same, with the tokenizer itself in the table's place."""
         note = f"Tokens: by the fast tokenizer in batches ({reason})."
-        lookup = BatchTokenizer(textifier.lexicon, self.tokenizer.backend_tokenizer)
-        return dataclasses.replace(self, lookup=lookup, note=note)
+        lookup = BatchTokenizer(textifier.lexicon, self.tokenizer.backend_tokenizer, self.unknown)
+        return dataclasses.replace(self, lookup=lookup, note=" ".join([note, *self.tokenizer.remarks]))
 
     @property
     def framing(self) -> tuple[list[int], list[int]]:
         """The ids the tokenizer puts before and after a text: [CLS] and [SEP], BOS and EOS, or nothing."""
-        bare = self.tokenizer("a", add_special_tokens=False).input_ids
-        framed = self.tokenizer("a", add_special_tokens=True).input_ids
-        before = next(i for i in range(len(framed) + 1) if framed[i : i + len(bare)] == bare)
-        return framed[:before], framed[before + len(bare) :]
+        return framing_of(self.tokenizer.backend_tokenizer)
+
+    @property
+    def end(self) -> int:
+        """The id to put behind a text where one is needed and the tokenizer puts none."""
+        ids = (getattr(self.tokenizer, f"{name}_token_id") for name in ("eos", "sep", "pad"))
+        return next(each for each in ids if each is not None)
 
     @property
     def of_pieces(self) -> bool:
@@ -80,14 +94,22 @@ class Vocabulary:
         ours = {f"{name}_token": token for name, token in SPECIAL.items()}
         return self.name in ("own", "learn") or ours.items() <= self.tokenizer.special_tokens_map.items()
 
-    @property
+    @functools.cached_property
     def unknown(self) -> int | None:
         """The id that stands for what the tokenizer cannot read."""
-        return _unknown(self.tokenizer)
+        return unknown_id(self.tokenizer)
 
     def read(self, text: str) -> list[int]:
-        """Token ids of open text, unframed; what cannot be read is `unknown`."""
-        return (self.plain or self.tokenizer.backend_tokenizer).encode(text, add_special_tokens=False).ids
+        """Token ids of open text, unframed; what cannot be read is `unknown`.
+
+        Raises:
+            UserError: where it cannot be read, and there is no such id.
+        """
+        backend = self.plain or self.tokenizer.backend_tokenizer
+        (encoding,) = encoded(backend, [text])
+        if self.unknown is None and may_leave_out(backend) and leaves_out(encoding, text):
+            raise self._unreadable(text)
+        return encoding.ids
 
     def open_ids(self, text: str) -> list[int]:
         """Token ids of open text, unframed.
@@ -97,11 +119,14 @@ class Vocabulary:
         """
         ids = self.read(text)
         if self.unknown in ids:
-            raise UserError(
-                f"The tokenizer (vocabulary={self.name}) has no tokens for the text {text[:40]!r}: take one that reads "
-                "any text, as vocabulary=reuse with the tokenizer of GPT-2 does."
-            )
+            raise self._unreadable(text)
         return ids
+
+    def _unreadable(self, text: str) -> UserError:
+        return UserError(
+            f"The tokenizer (vocabulary={self.name}) has no tokens for the text {text[:40]!r}: take one that reads "
+            "any text, as vocabulary=reuse with the tokenizer of GPT-2 does."
+        )
 
     def with_words(self, words: Iterable[str], texts: Iterable[str]) -> "Vocabulary":
         """Itself with a token for each word of a prompt and its answers, where it has tokens for pieces alone: of its
@@ -133,7 +158,8 @@ class Vocabulary:
     @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of the tokenizer's contents and the way ids are made."""
-        contents = self.tokenizer.backend_tokenizer.to_str() + type(self.lookup).__name__
+        readers = [self.tokenizer.backend_tokenizer, *([self.plain] if self.plain else [])]
+        contents = "".join(reader.to_str() for reader in readers) + type(self.lookup).__name__
         return hashlib.sha256(contents.encode()).hexdigest()
 
 
@@ -147,7 +173,8 @@ def make_vocabulary(name: str, textifier: Textifier, tokenizer: PreTrainedTokeni
     Raises:
         UserError: where the tokenizer cannot tell the textifier's pieces apart.
     """
-    return choose(name, VOCABULARIES, "vocabulary")(textifier, tokenizer)
+    make = choose(name, VOCABULARIES, "vocabulary")
+    return make(textifier, tokenizer if tokenizer is None else settled(tokenizer))
 
 
 def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -157,28 +184,12 @@ def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None
         UserError: where there is none, or only a slow one.
     """
     path = os.path.expanduser(path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, gguf_file=gguf_file, revision=revision or "main")
-    except (OSError, ValueError, KeyError) as error:
-        local = Path(path).exists()
-        why = "holds no tokenizer" if local else "is no local folder, and the hub has no answer for it"
-        raise UserError(
-            f"'{path}' {why}: give vocabulary.path= (or model.path=) a folder with tokenizer files, or take "
-            "vocabulary=own."
-        ) from error
+    tokenizer = load_tokenizer_files(path, gguf_file, revision)
     if not tokenizer.is_fast:
         raise UserError(
             f"The tokenizer of '{path}' is not a fast one: take vocabulary=own, or a model with a tokenizer.json."
         )
-    # A saved length limit or padding would change ids; how long a text may be is the model's and tokens.overflow's
-    # affair.
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.model_max_length = int(1e30)
-    if tokenizer.pad_token is None:
-        # Padding is masked, and never read: any token will do, and the end of text is what every causal model has.
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return compared_to_file(settled(tokenizer), path)
 
 
 def _reuse(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
@@ -188,20 +199,20 @@ def _reuse(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabula
 def _extend(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
     contexts = Contexts(textifier.grammar, tokenizer.backend_tokenizer)
     parts: dict[str, tuple[int, ...]] = {}
-    lost = unreadable(contexts, _unknown(tokenizer))
+    lost = unreadable(contexts, unknown_id(tokenizer))
     for (state, kind), encodings in contexts.ids.items():
         for piece, ids in zip(textifier.lexicon.kinds[kind], encodings, strict=True):
             own = tuple(ids[len(contexts.prefix[state]) :])
             if len(own) > 1 or piece in lost:
                 parts.setdefault(textifier.lexicon.pieces[piece], own)
-    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in parts])
+    mark_pieces(tokenizer, list(parts))
     replaced = {tokenizer.convert_tokens_to_ids(text): ids for text, ids in parts.items()}
-    return dataclasses.replace(_assemble("extend", textifier, tokenizer, replaced), plain=plain)
+    return _assemble("extend", textifier, tokenizer, replaced)
 
 
 def _own(textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None = None) -> Vocabulary:
-    return _assemble("own", textifier, own_tokenizer(textifier.lexicon), {})
+    return _assemble("own", textifier, settled(own_tokenizer(textifier.lexicon)), {})
 
 
 def own_tokenizer(lexicon: Lexicon) -> PreTrainedTokenizerFast:
@@ -223,21 +234,17 @@ def own_tokenizer(lexicon: Lexicon) -> PreTrainedTokenizerFast:
 def _assemble(
     name: str, textifier: Textifier, tokenizer: PreTrainedTokenizerFast, replaced: Mapping[int, tuple[int, ...]]
 ) -> Vocabulary:
-    backend = tokenizer.backend_tokenizer
-    contexts = Contexts(textifier.grammar, backend)
-    check_readable(contexts, _unknown(tokenizer), tokenizer.name_or_path or name)
+    backend, unknown, plain = tokenizer.backend_tokenizer, unknown_id(tokenizer), open_text_reader(tokenizer)
+    contexts = Contexts(textifier.grammar, backend, of_pieces=name == "own")
+    check_readable(contexts, unknown, tokenizer.name_or_path or name)
     try:
-        table = prove(contexts, whole=name == "own")
-        return Vocabulary(name, tokenizer, table, replaced, "Tokens: looked up, proven equal to the tokenizer's.")
+        lookup = prove(contexts, whole=name == "own")
+        note = "Tokens: looked up, proven equal to the tokenizer's."
     except NotProven as reason:
+        lookup = BatchTokenizer(textifier.lexicon, backend, unknown)
         note = f"Tokens: by the fast tokenizer in batches, as they cannot be looked up piece by piece ({reason})."
-        return Vocabulary(name, tokenizer, BatchTokenizer(textifier.lexicon, backend), replaced, note)
-
-
-def _unknown(tokenizer: PreTrainedTokenizerFast) -> int | None:
-    """The id that stands for what the tokenizer cannot read; byte-level ones can read anything, whatever they
-    declare."""
-    return tokenizer.unk_token_id if getattr(tokenizer.backend_tokenizer.model, "unk_token", None) else None
+    note = " ".join([note, *tokenizer.remarks])
+    return Vocabulary(name, tokenizer, lookup, replaced, note, plain)
 
 
 def _learn(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:

@@ -124,12 +124,6 @@ def test_a_folder_in_hugging_face_s_layout(folder, pretrained, textifier, task):
     assert all(torch.equal(*pair) for pair in zip(model.parameters(), saved.parameters(), strict=True))
 
 
-def test_a_folder_with_other_classes(folder, pretrained, textifier):
-    vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
-    with pytest.raises(UserError, match=r"has a head for 3 classes, and the data have 2"):
-        make_model(pretrained(folder), vocabulary, 40, Head.auto_class, TASKS["classify"].of(["cat", "dog"]).head())
-
-
 def test_a_folder_without_weights(gpt2_folder, gpt2, pretrained, textifier, task):
     vocabulary = make_vocabulary("reuse", textifier, gpt2)
     with pytest.raises(UserError, match=r"holds no model .* that transformers can read: give model\.path="):

@@ -86,13 +86,15 @@ def test_owns_special_tokens_come_first_and_pieces_follow():
     assert tokenizer.pad_token_id == 0
 
 
-def test_own_is_exact_where_one_piece_begins_like_two_others():
-    """`a` + `bbb2` reads `abbb` + `2` where the longest piece is taken: no table is made of that."""
+def test_a_text_that_own_would_read_in_part_is_refused():
+    """`a` + `bbb2` reads `abbb` + `2` where the longest piece is taken, and no piece is `2`."""
     textifier = Marks(("0", "a", "abbb", "bbb2"))
     vocabulary = make_vocabulary("own", textifier, None)
     assert isinstance(vocabulary.lookup, BatchTokenizer)
-    pieces = textifier.write(np.array([[1, 3]], np.uint8)[None, ..., None])
-    assert [row.tolist() for row in vocabulary.lookup(pieces)] == ids_of(vocabulary.tokenizer, ["abbb2"])
+    fine, lost = (textifier.write(np.array([row], np.uint8)[None, ..., None]) for row in ([0, 2], [1, 3]))
+    assert [row.tolist() for row in vocabulary.lookup(fine)] == ids_of(vocabulary.tokenizer, ["0abbb"])
+    with pytest.raises(UserError, match="cannot read the text 'abbb2'… as a whole"):
+        vocabulary.lookup(lost)
 
 
 @pytest.mark.parametrize("levels", [70, 30])
