@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
+
+from llmimg.errors import UserError
 
 # Left out: what starts another program (EPS starts Ghostscript), what is drawn and not stored (WMF), and what Pillow
 # knows by name only.
@@ -14,7 +16,7 @@ Image.init()
 RASTER_FORMATS = tuple(sorted(set(Image.OPEN) - _NO_RASTER))
 RASTER_ENDINGS = frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in RASTER_FORMATS)
 
-_JUNK = {"thumbs.db", "desktop.ini", "icon\r"}  # what file managers leave
+_JUNK = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__"}
 
 
 def local_path(text: str | Path) -> Path:
@@ -29,28 +31,65 @@ def local_path(text: str | Path) -> Path:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or what an operating system or file manager leaves behind."""
-    return name.startswith((".", "__")) or name.lower() in _JUNK
+    """Whether a file or folder of this name is hidden, or what systems and file managers leave behind."""
+    return name.startswith(".") or name.lower() in _JUNK
 
 
 def files_below(folder: Path) -> list[str]:
     """Every file at any depth that is no junk nor in a junk folder, by its path below `folder` (with `/`), sorted.
 
-    Links to folders are followed, unless they lead back up.
+    Links to folders are followed, unless they lead back up; links that lead nowhere count as files.
+
+    Raises:
+        UserError: a folder that may not be listed, or a name that is not UTF-8.
     """
     found: list[str] = []
-    ways = [(folder, "", frozenset([os.path.realpath(folder)]))]
+    ways = [(str(folder), "", frozenset([os.path.realpath(folder)]))]
     while ways:
         place, prefix, above = ways.pop()
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if is_junk(entry.name):
-                    continue
-                if not entry.is_dir():
-                    found.append(prefix + entry.name)
-                elif (real := os.path.realpath(entry.path)) not in above:
-                    ways.append((Path(entry.path), f"{prefix}{entry.name}/", above | {real}))
+        for entry in _entries(place):
+            if is_junk(entry.name):
+                continue
+            if not entry.is_dir():
+                found.append(prefix + entry.name)
+            elif (real := os.path.realpath(entry.path)) not in above:
+                ways.append((entry.path, f"{prefix}{entry.name}/", above | {real}))
     return sorted(found)
+
+
+def folders_in(folder: Path) -> list[str]:
+    """The names of the folders that lie directly in a folder and are no junk, sorted; errors as of `files_below`."""
+    return sorted(entry.name for entry in _entries(str(folder)) if entry.is_dir() and not is_junk(entry.name))
+
+
+def _entries(place: str) -> list[os.DirEntry]:
+    try:
+        with os.scandir(place) as entries:
+            found = list(entries)
+    except OSError as error:
+        raise UserError(f"The folder '{place}' cannot be listed ({error.strerror}): make it readable.") from error
+    for entry in found:
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"A name in the folder '{place}' is not UTF-8 ({os.fsencode(entry.name)!r}): rename it."
+            ) from error
+    return found
+
+
+def left_out(root: Path, lying: Sequence[str], read: Iterable[str]) -> list[str]:
+    """A sentence on the files below `root` that were not read, counted by ending; none where all were.
+
+    Args:
+        lying: what `files_below` found.
+        read: those of them that were read.
+    """
+    left = sorted(set(lying).difference(read), key=lambda name: (not is_image(name), name))
+    if not left:
+        return []
+    counted = f"{len(left):,} of {len(lying):,} files below '{root}' were not read: {by_ending(left)}"
+    return [f"{counted} (such as '{left[0]}')."]
 
 
 def is_image(name: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmimg.data.columns import fingerprint
 from llmimg.data.contents import file_hashes
+from llmimg.data.files import files_below, local_path
 from llmimg.errors import UserError
 
 END = ""  # stands behind a file's last line; a line itself is never empty, as it keeps its break
@@ -18,13 +19,21 @@ def text_files(place: str) -> list[Path]:
     Raises:
         UserError: where there are none.
     """
-    path = os.path.expanduser(place)
-    pattern = os.path.join(glob.escape(path), "**", "*.txt") if os.path.isdir(path) else path
-    found = [path] if os.path.isfile(path) else glob.glob(pattern, recursive=True)
-    files = sorted(Path(each) for each in found if os.path.isfile(each))
+    path = local_path(place)
+    if path.is_dir():
+        found = [path / name for name in files_below(path) if name.endswith(".txt")]
+    else:
+        found = [path] if path.is_file() else map(Path, glob.glob(_pattern(path), recursive=True))
+    files = sorted(each for each in found if each.is_file())
     if not files:
         raise UserError(f"No text file is at '{place}' (task.text): give a file, a folder of *.txt, or a pattern.")
     return files
+
+
+def _pattern(path: Path) -> str:
+    """The path as a pattern, but for as much of it as stands there literally."""
+    there = next(each for each in (path, *path.parents) if each.exists() or each == each.parent)
+    return os.path.join(glob.escape(str(there)), str(path.relative_to(there)))
 
 
 def lines(files: Sequence[Path]) -> Iterator[str]:

@@ -6,7 +6,7 @@ the source's order, so that reading them stays sequential.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +16,16 @@ import numpy as np
 from llmimg.data.columns import fingerprint
 from llmimg.data.decoding import Decoding
 from llmimg.data.extremes import training_white
+from llmimg.data.names import alike, shown, without_training
+from llmimg.data.roles import choose_splits
 from llmimg.data.settings import CARVE, DataSettings
 from llmimg.data.sources import load_source
 from llmimg.errors import UserError
-from llmimg.settings import nearest
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 SPLITS = ("train", "validation", "test")
-USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class _Part:
     rows: np.ndarray  # int64, ascending
     labels: np.ndarray  # int64, of every row of the split
 
-    def divided(self, count: int, seed: int) -> tuple["_Part", "_Part", str]:
-        """The part without `count` of its rows, those rows, and how they were drawn."""
-        kept, taken, how = divide(self.labels[self.rows], count, seed)
+    def divided(self, count: int, seed: int, learn: str | None = None) -> tuple["_Part", "_Part", str]:
+        """The part without `count` of its rows, those rows, and how they were drawn; `learn` as of `divide`."""
+        kept, taken, how = divide(self.labels[self.rows], count, seed, learn)
         return _Part(self.split, self.rows[kept], self.labels), _Part(self.split, self.rows[taken], self.labels), how
 
 
@@ -71,50 +71,42 @@ def load(settings: DataSettings, labelled: bool = True, cache: Path | None = Non
     """
     notes: list[str] = []
     source = load_source(settings, notes, cache)
-    names = choose_splits(source, settings)
+    roles = choose_splits(source, settings)
     parts = {
-        role: _part(role, split, source[split], labelled, notes) for role, split in names.items() if split is not None
+        role: _part(role, split, source[split], labelled, notes) for role, split in roles.items() if split is not None
     }
     for role, fraction in (("test", settings.test_fraction), ("validation", settings.val_fraction)):
-        if names[role] is None:
+        if roles[role] is None:
             parts["train"], parts[role] = _carve(parts["train"], role, fraction, settings, notes)
     samples = {"train": "train_samples", "validation": "val_samples", "test": "test_samples"}
     for role, setting in samples.items():
         if getattr(settings, setting) is not None:
             parts[role] = _subset(parts[role], role, setting, settings, notes)
     chosen = {role: _select(source[part.split], part) for role, part in parts.items()}
+    classes = tuple(chosen["train"].features["label"].names)
+    if labelled:
+        notes += _class_notes(classes, parts, settings)
     decoding = Decoding(settings.size, settings.fit, training_white(chosen["train"], notes, cache))
-    return Data(
-        **chosen, label_names=tuple(chosen["train"].features["label"].names), decoding=decoding, notes=tuple(notes)
-    )
+    return Data(**chosen, label_names=classes, decoding=decoding, notes=tuple(notes))
 
 
-def choose_splits(source: Mapping[str, object], settings: DataSettings) -> dict[str, str | None]:
-    """The source's split for train, validation and test; None where one is to be carved.
-
-    Raises:
-        UserError: a name that the source does not have, or one split for two purposes.
-    """
-    wanted = {"train": settings.train_split, "validation": settings.validation_split, "test": settings.test_split}
-    named = [split for split in wanted.values() if split not in (None, CARVE)]
-    for role, split in wanted.items():
-        if split in (None, CARVE) and role != "train":
-            free = [usual for usual in USUAL_NAMES[role] if usual in source and usual not in named]
-            wanted[role] = free[0] if free and split is None else None
-        elif split not in source:
-            raise UserError(
-                f"{settings.name} has no split '{split}' (data.{role}_split): {nearest(str(split), source)}"
-            )
-        elif named.count(split) > 1:
-            raise UserError(f"data.{role}_split={split} is named for another purpose too: each split serves one.")
-    return wanted
+def _class_notes(names: Sequence[str], parts: Mapping[str, _Part], settings: DataSettings) -> list[str]:
+    if len(names) < 2:
+        raise UserError(
+            f"{settings.name} has images of {len(names)} class ({shown(names)}): there is nothing to tell apart."
+        )
+    return alike(names) + without_training(names, {role: part.labels[part.rows] for role, part in parts.items()})
 
 
-def divide(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, str]:
+def divide(labels: np.ndarray, count: int, seed: int, learn: str | None = None) -> tuple[np.ndarray, np.ndarray, str]:
     """Positions 0..N-1 of `labels` [N] → (the rest, `count` of them, how): ascending, stratified where possible.
 
     A class of a single image counts as one of the most frequent class, because it cannot be on both sides. Where either
     side is smaller than the number of classes, the draw is not stratified. `how` says which way it went.
+
+    Args:
+        learn: the side that training images come from, "rest" or "taken": it gets one of every class, as far as it is
+            large enough, in exchange for one of its most frequent class.
     """
     from sklearn.model_selection import train_test_split
 
@@ -127,11 +119,27 @@ def divide(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.nd
     rest, taken = train_test_split(
         everything, test_size=count, random_state=seed, stratify=strata if fine else None, shuffle=True
     )
+    if learn is not None:
+        _exchange(labels, *((rest, taken) if learn == "rest" else (taken, rest)))
     how = "stratified" if fine else "drawn without stratification, as there are fewer images than classes"
     single = int((sizes == 1).sum())
     if fine and single:
         how += f" but for {single} class{'es' * (single > 1)} of a single image"
     return np.sort(rest), np.sort(taken), how
+
+
+def _exchange(labels: np.ndarray, side: np.ndarray, other: np.ndarray) -> None:
+    """Bring one image of every class to `side`, positions in the order in which they were drawn, in place: as many go
+    back, each of the class that `side` has most of, while that has two or more."""
+    counts = np.bincount(labels[side], minlength=labels.max() + 1)
+    for missing in np.setdiff1d(labels[other], labels[side]):
+        frequent = counts.argmax()
+        if counts[frequent] < 2:
+            return
+        give = np.flatnonzero(labels[side] == frequent)[-1]
+        take = np.flatnonzero(labels[other] == missing)[0]
+        side[give], other[take] = other[take], side[give]
+        counts[[frequent, missing]] += [-1, 1]
 
 
 def _part(role: str, split: str, data: "Dataset", labelled: bool, notes: list[str]) -> _Part:
@@ -156,7 +164,7 @@ def _carve(train: _Part, role: str, fraction: float, settings: DataSettings, not
     count = math.ceil(fraction * total)
     if not 0 < count < total:
         raise UserError(f"The {train.split} split has {total} images: too few to set a {role} split aside.")
-    rest, taken, how = train.divided(count, settings.split_seed)
+    rest, taken, how = train.divided(count, settings.split_seed, "rest")
     wanted = getattr(settings, f"{role}_split")
     why = f"data.{role}_split={CARVE}" if wanted == CARVE else f"{settings.name} has no {role} split"
     whose = "its" if role == "test" else "the training"
@@ -171,7 +179,7 @@ def _subset(part: _Part, role: str, setting: str, settings: DataSettings, notes:
     count, total = getattr(settings, setting), len(part.rows)
     if count > total:
         raise UserError(f"data.{setting}={count:,} asks for more images than the {role} split has: {total:,}.")
-    _, taken, how = part.divided(count, settings.split_seed)
+    _, taken, how = part.divided(count, settings.split_seed, "taken" if role == "train" else None)
     if count < total:
         notes.append(
             f"Of {total:,} {'training' if role == 'train' else role} images {count:,} are used, {how} (data.{setting})."

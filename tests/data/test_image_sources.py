@@ -1,9 +1,11 @@
 import gzip
 import os
 import struct
+import unicodedata
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from llmimg.data import DataSettings, decode
 from llmimg.data.sources import load_source
@@ -81,6 +83,87 @@ def test_a_class_may_be_called_train(tmp_path, make_png):
     assert folder(tmp_path)["train"].features["label"].names == ["bus", "train"]
 
 
+def test_what_pillow_reads_is_read_and_the_rest_is_counted(tmp_path):
+    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
+    endings = {
+        "jfif": "JPEG",
+        "avif": "AVIF",
+        "ppm": "PPM",
+        "jp2": "JPEG2000",
+        "tga": "TGA",
+        "pcx": "PCX",
+        "ico": "ICO",
+    }
+    for name in ("a", "b"):
+        (tmp_path / name / "more").mkdir(parents=True)
+        for ending, kind in endings.items():
+            image.resize((16, 16)).save(tmp_path / name / f"1.{ending}", kind)
+    for name in (
+        "a/x.eps",
+        "a/more/1.png",
+        "b/notes.txt",
+        "b/2.txt",
+        "top.png",
+        "a/Thumbs.db",
+        "a/.hidden.png",
+        "b/raw",
+    ):
+        (tmp_path / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    (tmp_path / "b/nowhere.png").symlink_to("missing.png")
+    notes = []
+    data = load_source(DataSettings("set", source="folder", path=str(tmp_path)), notes)["train"]
+    assert len(data) == 2 * len(endings)
+    assert all(decode(item).shape == (16, 16, 3) for item in data["image"])
+    assert notes == [
+        f"7 of 19 files below '{tmp_path}' were not read: 3 .png, 2 .txt, 1 without an ending, 1 .eps (such as "
+        "'a/more/1.png')."
+    ]
+
+
+def test_no_file_starts_another_program(tmp_path):
+    (tmp_path / "page.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(UserError, match="cannot identify image file"):
+        decode(tmp_path / "page.png")
+
+
+def test_folders_of_splits_that_are_not_used_are_counted(tmp_path, make_png):
+    fill(tmp_path, make_png, "train/a/1.png", "train/b/1.png", "test/a/1.png", "pool/c/1.png", "pool/c/2.png")
+    notes = []
+    splits = load_source(DataSettings("set", source="folder", path=str(tmp_path)), notes)
+    assert sorted(splits) == ["test", "train"]
+    assert notes == [f"2 of 5 files below '{tmp_path}' were not read: 2 .png (such as 'pool/c/1.png')."]
+
+
+@pytest.mark.parametrize("name", ["set[1]", "a*b", "what?", "~", "{x}", "été", "a::b", "50 %"])
+def test_a_path_is_no_pattern(tmp_path, make_png, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for neighbour in ("set1", "axb", "whats"):
+        fill(tmp_path / neighbour, make_png, "x/1.png", "y/1.png", "z/1.png")
+    fill(tmp_path / name, make_png, "a/1.png", "b/1.png")
+    for path in (name, str(tmp_path / name)):
+        assert folder(path)["train"].features["label"].names == ["a", "b"]
+
+
+def test_a_home_folder_is_found(tmp_path, make_png, monkeypatch):
+    fill(tmp_path / "images", make_png, "a/1.png", "b/1.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder("~/images")["train"]["id"][:] == ["a/1.png", "b/1.png"]
+
+
+def test_a_class_written_in_two_unicode_forms_is_one(tmp_path, make_png):
+    one, other = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    fill(tmp_path, make_png, f"train/{other}/1.png", "train/thé/1.png", f"test/{one}/1.png")
+    splits = folder(tmp_path)
+    assert splits["train"].features["label"].names == [one, "thé"]
+    assert splits["train"]["label"][:] == [0, 1] and splits["test"]["label"][:] == [0]
+
+
+def test_a_stray_class_comes_with_its_nearest(tmp_path, make_png):
+    fill(tmp_path, make_png, "train/One/1.png", "train/two/1.png", "test/one /1.png", "test/one /2.png")
+    with pytest.raises(UserError, match=r"The class 'one ' in '.*test' .* and 2 images. The nearest is 'One'"):
+        folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
@@ -146,6 +229,14 @@ def test_idx_without_a_test_split_or_names(tmp_path):
     write_idx(tmp_path)
     splits = load_idx(tmp_path)
     assert list(splits) == ["train"] and splits["train"].features["label"].names == ["0", "1", "2"]
+
+
+def test_other_files_beside_idx_are_counted(tmp_path):
+    write_idx(tmp_path)
+    (tmp_path / "extra.npy").write_bytes(b"")
+    notes = []
+    load_source(DataSettings("idx", source="idx", path=str(tmp_path)), notes)
+    assert notes == [f"1 of 3 files below '{tmp_path}' were not read: 1 .npy (such as 'extra.npy')."]
 
 
 def test_idx_content_alone_makes_the_fingerprint(tmp_path):

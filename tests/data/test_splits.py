@@ -160,3 +160,31 @@ def test_fingerprints_are_the_same_in_every_process_and_differ_between_splits(tm
     assert printed[0] == printed[1]
     assert len(set(printed[0])) == 3 * len(wanted)
     assert all(len(key) <= 49 for key in printed[0])  # datasets adds a suffix of its own, and refuses more than 64
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.data(), st.sampled_from(["rest", "taken"]))
+def test_the_side_to_learn_from_has_every_class_where_it_can(labels, draw, learn):
+    labels = np.array(labels)
+    count = draw.draw(st.integers(1, len(labels) - 1))
+    rest, taken, how = divide(labels, count, 0, learn)
+    assert len(taken) == count and sorted([*rest, *taken]) == list(range(len(labels)))
+    side = labels[rest if learn == "rest" else taken]
+    assert len(np.unique(side)) == min(len(np.unique(labels)), len(side))
+    plain_rest, plain_taken, plain_how = divide(labels, count, 0)
+    assert how == plain_how
+    if len(np.unique(labels[plain_rest if learn == "rest" else plain_taken])) == len(np.unique(labels)):
+        assert np.array_equal(rest, plain_rest)  # nothing is changed where nothing is missing
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_of_two_images_has_one_to_learn_from(splits_of, seed):
+    data = splits_of({"train": [0] * 30 + [1] * 30 + [2] * 2}, split_seed=seed, train_samples=20)
+    assert set(data.train["label"]) == {0, 1, 2} and not any("cannot be learned" in note for note in data.notes)
+
+
+def test_classes_without_a_training_image_are_said_by_name(splits_of):
+    data = splits_of({"train": [0, 1] * 5, "validation": [0], "test": [2, 2, 2, 0]})
+    assert data.notes == ("1 of 3 classes have no training image and cannot be learned: 'c' (3 test images).",)
+    data = splits_of({"train": [0] * 9 + [1], "validation": [1], "test": [0, 2]}, train_samples=1)
+    (note,) = [note for note in data.notes if "cannot be learned" in note]
+    assert "2 of 3 classes" in note and "'b' (1 validation images)" in note and "'c' (1 test images)" in note

@@ -30,6 +30,16 @@ def test_files_are_found_by_name_folder_or_pattern(corpus):
         text_files(f"{corpus}/*.rst")
 
 
+def test_what_stands_there_literally_is_no_pattern(tmp_path):
+    for name in ("set1", "set[1]"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a[1].txt").write_text(name)
+        (tmp_path / name / "a1.txt").write_text(name)
+    folder = tmp_path / "set[1]"
+    assert text_files(str(folder)) == text_files(f"{folder}/*.txt") == [folder / "a1.txt", folder / "a[1].txt"]
+    assert text_files(str(folder / "a[1].txt")) == [folder / "a[1].txt"]
+
+
 def test_lines_keep_what_ends_them(corpus):
     files = text_files(str(corpus))
     read = list(lines(files))

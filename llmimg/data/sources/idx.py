@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmimg.data.columns import from_pixels
+from llmimg.data.files import files_below, left_out, local_path
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,17 +28,19 @@ _PREFIXES = {"train": "train", "test": "t10k"}
 
 def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
     """The splits "train" and, where its files are there, "test"."""
-    folder = Path(settings.path).expanduser()
+    folder = local_path(settings.path)
     if not folder.is_dir():
         raise UserError(f"There is no folder '{folder}': data.path= names the one that holds the IDX files.")
-    parts = {}
+    parts, read = {}, []
     for split, prefix in _PREFIXES.items():
         images, labels = _find(folder, f"{prefix}-images", 3), _find(folder, f"{prefix}-labels", 1)
         if images and labels:
             parts[split] = _pair(images, labels)
+            read += [images.name, labels.name]
         elif images or labels or split == "train":
             missing = f"{prefix}-labels-idx1-ubyte" if images else f"{prefix}-images-idx3-ubyte"
             raise UserError(f"The folder '{folder}' has no file {missing} (or .gz): data.path= names another.")
+    notes += left_out(folder, files_below(folder), read)
     names = settings.label_names or [
         str(label) for label in range(1 + max(labels.max() for _, labels in parts.values()))
     ]
