@@ -115,7 +115,7 @@ def test_what_pillow_reads_is_read_and_the_rest_is_counted(tmp_path):
     assert len(data) == 2 * len(endings)
     assert all(decode(item).shape == (16, 16, 3) for item in data["image"])
     assert notes == [
-        f"7 of 19 files below '{tmp_path}' were not read: 3 .png, 2 .txt, 1 without an ending, 1 .eps (such as "
+        f"7 of 21 files below '{tmp_path}' were not read: 3 .png, 2 .txt, 1 without an ending, 1 .eps (such as "
         "'a/more/1.png')."
     ]
 
