@@ -3,7 +3,6 @@
 Nothing is trained, and no weights are here: the model is the one that somebody already runs.
 """
 
-import itertools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from llmimg.data.draws import sampled
 from llmimg.errors import UserError
 from llmimg.fidelity import SAMPLE, fidelity
 from llmimg.metrics.classification import Classification
-from llmimg.models.answers import Answer
+from llmimg.models.asked_classes import AskedClasses, score_classes, write_classes
 from llmimg.models.endpoint import Endpoint
 from llmimg.models.settings import EndpointOptions
 from llmimg.preparation import make_textifier
@@ -32,7 +31,6 @@ from llmimg.report.page import render
 from llmimg.report.record import Example, RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.settings import build
-from llmimg.tasks.asked import prompt_text, read_answer, scored, written
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.classify import Classify
 from llmimg.tasks.prompt import draw_shots
@@ -92,32 +90,21 @@ def run_asking(
     started = time.perf_counter()
     if settings.readout_name == "score":
         normalise = build(ScoreSettings, settings.readout_settings, "readout").normalise
-        outputs, answers, each = _scored(endpoint, task, shown, asked, normalise, settings.force)
+        found = score_classes(endpoint, task, shown, asked.texts, normalise, settings.force)
     else:
-        outputs, answers = _written(endpoint, task, shown, asked, settings.force)
-        each = answers
-        task = replace(task, label_names=(*task.label_names, UNREAD))
+        found = write_classes(endpoint, task, shown, asked.texts, settings.force)
     ask_seconds = time.perf_counter() - started
+    notes.extend(found.notes)
+    for note in found.notes:
+        log.warning(note)
 
-    # Evaluate: an answer in words says nothing of how sure it is.
-    unread = settings.readout_name == "generate"
-    found = Classification(unread=unread).compute(predictions=outputs, references=asked.labels)
-    metrics = {f"test/{key}": value for key, value in found.items()}
-    table = {"id": asked.ids, **task.table(outputs, asked.labels), "tokens": [answer.read for answer in each]}
-    if unread:
-        metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/loss", "test/ece"))}
-        metrics["test/unread_answers"] = float((outputs.argmax(axis=1) == len(data.label_names)).mean())
-        del table["probabilities"], table["log_likelihood"]
-        table["answer"] = [answer.text for answer in answers]
-    cost = endpoint.cost(answers)
+    # Evaluate.
+    metrics, table = _results(task, found, asked)
     metrics |= {
         **_fidelity(asked, textifier, settings.data.split_seed),
         "data/test_images": len(asked.ids),
         "data/characters_per_image": float(np.mean([len(text) for text in asked.texts])),
-        "endpoint/requests": len(answers),
-        "endpoint/tokens_read": sum(answer.read for answer in answers),
-        "endpoint/tokens_written": sum(answer.written for answer in answers),
-        **({} if cost is None else {"endpoint/cost": cost}),
+        **endpoint.metrics(),
         "time/prepare_seconds": prepare_seconds,
         "time/ask_seconds": ask_seconds,
     }
@@ -173,59 +160,28 @@ def _asked(data: Data, textifier: Textifier, decoding: Decoding, skip_broken: bo
     return Asked([data.test["id"][place] for place in whole], images, texts, np.asarray(data.test["label"])[whole])
 
 
-def _scored(
-    endpoint: Endpoint, task: Classify, shown: Sequence[tuple[str, int]], asked: Asked, normalise: str, anew: bool
-) -> tuple[np.ndarray, list[Answer], list[Answer]]:
-    """Log-probabilities of the classes float64 `[N, K]`, as `llmimg.readouts.score` has them; all answers that they are
-    made from, and of each image the first one."""
-    texts, names = list(asked.texts), task.label_names
-    if normalise == "prior":
-        texts.append("")  # what the answers have without an image
-    prompts = [prompt_text(task.settings, names, shown, text) for text in texts]
-    requests = [scored(task.settings, names, prompt) for prompt in prompts]
-    answers = endpoint.ask([request for group in requests for request in group], anew)
-    groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]
-    found = np.array(
-        [
-            _log_likelihoods(group, [request["prompt"] for request in asked_so], len(prompt), normalise == "length")
-            for group, asked_so, prompt in zip(groups, requests, prompts, strict=True)
-        ]
-    )
-    if normalise == "prior":
-        found = found[:-1] - found[-1]
-    found -= np.logaddexp.reduce(found, axis=1, keepdims=True)
-    return found, answers, [group[0] for group in groups[: len(asked.ids)]]
-
-
-def _log_likelihoods(answers: Sequence[Answer], texts: Sequence[str], begin: int, by_length: bool) -> list[float]:
-    """Of the tokens from the place `begin` of each text on, as far as the texts differ: their sum, or their mean."""
-    tails = []
-    for answer, text in zip(answers, texts, strict=True):
-        # A token that begins every text may be told in front; what the model wrote itself stands behind.
-        front = "".join(token for token, _ in answer.tokens).index(text)
-        starts = np.cumsum([0, *(len(token) for token, _ in answer.tokens[:-1])]) - front
-        inside = (begin <= starts) & (starts < len(text))
-        tails.append([answer.tokens[place] for place in np.flatnonzero(inside)])
-    alike = (len({token for token, _ in tokens}) == 1 for tokens in zip(*tails, strict=False))
-    shared = min(sum(1 for _ in itertools.takewhile(bool, alike)), min(map(len, tails)) - 1)
-    differing = [[log_probability for _, log_probability in tail[shared:]] for tail in tails]
-    if any(None in each for each in differing):
-        raise UserError(
-            "An answer begins the text, where no token has a probability: put some words in front of {image} in "
-            "task.template."
-        )
-    return [float(np.mean(each) if by_length else np.sum(each)) for each in differing]
-
-
-def _written(
-    endpoint: Endpoint, task: Classify, shown: Sequence[tuple[str, int]], asked: Asked, anew: bool
-) -> tuple[np.ndarray, list[Answer]]:
-    """The classes named, as logits float64 `[N, K + 1]`, the last for answers that name none; and the answers."""
-    requests = [written(task.settings, task.label_names, shown, text) for text in asked.texts]
-    answers = endpoint.ask(requests, anew)
-    labels = [read_answer(answer.text, task.label_names) for answer in answers]
-    none = len(task.label_names)
-    return np.eye(none + 1)[[none if label is None else label for label in labels]], answers
+def _results(task: Classify, found: AskedClasses, asked: Asked) -> tuple[dict[str, float], dict[str, Any]]:
+    """Metrics, and the columns of predictions.parquet."""
+    unread = bool(found.readings)
+    if unread:
+        task = replace(task, label_names=(*task.label_names, UNREAD))
+    scores = Classification(unread=unread).compute(predictions=found.outputs, references=asked.labels)
+    table = {
+        "id": asked.ids,
+        **task.table(found.outputs, asked.labels),
+    }
+    if all(answer.read is not None for answer in found.answers):
+        table["tokens"] = [answer.read for answer in found.answers]
+    if unread:  # an answer in words says nothing of how sure it is
+        scores = {key: value for key, value in scores.items() if not key.startswith(("loss", "ece"))}
+        scores["unread_answers"] = float(np.mean([reading.label is None for reading in found.readings]))
+        del table["probabilities"], table["log_likelihood"]
+        table |= {
+            "answer": [answer.text for answer in found.answers],
+            "finish": [answer.finish for answer in found.answers],
+            "problem": [", ".join(reading.problems) for reading in found.readings],
+        }
+    return {f"test/{key}": value for key, value in scores.items()}, table
 
 
 def _fidelity(asked: Asked, textifier: Textifier, seed: int) -> dict[str, float]:
@@ -243,7 +199,7 @@ def _example(place: int, asked: Asked, table: Mapping[str, Sequence[Any]], texti
         image=image,
         text=asked.texts[place],
         unread="",
-        tokens=table["tokens"][place],
+        tokens=table["tokens"][place] if "tokens" in table else 0,
         cut=0,
         way_back=None if back is None else back[0],
         label=table["label"][place],

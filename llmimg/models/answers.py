@@ -1,13 +1,16 @@
 """What a model said that is asked over the network, kept on disk."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from llmimg.errors import UserError
+
+_TABLE = "whole_answers"  # the first format's, `answers`, did not tell why a model stopped: those are asked again
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,19 @@ class Answer:
     Attributes:
         text: what it wrote; with `echo`, behind the prompt.
         tokens: (text, log-probability) of each token, where it gives them; the first one has no probability.
-        read, written: how many tokens the request counted.
+        read, written: how many tokens it says it read and wrote; None where it does not say.
+        finish: why it stopped (`finish_reason`): `stop`, `length`, `content_filter`, …; None where it does not say.
+        model: the name of the model that it says answered.
+        thought: whether it told its thinking apart from the answer.
     """
 
     text: str
-    tokens: tuple[tuple[str, float | None], ...]
-    read: int
-    written: int
+    tokens: tuple[tuple[str, float | None], ...] = ()
+    read: int | None = None
+    written: int | None = None
+    finish: str | None = None
+    model: str | None = None
+    thought: bool = False
 
 
 class Answers:
@@ -36,27 +45,45 @@ class Answers:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._rows = sqlite3.connect(self._folder / "answers.sqlite", timeout=60, isolation_level=None)
-            self._rows.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT)")
+            self._run(f"CREATE TABLE IF NOT EXISTS {_TABLE} (key TEXT PRIMARY KEY, answer TEXT, checksum TEXT)")
         except (OSError, sqlite3.Error) as error:
-            raise UserError(
-                f"Answers cannot be kept in {self._folder} ({error}): set tokens.cache_dir to a folder that can be "
-                "written."
-            ) from error
+            raise self._cannot(error) from error
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self._rows.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
+        """The answers that are there and whole: one whose bytes have changed is asked again.
+
+        Raises:
+            UserError: a file that is no database any more.
+        """
         found = {}
         for key in dict.fromkeys(keys):
-            row = self._rows.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-            if row:
-                text, tokens, read, written = json.loads(row[0])
-                found[key] = Answer(text, tuple(map(tuple, tokens)), read, written)
+            row = self._run(f"SELECT answer, checksum FROM {_TABLE} WHERE key = ?", key).fetchone()
+            if row and row[1] == _checksum(key, row[0]):
+                fields = json.loads(row[0])
+                found[key] = Answer(**{**fields, "tokens": tuple(map(tuple, fields["tokens"]))})
         return found
 
     def put(self, key: str, answer: Answer) -> Answer:
-        plain = json.dumps([answer.text, answer.tokens, answer.read, answer.written])
-        self._rows.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, plain))
+        plain = json.dumps(asdict(answer))
+        self._run(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?)", key, plain, _checksum(key, plain))
         return answer
+
+    def _run(self, statement: str, *values: str) -> sqlite3.Cursor:
+        try:
+            return self._rows.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._cannot(error) from error
+
+    def _cannot(self, error: Exception) -> UserError:
+        return UserError(
+            f"Answers cannot be kept in {self._folder} ({error}): remove answers.sqlite there if it is broken, or set "
+            "tokens.cache_dir to a folder that can be written."
+        )
+
+
+def _checksum(key: str, plain: str) -> str:
+    return hashlib.sha256(f"{key} {plain}".encode(errors="replace")).hexdigest()

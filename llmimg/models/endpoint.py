@@ -10,19 +10,15 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from llmimg.errors import UserError
 from llmimg.models.answers import Answer, Answers
+from llmimg.models.replies import Request, answer_of
 from llmimg.models.settings import EndpointOptions
 
 log = logging.getLogger("llmimg")
-
-Request = Mapping[
-    str, Any
-]  # the body of a request: with `messages` to /chat/completions, with `prompt` to /completions
 
 
 class Endpoint:
@@ -44,6 +40,7 @@ class Endpoint:
             raise UserError("model=endpoint needs the package openai: pip install openai.") from error
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it notes every request
         self.url, self.model, self.options, self.cache = url, model, options, cache
+        self._answered: dict[str, Answer] = {}  # all that was asked, each once
         self._client = openai.OpenAI(
             base_url=url,
             api_key=os.environ.get(options.key_variable) or "none",
@@ -51,38 +48,64 @@ class Endpoint:
             timeout=options.timeout,
         )
 
+    @property
+    def answered(self) -> list[Answer]:
+        """The answers to all requests so far, each once however often it was put."""
+        return list(self._answered.values())
+
+    def metrics(self) -> dict[str, float]:
+        """What all requests came to, whenever they were answered: the keys `endpoint/…` of metrics.json. Tokens that
+        the endpoint does not count are left out."""
+        read, written = ([getattr(each, name) for each in self.answered] for name in ("read", "written"))
+        cost = self.cost(self.answered)
+        return {
+            "endpoint/requests": len(self.answered),
+            **({} if None in read else {"endpoint/tokens_read": sum(read)}),
+            **({} if None in written else {"endpoint/tokens_written": sum(written)}),
+            **({} if cost is None else {"endpoint/cost": cost}),
+        }
+
     def cost(self, answers: Iterable[Answer]) -> float | None:
-        """What they cost, in the currency of the prices; None where these are not known."""
+        """What they cost, in the currency of the prices; None where these, or what was read, are not known."""
         if self.options.input_price is None or self.options.output_price is None:
             return None
-        read, written = (sum(counts) for counts in zip(*((each.read, each.written) for each in answers), strict=True))
+        answers = list(answers)
+        if any(each.read is None or each.written is None for each in answers):
+            return None
+        read, written = (sum(getattr(each, name) for each in answers) for name in ("read", "written"))
         return (read * self.options.input_price + written * self.options.output_price) / 1e6
 
-    def ask(self, requests: Sequence[Request], anew: bool = False) -> list[Answer]:
+    def ask(
+        self, requests: Sequence[Request], anew: bool = False, estimate: bool = True, take: int = 1
+    ) -> list[Answer]:
         """The answer to each request, from the cache where it is there. The first that is not is asked alone, and what
         all the others will cost is estimated from it, before they are asked.
 
         Args:
             anew: ask what was answered before, too.
+            estimate: say what they will cost.
+            take: the how-manieth answer to the same request is wanted.
 
         Raises:
             UserError: an endpoint that is not there, refuses, or would cost too much.
         """
-        keys = [self._key(request) for request in requests]
+        keys = [self._key(request, take) for request in requests]
         with Answers(self.cache) as store:
             known = {} if anew else store.get(keys)
             missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
-            if missing:
+            self._answered |= known
+            if missing and estimate:
                 first = next(iter(missing))
-                known[first] = store.put(first, self._fetch(missing[first]))
+                known[first] = self._keep(store, first, self._fetch(missing[first]))
                 self._estimate(missing, missing.pop(first), known[first], len(known) - 1)
-            else:
+            elif estimate:
                 log.info("All %s answers were known.", f"{len(known):,}")
             with ThreadPoolExecutor(self.options.concurrency) as pool:
                 waiting = {pool.submit(self._fetch, request): key for key, request in missing.items()}
                 try:
-                    for done in tqdm(as_completed(waiting), total=len(waiting), desc="asking", disable=not waiting):
-                        known[waiting[done]] = store.put(waiting[done], done.result())
+                    bar = tqdm(as_completed(waiting), total=len(waiting), desc="asking", disable=not estimate)
+                    for done in bar if waiting else ():
+                        known[waiting[done]] = self._keep(store, waiting[done], done.result())
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     for done in waiting:  # what was under way has come meanwhile
@@ -91,16 +114,21 @@ class Endpoint:
                     raise
         return [known[key] for key in keys]
 
+    def _keep(self, store: Answers, key: str, answer: Answer) -> Answer:
+        self._answered[key] = answer
+        return store.put(key, answer)
+
     def _estimate(self, missing: Mapping[str, Request], first: Request, answer: Answer, known: int) -> None:
         """Say what the missing answers will cost, as the first of them did."""
         share = sum(_characters(request) for request in missing.values()) / max(_characters(first), 1)
-        like = Answer("", (), round(answer.read * share), answer.written * len(missing))
-        cost = self.cost([like])
-        if cost is not None and not answer.read:
+        priced = None not in (self.options.input_price, self.options.output_price)
+        if priced and (not answer.read or answer.written is None):
             raise UserError(
                 f"{self.url} does not say how many tokens it read, so that no cost can be estimated: leave out "
                 "model.options.input_price, output_price and most_cost."
             )
+        like = Answer("", (), round((answer.read or 0) * share), (answer.written or 0) * len(missing))
+        cost = self.cost([like])
         log.info(
             "Asking '%s' %s times more, about %s tokens to read and %s to write%s; %s answers were known.",
             self.model,
@@ -113,11 +141,12 @@ class Endpoint:
         if cost is not None and self.options.most_cost is not None and cost > self.options.most_cost:
             raise UserError(
                 f"The answers would cost about {cost:.4g}, and model.options.most_cost={self.options.most_cost:g}: "
-                "raise it, or ask less (data.test_samples, task.shots, a shorter text). One request was made."
+                f"raise it, or ask less (data.test_samples, task.shots, a shorter text). So far "
+                f"{len(self._answered):,} requests were made."
             )
 
-    def _key(self, request: Request) -> str:
-        whole = json.dumps([self.url, self.model, dict(request), dict(self.options.extra)], sort_keys=True)
+    def _key(self, request: Request, take: int) -> str:
+        whole = json.dumps([self.url, self.model, dict(request), dict(self.options.extra), take], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def _fetch(self, request: Request) -> Answer:
@@ -128,7 +157,8 @@ class Endpoint:
         fields = {name: value for name, value in request.items() if name not in extra}
         given = {name: value for name, value in extra.items() if value is not None}
         try:
-            return self._read(to.create(model=self.model, **fields, extra_body=given), request)
+            reply = to.create(model=self.model, **fields, extra_body=given)
+            return answer_of(reply, request, self.url, self.model)
         except openai.APIConnectionError as error:  # a timeout is one
             raise UserError(
                 f"Nothing answers at {self.url} (model.url) within {self.options.timeout:g} seconds: start the server, "
@@ -149,23 +179,6 @@ class Endpoint:
                 f"{self.url} gave an answer for the model '{self.model}' that cannot be read ({_line(error)}): check "
                 "model.url and model.path."
             ) from error
-
-    def _read(self, found: Any, request: Request) -> Answer:
-        if not getattr(found, "choices", None):  # what is no JSON comes as text
-            raise UserError(f"{self.url} gave no answer for the model '{self.model}': check model.url and model.path.")
-        choice, usage = found.choices[0], found.usage
-        counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
-        if "messages" in request:
-            return Answer(choice.message.content or "", (), *counts)
-        told = choice.logprobs
-        tokens = tuple(zip(told.tokens or (), told.token_logprobs or (), strict=False)) if told else ()
-        # Some servers tell of what they wrote alone, or cut a character into several tokens.
-        if "logprobs" in request and request["prompt"] not in "".join(token for token, _ in tokens):
-            raise UserError(
-                f"{self.url} gives no log-probabilities of a prompt (echo with logprobs of /completions): take "
-                "readout=generate, which reads what the model writes."
-            )
-        return Answer(choice.text or "", tokens, *counts)
 
 
 def _characters(request: Request) -> int:

@@ -1,6 +1,5 @@
-"""The prompt as requests to a model that is asked over the network, and its words read back as an answer."""
+"""The prompt as requests to a model that is asked over the network."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +19,9 @@ def prompt_text(settings: ClassifySettings, names: Sequence[str], shots: Shots, 
 
 def scored(settings: ClassifySettings, names: Sequence[str], prompt: str) -> list[dict[str, Any]]:
     """One request a class: the prompt with that answer, whose tokens' log-probabilities are asked for."""
-    middle, tail = template_parts(settings, names)[1:]
     # One token is written, as not every server writes none; it is left out afterwards.
     how = {"max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0.0}
-    return [{"prompt": prompt + middle + name + tail, **how} for name in names]
+    return [{"prompt": prompt + tail, **how} for tail in write_prompt(settings, names, ()).tails]
 
 
 def written(settings: ClassifySettings, names: Sequence[str], shots: Shots, image: str) -> dict[str, Any]:
@@ -33,22 +31,17 @@ def written(settings: ClassifySettings, names: Sequence[str], shots: Shots, imag
         texts = iter([*(text for text, _ in shots), image])
         turns = conversation(settings, names, [label for _, label in shots])
         return {"messages": [{**turn, "content": _filled(turn["content"], texts)} for turn in turns], **how}
-    _, middle, tail = template_parts(settings, names)
-    if "\n" in tail:
+    middle = template_parts(settings, names)[1]
+    if ends_with_line(settings):
         how["stop"] = ["\n"]
     # Models write the space in front of a word with the word.
     return {"prompt": prompt_text(settings, names, shots, image) + middle.rstrip(" "), **how}
 
 
+def ends_with_line(settings: ClassifySettings) -> bool:
+    """Whether an answer in words is at its end where its line is."""
+    return not settings.chat and "\n" in template_parts(settings, ())[2]
+
+
 def _filled(content: str, texts: Any) -> str:
     return content.replace(IMAGE, next(texts)) if IMAGE in content else content
-
-
-def read_answer(text: str, names: Sequence[str]) -> int | None:
-    """The class named first in a model's words, whatever the case; the longest name where several begin there."""
-    found = []
-    for label, name in enumerate(names):
-        match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
-        if match:
-            found.append((match.start(), -len(name), label))
-    return min(found)[2] if found else None

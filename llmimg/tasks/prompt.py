@@ -32,6 +32,7 @@ class PromptText:
 def write_prompt(settings: ClassifySettings, names: Sequence[str], shots: Sequence[int]) -> PromptText:
     """The template with its shots, whose labels are given, for classes of these names."""
     head, middle, tail = template_parts(settings, names)
+    tail = _closing(tail, names)
     tails = tuple(middle + name + tail for name in names)
     # A word of its own for all that follows an image: what an image ends with is never read together with a part of it.
     return PromptText((head, *(tails[label] + head for label in shots)), tails, (head, *tails))
@@ -132,10 +133,18 @@ def template_parts(settings: ClassifySettings, names: Sequence[str]) -> tuple[st
     return head.replace("{classes}", ", ".join(names)), middle, tail
 
 
+def _closing(tail: str, names: Sequence[str]) -> str:
+    """What stands behind an answer: the template's tail, with a line break where one answer would begin another ("hot
+    dog", "hot dog stand"). In words, as a server can be asked for no other end."""
+    written = [name + tail for name in names]
+    begins = any(one != other and other.startswith(one) for one in written for other in written)
+    return f"{tail}\n" if begins else tail
+
+
 def _told_apart(
     answers: Sequence[tuple[int, ...]], names: Sequence[str], vocabulary: Vocabulary
 ) -> tuple[tuple[int, ...], ...]:
-    """Answers of which none begins another: with an end behind each, where one does."""
+    """Answers of which none begins another: with an end behind each, where one does (in a conversation)."""
     if len(set(answers)) < len(answers):
         alike = next(place for place, answer in enumerate(answers) if answer in answers[:place])
         raise UserError(

@@ -1,0 +1,142 @@
+"""Classes of images by a model that is asked over the network: what is asked, what is read in the answers, and what a
+reader of the results must know of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmimg.errors import UserError
+from llmimg.models import probes
+from llmimg.models.answers import Answer
+from llmimg.models.echoed import echoed_tokens, tails
+from llmimg.models.endpoint import Endpoint
+from llmimg.tasks.asked import Shots, ends_with_line, prompt_text, scored, written
+from llmimg.tasks.classify import Classify
+from llmimg.tasks.reading import AnswerReader, Reading, check_names, reading_notes
+
+_NOTED_DRIFT, _MOST_DRIFT = 0.05, 1.0  # nats between log-probabilities that should be the same
+
+
+@dataclass(frozen=True)
+class AskedClasses:
+    """What came of asking.
+
+    Attributes:
+        outputs: float64 `[N, K]`: log-probabilities of the classes; or, of answers in words, 1 at the class named, with
+            one column more for those that name none.
+        answers: one an image.
+        readings: of the answers in words; empty where probabilities were asked for.
+        notes: sentences that a reader must know.
+    """
+
+    outputs: np.ndarray
+    answers: list[Answer]
+    readings: list[Reading]
+    notes: list[str]
+
+
+def score_classes(
+    endpoint: Endpoint, task: Classify, shots: Shots, texts: Sequence[str], normalise: str, anew: bool
+) -> AskedClasses:
+    """Log-probabilities of the classes, as `llmimg.readouts.score` has them.
+
+    Args:
+        texts: the images'.
+        anew: ask what was answered before, too.
+
+    Raises:
+        UserError: an endpoint whose log-probabilities cannot be trusted, among others.
+    """
+    probes.check_echo(endpoint, anew)
+    names = task.label_names
+    # The last has what the answers have without an image.
+    asked = [*texts, ""] if normalise == "prior" else list(texts)
+    prompts = [prompt_text(task.settings, names, shots, text) for text in asked]
+    requests = [scored(task.settings, names, prompt) for prompt in prompts]
+    answers = endpoint.ask([request for group in requests for request in group], anew)
+    groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]
+    found = [
+        tails(group, [request["prompt"] for request in sent], normalise == "length")
+        for group, sent in zip(groups, requests, strict=True)
+    ]
+    drift = max(each.drift for each in found)
+    if drift > _MOST_DRIFT:
+        raise UserError(
+            f"{endpoint.url} gives the same words of one prompt log-probabilities that differ by {drift:.2f} nats from "
+            "request to request: they cannot be trusted. Use another server, or take readout=generate."
+        )
+    outputs = np.array([each.log_likelihoods for each in found])
+    if normalise == "prior":
+        outputs = outputs[:-1] - outputs[-1]
+    outputs -= np.logaddexp.reduce(outputs, axis=1, keepdims=True)
+    first = [(group[0], sent[0]["prompt"]) for group, sent in zip(groups[: len(texts)], requests, strict=False)]
+    notes = [
+        f"Log-probabilities of the same words of one prompt differ by up to {drift:.2g} nats from one request to the "
+        "next: so far the endpoint is inexact."
+        if drift > _NOTED_DRIFT
+        else None,
+        _count_note(first),
+        probes.strangers(answers, endpoint.model),
+    ]
+    return AskedClasses(outputs, [answer for answer, _ in first], [], [note for note in notes if note])
+
+
+def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Sequence[str], anew: bool) -> AskedClasses:
+    """The classes that the model names in its answers.
+
+    Args:
+        texts: the images'.
+        anew: ask what was answered before, too.
+
+    Raises:
+        UserError: names of classes that an answer could not be read as, among others.
+    """
+    names, settings = task.label_names, task.settings
+    one_line = ends_with_line(settings)
+    check_names(names, "" if settings.chat else settings.template.partition("{answer}")[2], one_line)
+    requests = [written(settings, names, shots, text) for text in texts]
+    answers = endpoint.ask(requests, anew)
+    (again,) = endpoint.ask(requests[:1], anew, estimate=False, take=2)
+    parts = probes.parts(texts[0])
+    read = endpoint.ask([written(settings, names, shots, part) for part in parts], anew, estimate=False)
+    reader = AnswerReader(names)
+    readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in answers]
+    labels = [len(names) if each.label is None else each.label for each in readings]
+    notes = [
+        *reading_notes(readings, _most_tokens(endpoint, requests[0]["max_tokens"])),
+        _line_note(answers) if one_line else None,
+        probes.short_reading(list(zip(parts, read, strict=True)), list(zip(texts, answers, strict=True))),
+        probes.unsteady(answers[0], again),
+        probes.strangers(answers, endpoint.model),
+    ]
+    return AskedClasses(np.eye(len(names) + 1)[labels], answers, readings, [note for note in notes if note])
+
+
+def _most_tokens(endpoint: Endpoint, asked: int) -> int | None:
+    """How many tokens an answer can have; None where that is not known."""
+    extra = endpoint.options.extra
+    given = extra.get("max_tokens") or extra.get("max_completion_tokens")
+    return given if given or "max_tokens" in extra else asked
+
+
+def _line_note(answers: Sequence[Answer]) -> str | None:
+    on = sum("\n" in each.text.strip() for each in answers if not each.thought)
+    if not on:
+        return None
+    return (
+        f"{on:,} of {len(answers):,} answers go on behind the end of their line, where they were to stop (stop): the "
+        "class must be named on the first."
+    )
+
+
+def _count_note(asked: Sequence[tuple[Answer, str]]) -> str | None:
+    """A sentence where the count of tokens read is not that of the tokens echoed."""
+    for answer, text in asked:
+        told = len(echoed_tokens(answer, text))
+        if answer.read is not None and abs(answer.read - told) > max(4, told // 10):
+            return (
+                f"The endpoint counts {answer.read:,} tokens read of a prompt that it echoes as {told:,}: "
+                "endpoint/tokens_read and endpoint/cost follow its count."
+            )
+    return None
