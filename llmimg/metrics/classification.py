@@ -84,13 +84,15 @@ def wilson_interval(successes: float, total: int) -> tuple[float, float]:
 
 
 def macro_f1_interval(matrix: np.ndarray, classes: int | None = None, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap over the images of a confusion matrix [K, K], as (low, high); `classes` as above."""
-    cells = np.repeat(np.arange(matrix.size), matrix.ravel())
+    """95 % percentile bootstrap over the images of a confusion matrix [K, K], as (low, high), widened to hold the value
+    itself; `classes` as above."""
+    estimate, cells = macro_f1(matrix, classes), np.repeat(np.arange(matrix.size), matrix.ravel())
 
     def resampled(images: np.ndarray) -> float:
         return macro_f1(np.bincount(cells[images], minlength=matrix.size).reshape(matrix.shape), classes)
 
-    return _percentiles(resampled, len(cells), seed)
+    low, high = _percentiles(resampled, len(cells), seed)
+    return min(low, estimate), max(high, estimate)
 
 
 def calibration_interval(
@@ -105,9 +107,9 @@ def calibration_interval(
     """
     place, confidence, right = _confidence(probabilities, references, bins)
     gap = right - confidence
-    order = np.lexsort((gap, place))  # so that the interval does not depend on the order of the images
+    estimate = _calibration_error(place, gap, bins)  # to the last digit what is reported: a sum depends on its order
+    order = np.lexsort((gap, place))  # so that resampling does not depend on the order of the images
     place, gap = place[order], gap[order]
-    estimate = _calibration_error(place, gap, bins)
     low, high = _percentiles(lambda images: _calibration_error(place[images], gap[images], bins), len(gap), seed)
     return max(0.0, min(estimate, 2 * estimate - high)), min(1.0, max(estimate, 2 * estimate - low))
 
