@@ -75,7 +75,6 @@ def run_experiment(
 
     # Tokens: every image as the ids of its text, prepared once and read from the cache.
     encoder = make_encoder(settings, data, notes)
-    notes.append(encoder.vocabulary.note)
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
     lengths = text_lengths(settings, data, ids, encoder)
     prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], lengths, notes)

@@ -89,4 +89,4 @@ class Knn(Baseline):
 def _votes(distances: np.ndarray) -> np.ndarray:
     """One vote for each neighbour `[N, neighbors]`, nearest first, and so little more for the nearer that it decides
     between equal counts alone: each has more of it than all behind it together."""
-    return np.tile(1 + 1e-6 * 0.5 ** np.arange(distances.shape[1]), (len(distances), 1))
+    return np.tile(1 + 1e-9 * 0.5 ** np.arange(distances.shape[1]), (len(distances), 1))

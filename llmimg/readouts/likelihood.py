@@ -27,6 +27,11 @@ class Likelihood(Readout):
     causal = True
     terms = (Term(shifted=True),)
 
+    def batch(self, rows: Rows) -> Batch:
+        # Rows of plain text are cut from a stream: none of them ends where it stops.
+        ids, mask = self.layout([row["image_ids"] for row in rows], goes_on=["plain" in row for row in rows])
+        return tensors(input_ids=ids, attention_mask=mask)
+
     def training_batch(self, rows: Rows) -> Batch:
         batch = self.batch(rows)
         room = self.task.settings.pack

@@ -74,13 +74,18 @@ class Layout:
         return self.context - self.framing
 
     def __call__(
-        self, rows: Sequence[np.ndarray], answers: Sequence[Sequence[int]] | None = None, left: bool = False
+        self,
+        rows: Sequence[np.ndarray],
+        answers: Sequence[Sequence[int]] | None = None,
+        left: bool = False,
+        goes_on: Sequence[bool] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sequences for a batch of image ids.
 
         Args:
             answers: what each is followed by; None is nothing.
             left: pad on the left, so that all end at the same place.
+            goes_on: whose text goes on behind what is given, so that no end stands there; None is none's.
 
         Returns:
             Token ids int64 `[B, L]` and the attention mask int64 `[B, L]`, L being the longest sequence of the batch.
@@ -91,6 +96,8 @@ class Layout:
         self.check(np.array([len(row) for row in rows]))
         before, after = np.array(self.prompt.before, np.int64), np.array(self.prompt.after, np.int64)
         tails = [after] * len(rows) if answers is None else [[*after, *answer] for answer in answers]
+        if goes_on is not None:
+            tails = [after[:0] if on else tail for on, tail in zip(goes_on, tails, strict=True)]
         images = [self._permuted(row[: self.room]) for row in rows]
         parts = [part for image, tail in zip(images, tails, strict=True) for part in (before, image, tail)]
         lengths = np.array([len(before) + len(image) + len(tail) for image, tail in zip(images, tails, strict=True)])
