@@ -30,6 +30,8 @@ class Manifest:
         best: the name of the checkpoint with the best weights so far, where those are to be kept.
         loss: sum of the losses not logged yet, mean over processes.
         logged: the step of the last logged loss.
+        gradient: the norm of the last step's gradient, where it is known.
+        rate: the last step's learning rate.
         files: path within the checkpoint → size in bytes and SHA-256.
     """
 
@@ -43,6 +45,8 @@ class Manifest:
     best: str | None
     loss: float
     logged: int
+    gradient: float | None
+    rate: float | None
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def seal(self, checkpoint: Path) -> None:

@@ -5,14 +5,13 @@ import gc
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import EvalLoopOutput, rotate_checkpoints
+from transformers.trainer_utils import EvalLoopOutput
 
 from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
@@ -20,7 +19,7 @@ from llmimg.readouts.loss import Term, counts
 from llmimg.tasks.base import Task
 from llmimg.training.average import Average
 from llmimg.training.callbacks import BeginEpoch, Clock, GoOn, Profile, SaveWhatMayBeBest, StopOnNaN
-from llmimg.training.checkpoint import Manifest
+from llmimg.training.interruptible import Interruptible
 from llmimg.training.layers import by_layer
 from llmimg.training.progress import Losses, Progress
 from llmimg.training.resume import Start
@@ -37,29 +36,18 @@ def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
     return {**trainer, **saved, **best}
 
 
-class _Trainer(Trainer):
+class _Trainer(Interruptible):
     """One whose evaluations take the answer by a readout, from the weights and in the precision that others will load,
-    and leave training's random numbers as they were; and whose checkpoints say when they are whole.
+    and leave training's random numbers as they were.
 
     Attributes:
         readout: how the answer is taken; None where the model's output is the answer.
         layer_decay: the learning rate's factor for each layer further down.
-        average: of the weights, which evaluations use; None leaves them as they are.
-        clock: how long training takes.
-        start: where training began.
-        base: fingerprint of the weights that checkpoints do not hold.
     """
 
     readout: Readout | None = None
     loss_is_scaled_for_ga = True  # the Trainer need not divide by the number of accumulated batches
     layer_decay: float = 1.0
-    average: Average | None = None
-    start: Start = Start()
-    base: str = ""
-
-    @property
-    def clock(self) -> Clock:
-        return next(each for each in self.callback_handler.callbacks if isinstance(each, Clock))
 
     def create_optimizer(self, model=None):
         optimizer = super().create_optimizer(model)
@@ -72,65 +60,6 @@ class _Trainer(Trainer):
         if self.layer_decay == 1:
             return super()._get_learning_rate()
         return float(max(group["lr"] for group in self.optimizer.param_groups))
-
-    def get_train_dataloader(self):
-        loader = super().get_train_dataloader()
-        if self.args.dataloader_persistent_workers:
-            # Workers are started once, or once more after an interruption: that must not move on what is drawn here.
-            getattr(loader, "base_dataloader", loader).generator = torch.Generator()
-        return loader
-
-    def _run_epoch(self, *args, **kwargs):
-        if self.start.ended:
-            self.control.should_training_stop = True
-        else:
-            super()._run_epoch(*args, **kwargs)
-
-    def _finalize_training(self, trial, num_train_samples, start_time):
-        if self.start.ended:  # what follows the last step, where the run was interrupted before that
-            self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
-            last = [entry["step"] for entry in self.state.log_history if "eval_loss" in entry][-1:]
-            self.control.should_evaluate &= last != [self.state.global_step]
-            self.control.should_save = False
-            self._maybe_log_save_evaluate(self._tr_loss, None, self.model_wrapped, trial, 0, None, start_time)
-        self.clock.stop()
-        return super()._finalize_training(trial, num_train_samples, start_time)
-
-    def _maybe_log_save_evaluate(self, *args, **kwargs):
-        control = self.control
-        busy = control.should_log or control.should_save or control.should_evaluate
-        with self.clock.paused() if busy else contextlib.nullcontext():
-            super()._maybe_log_save_evaluate(*args, **kwargs)
-
-    def _save_checkpoint(self, model, trial):
-        """Written, completed by what is ours, sealed, and only then are others removed: whenever the run is killed, a
-        whole one is there."""
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self.args.save_total_limit = limit
-        loss = float(self.accelerator.gather(self._tr_loss).mean())
-        self.accelerator.wait_for_everyone()  # each process writes its random numbers
-        if not self.args.should_save:
-            return
-        best, folder = self.state.best_model_checkpoint, Path(self.args.output_dir)
-        checkpoint = folder / f"checkpoint-{self.state.global_step}"
-        if self.average:
-            self.average.save(checkpoint)
-        Manifest(
-            step=self.state.global_step,
-            data=self.start.data,
-            base=self.base,
-            processes=self.args.world_size,
-            global_batch=self.get_total_train_batch_size(self.args),
-            ended=self.control.should_training_stop,
-            resumable=not self.args.save_only_model,
-            best=Path(best).name if best and self.args.load_best_model_at_end else None,
-            loss=loss,
-            logged=self._globalstep_last_logged,
-        ).seal(checkpoint)
-        rotate_checkpoints(str(folder), limit, best)
 
     def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
         with contextlib.ExitStack() as meanwhile:
