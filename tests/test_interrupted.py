@@ -145,8 +145,8 @@ def test_killed_after_training_it_does_not_train_on(plain, straight, way, monkey
         ("torch.save", 6),  # the second checkpoint's optimizer
         ("llmimg.training.average.save_file", 2),
         ("llmimg.training.checkpoint.write_text", 2),
-        ("llmimg.training.fit.rotate_checkpoints", 2),
-        ("llmimg.training.fit.rotate_checkpoints", 3),  # after the last step, before the last evaluation
+        ("llmimg.training.interruptible.rotate_checkpoints", 2),
+        ("llmimg.training.interruptible.rotate_checkpoints", 3),  # after the last step, before the last evaluation
     ],
 )
 def test_killed_while_a_checkpoint_is_written(plain, straight, place, call):
