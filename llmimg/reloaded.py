@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForImageClassification, TrainingArguments
 
+from llmimg.hub import load_config, load_weights
 from llmimg.recogniser import Recogniser
 
 _SAMPLE = 64  # images
@@ -49,7 +50,8 @@ def check_image_model(
 
     @torch.inference_mode()
     def outputs(rows: Rows) -> tuple[torch.Tensor, float]:
-        model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True)
+        config = load_config(str(folder))
+        model, _ = load_weights(AutoModelForImageClassification, str(folder), config, use_safetensors=True)
         near = _cast(model.to(arguments.device).eval(), arguments)
         return model(pixel_values=collator(rows)["pixel_values"].to(model.device, model.dtype)).logits.cpu(), near
 

@@ -29,27 +29,24 @@ def readable_length(config: PreTrainedConfig) -> int | None:
 
 def _positions(config: PreTrainedConfig) -> int | None:
     """How many tokens a table of positions has rows for; None where there is none (rotary or relative positions)."""
-    small = copy.deepcopy(config)
-    # What is told by its length (layer types) may not go with a single layer: then the whole model is asked.
-    for shrink in (True, False):
-        try:
-            if shrink:
-                small.num_hidden_layers = 1
-            found = _looked_up(small if shrink else config)
-        except Exception:  # whatever an architecture makes of it
-            continue
-        return found
+    if not _has_table(config):
+        return None
+    for layers in (1, None):  # with one layer, or, where the architecture does not go with that, as it is
+        small = copy.deepcopy(config)
+        with contextlib.suppress(Exception):  # whatever an architecture makes of it
+            if layers:
+                small.num_hidden_layers = layers
+            if (found := _looked_up(small)) is not None:
+                return found
     return None
 
 
 def _looked_up(config: PreTrainedConfig) -> int | None:
     looked: list[tuple[torch.Tensor, int]] = []
-    if not _has_table(config):
-        return None
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = new_model(AutoModel, config).eval()
         token = next(each for each in range(3) if each not in (config.pad_token_id, config.eos_token_id))
-        with _watching(looked):
+        with _watching(looked), contextlib.suppress(Exception):  # positions are looked up before anything can go wrong
             model(input_ids=torch.full((1, _PROBE), token), attention_mask=torch.ones(1, _PROBE, dtype=torch.long))
     rows = [
         size - int(ids.flatten()[0])
@@ -63,9 +60,10 @@ def _has_table(config: PreTrainedConfig) -> bool:
     """Whether there is a table as long as the positions, besides that of the tokens; no memory is taken to see it."""
     with torch.device("meta"):
         model = new_model(AutoModel, config)
-    tables = {id(each): each for each in model.modules() if isinstance(each, torch.nn.Embedding)}
-    tables.pop(id(model.get_input_embeddings()), None)
-    return any(each.num_embeddings >= config.max_position_embeddings for each in tables.values())
+    words = model.get_input_embeddings()
+    tables = [each for each in model.modules() if "embedding" in type(each).__name__.lower() and each is not words]
+    weights = [each.weight for each in tables if isinstance(getattr(each, "weight", None), torch.Tensor)]
+    return any(weight.dim() == 2 and len(weight) >= config.max_position_embeddings for weight in weights)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """How likely a model finds an image's text: what pretraining makes better."""
 
+import hashlib
+
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
@@ -48,6 +50,11 @@ class Likelihood(Readout):
         return _costs(model(**batch).logits[:, :-1], labels[:, 1:])
 
 
+def _seed_of(ids: np.ndarray) -> int:
+    """What is hidden of an image that stands in no split, as a recogniser's, follows from its text alone."""
+    return int.from_bytes(hashlib.blake2b(np.asarray(ids, "<i8").tobytes(), digest_size=8).digest(), "little")
+
+
 @READOUTS.register("masked")
 class Masked(Readout):
     """−log P(hidden tokens | the others) in nats, each taken by itself, and how many were hidden: `[B, 2]`."""
@@ -68,7 +75,8 @@ class Masked(Readout):
         hidden, tokenizer = np.full_like(ids, IGNORED), self.vocabulary.tokenizer
         before, around = len(self.layout.prompt.before), self.layout.framing
         for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, rows, strict=True)):
-            seed, boxes = example.get("draw", 0), None if "plain" in example else self.boxes
+            seed = example["draw"] if "draw" in example else _seed_of(example["image_ids"])
+            boxes = None if "plain" in example else self.boxes
             places = before + np.flatnonzero(hidden_tokens(self.task.settings, int(length), seed, boxes))
             hidden[row, places] = ids[row, places]
             ids[row, places] = instead(hidden[row, places], tokenizer.mask_token_id, len(tokenizer), seed)
