@@ -11,7 +11,8 @@ from benchmarks.inputs import data_settings, encoder, gpt2_tokenizer  # noqa: E4
 from benchmarks.settings import parse  # noqa: E402
 from benchmarks.small_run import batches, classify, image_texts, layout_for, our_trainer, small_gpt2  # noqa: E402
 from llmimg.data import load  # noqa: E402
-from llmimg.tokens.cache import cache_folder, prepare  # noqa: E402
+from llmimg.tokens.cache import prepare  # noqa: E402
+from llmimg.tokens.folders import cache_folder  # noqa: E402
 
 
 def main(arguments: list[str]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from benchmarks.inputs import cifar10, encoder, gpt2_tokenizer
 from benchmarks.settings import Settings
 from benchmarks.timing import best_seconds
-from llmimg.tokens.cache import cache_entries, prepare
+from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.folders import cache_entries
 
 # Of `settings.images`: 1,000, 4,000, 16,000 and all of the whole set.
 _PARTS = (1 / 60, 4 / 60, 16 / 60, 1)

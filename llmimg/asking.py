@@ -35,8 +35,9 @@ from llmimg.tasks.base import TASKS
 from llmimg.tasks.classify import Classify
 from llmimg.tasks.prompt import draw_shots
 from llmimg.textify import Textifier
-from llmimg.tokens.cache import BROKEN_REMEDY, cache_folder
+from llmimg.tokens.cache import BROKEN_REMEDY
 from llmimg.tokens.encoder import write_all
+from llmimg.tokens.folders import cache_folder
 
 log = logging.getLogger("llmimg")
 

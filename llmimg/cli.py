@@ -151,14 +151,14 @@ def _compare(plain: list[str], given: dict[str, str]) -> None:
 
 
 def _cache(plain: list[str], given: dict[str, str]) -> None:
-    from llmimg.tokens.cache import cache_entries, cache_folder, prune
+    from llmimg.tokens.folders import cache_entries, cache_folder, prune
 
     settings = _known("cache", given, {"days": "0", "cache_dir": None})
     folder = cache_folder(settings["cache_dir"])
     if plain == ["list"]:
         for entry in cache_entries(folder):
             about = " ".join(str(entry.about.get(key)) for key in ("data", "split", "textify", "vocabulary"))
-            print(f"{entry.key}  {entry.bytes / 1e6:8.1f} MB  {entry.about.get('rows'):>9,} images  {about}")
+            print(f"{entry.key}  {entry.bytes / 1e6:8.1f} MB  {entry.about.get('rows', 0):>9,} images  {about}")
         print(f"in {folder}")
     elif plain == ["prune"]:
         try:

@@ -26,7 +26,7 @@ from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.settings import build
 from llmimg.tasks.base import TASKS, Task
-from llmimg.tokens.cache import cache_folder
+from llmimg.tokens.folders import cache_folder
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer, train
 from llmimg.training.weights import notes_of_weights

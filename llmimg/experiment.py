@@ -33,7 +33,7 @@ from llmimg.report.page import render
 from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.tasks.base import TASKS, Task
-from llmimg.tokens.cache import cache_folder
+from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.store import ImageIds

@@ -15,8 +15,9 @@ from llmimg.readouts.base import Readout
 from llmimg.tasks.base import Task
 from llmimg.tasks.prompt import draw_shots, make_prompt
 from llmimg.textify import Textifier
-from llmimg.tokens.cache import cache_folder, prepare
+from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all
+from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import token_boxes

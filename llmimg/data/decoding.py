@@ -13,7 +13,7 @@
 How files are opened is in `llmimg.data.samples`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from llmimg.data.depth import check_white
+from llmimg.data.identity import pixel_hash
 from llmimg.data.placement import FITS, WHITE, check_size, place
 from llmimg.data.samples import Wide, opened, opened_if_wide
 from llmimg.errors import UserError
@@ -53,16 +54,34 @@ class Decoding:
         `items` are what `decode` takes. `images[i]` is uint8 [H, W, C], or None where item i could not be decoded;
         then `problems[i]` says why, naming the item by its path or by `names[i]` (for instance its `id`).
         """
-        images: list[np.ndarray | None] = []
-        problems: dict[int, str] = {}
+        images, problems = [], {}
+        for position, image in enumerate(self._read(items, names)):
+            images.append(None if isinstance(image, UserError) else self.fitted(image))
+            if isinstance(image, UserError):
+                problems[position] = str(image)
+        return images, problems
+
+    def hashed(
+        self, items: Sequence[Any], names: Sequence[str] | None = None
+    ) -> tuple[list[np.ndarray | None], dict[int, str], list[str | None]]:
+        """Decode a batch, and hash the pixels of each image before it is brought to size: (images, problems, hashes);
+        None in place of a broken image's hash."""
+        images, problems, hashes = [], {}, []
+        for position, image in enumerate(self._read(items, names)):
+            broken = isinstance(image, UserError)
+            images.append(None if broken else self.fitted(image))
+            hashes.append(None if broken else pixel_hash(image))
+            if broken:
+                problems[position] = str(image)
+        return images, problems, hashes
+
+    def _read(self, items: Sequence[Any], names: Sequence[str] | None) -> Iterator[np.ndarray | UserError]:
+        """Images as they are stored, one after the other, or why one cannot be read."""
         for position, item in enumerate(items):
             try:
-                image = decode(item, names[position] if names is not None else f"number {position}", self.white)
-                images.append(self.fitted(image))
+                yield decode(item, names[position] if names is not None else f"number {position}", self.white)
             except UserError as error:
-                images.append(None)
-                problems[position] = str(error)
-        return images, problems
+                yield error
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, C] → uint8 [*size, C]; what `pad` leaves uncovered is white."""

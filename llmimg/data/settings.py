@@ -9,6 +9,7 @@ from llmimg.settings import choose
 
 CARVE = "carve"  # as a split's name: set aside a part of the training split, whatever the source has
 BROKEN = ("error", "skip")
+OVERLAP = ("say", "drop", "error")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class DataSettings:
     size: tuple[int, int] | int | None = None  # (height, width); None: as stored; a single number becomes a square
     fit: str = "stretch"
     broken: str = "error"  # what becomes of an image that cannot be decoded
+    overlap: str = "say"  # what becomes of images that are, pixel by pixel, in two splits
 
     def __post_init__(self) -> None:
-        for name, known in (("source", SOURCES), ("fit", FITS), ("broken", BROKEN)):
+        for name, known in (("source", SOURCES), ("fit", FITS), ("broken", BROKEN), ("overlap", OVERLAP)):
             choose(getattr(self, name), dict.fromkeys(known), f"data.{name}")
         for name in ("val_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:

@@ -58,6 +58,11 @@ class Textifier(abc.ABC):
         """Whether it writes only with what `learn` made of training images (a palette, codebooks)."""
         return False
 
+    @property
+    def learns_from_images(self) -> bool:
+        """Whether what it learns depends on training images, its settings and nothing else, so that it may be kept."""
+        return True
+
     def learn(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """What it must know before it can write, from training images uint8 `[H, W, C]` of any sizes: named arrays.
         Randomness comes from its settings alone."""

@@ -81,6 +81,10 @@ class RegionObjects(Textifier):
     def is_learned(self) -> bool:
         return True
 
+    @property
+    def learns_from_images(self) -> bool:
+        return False
+
     def learn(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Which model it is, to the last weight: the cache must not mistake one for another."""
         return {"model": np.frombuffer(self._looker.identity(), np.uint8)}

@@ -31,13 +31,23 @@ class Encoder:
             Image ids, and for each image that is broken why, by its place; its row of ids is empty.
         """
         images, problems = self.decoding(items, names)
+        return self._encoded(images), problems
+
+    def hashed(
+        self, items: Sequence[Any], names: Sequence[str] | None = None
+    ) -> tuple[Ragged, dict[int, str], list[str | None]]:
+        """The same, and the hash of each image's pixels as they were before they were brought to size; None where it is
+        broken."""
+        images, problems, hashes = self.decoding.hashed(items, names)
+        return self._encoded(images), problems, hashes
+
+    def _encoded(self, images: Sequence[np.ndarray | None]) -> Ragged:
         whole = [image for image in images if image is not None]
         ids = self.ids(whole) if whole else Ragged.from_rows([], self.vocabulary.lookup.dtype)
-        if problems:
-            empty = np.empty(0, ids.values.dtype)
-            rows = iter(ids)
-            ids = Ragged.from_rows([empty if image is None else next(rows) for image in images])
-        return ids, problems
+        if len(whole) == len(images):
+            return ids
+        empty, rows = np.empty(0, ids.values.dtype), iter(ids)
+        return Ragged.from_rows([empty if image is None else next(rows) for image in images])
 
     def ids(self, images: Sequence[np.ndarray]) -> Ragged:
         """Image ids of decoded images, uint8 `[H, W, C]` each."""

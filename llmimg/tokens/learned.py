@@ -16,8 +16,10 @@ from llmimg.data import Decoding
 from llmimg.errors import UserError
 from llmimg.textify import Textifier
 from llmimg.tokens.bpe import learn_tokenizer
-from llmimg.tokens.cache import BROKEN_REMEDY, digests, keep, key_of
+from llmimg.tokens.cache import BROKEN_REMEDY, mended
 from llmimg.tokens.encoder import write_all
+from llmimg.tokens.folders import keep
+from llmimg.tokens.keys import digests, key_of
 from llmimg.tokens.settings import VocabularySettings
 from llmimg.tokens.vocabulary import load_tokenizer
 
@@ -31,6 +33,7 @@ class TrainingImages(Sequence):
 
     def __init__(self, train: datasets.Dataset, decoding: Decoding, skip_broken: bool):
         self._train, self._decoding, self._skip_broken = train, decoding, skip_broken
+        self.broken: set[int] = set()  # rows that were asked for, and could not be read
 
     def __len__(self) -> int:
         return len(self._train)
@@ -45,6 +48,7 @@ class TrainingImages(Sequence):
                 return images[0]
             if not self._skip_broken:
                 raise UserError(problems[0] + BROKEN_REMEDY)
+            self.broken.add(each % len(self))
         raise UserError("All images of the training split are broken: look at data.path.")
 
 
@@ -69,10 +73,17 @@ def learned_textifier(
     """
     if not textifier.is_learned:
         return textifier
-    place = folder / key_of(train, decoding, textifier, learned="textifier")
     images = TrainingImages(train, decoding, skip_broken)
-    about |= {"split": "train", "rows": len(train), "vocabulary": "(what the textifier learned)"}
-    keep(place, lambda work: save_state(textifier.learn(images), work), about)
+    if not textifier.learns_from_images:
+        return textifier.with_state(textifier.learn(images))
+    place = folder / key_of(train, decoding, textifier, learned="textifier")
+
+    def write(work: Path) -> set[int]:
+        save_state(textifier.learn(images), work)
+        return images.broken
+
+    about = {**about, "split": "train", "rows": len(train), "vocabulary": "(what the textifier learned)"}
+    keep(place, write, about, lambda kept: mended(train, decoding, kept["broken"]))
     return with_saved_state(textifier, place)
 
 
@@ -156,10 +167,12 @@ def learned_tokenizer(
     place = folder / key_of(train, decoding, textifier, learned="tokenizer", state=digests(textifier.state), **what)
     images = TrainingImages(train, decoding, skip_broken)
 
-    def write(work: Path) -> None:
+    def write(work: Path) -> set[int]:
         chosen = np.random.default_rng(settings.learn_seed).permutation(len(images))[: settings.learn_images]
         pieces = write_all(textifier, [images[place] for place in chosen])
         learn_tokenizer(textifier, pieces, settings.size).save_pretrained(work)
+        return images.broken
 
-    keep(place, write, about | {"split": "train", "rows": len(train), "vocabulary": "(learned)"})
+    about = {**about, "split": "train", "rows": len(train), "vocabulary": "(learned)"}
+    keep(place, write, about, lambda kept: mended(train, decoding, kept["broken"]))
     return load_tokenizer(str(place))

@@ -13,7 +13,9 @@ from datasets.exceptions import DatasetGenerationError
 
 from llmimg.data.plain_text import END, contents, lines, text_files
 from llmimg.errors import UserError
-from llmimg.tokens.cache import hashed, keep, processes_for, serial_tokenizer
+from llmimg.tokens.cache import processes_for, serial_tokenizer
+from llmimg.tokens.folders import keep
+from llmimg.tokens.keys import hashed
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import Vocabulary
 
@@ -37,7 +39,7 @@ def text_stream(
     """
     files = text_files(place)
     key = hashed(text=contents(files, folder), tokenizer=vocabulary.fingerprint)
-    about |= {"split": "text", "rows": len(files), "textify": place}
+    about = {**about, "split": "text", "rows": len(files), "textify": place}
     keep(folder / key, lambda work: _write(files, vocabulary, work, num_proc), about)
     ids = ImageIds.open(sorted((folder / key).glob("ids*.arrow")))
     return np.concatenate([chunk.values[chunk.offsets[0] : chunk.offsets[-1]] for chunk in ids.chunks])

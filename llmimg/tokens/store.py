@@ -20,28 +20,32 @@ class ImageIds:
         starts: int64, the row at which each chunk begins, and after them the number of rows.
         problems: place → why the image there is broken; its row is empty.
         seconds: what it took to prepare them, whenever that was.
+        pixels: the hash of each row's image (`llmimg.data.identity`), None where it is broken; empty of plain text.
     """
 
     chunks: tuple[Ragged, ...]
     starts: np.ndarray
     problems: dict[int, str]
     seconds: float = math.nan
+    pixels: tuple[str | None, ...] = ()
 
     @classmethod
     def open(cls, files: Sequence[Path], seconds: float = math.nan) -> "ImageIds":
-        """From Arrow files with the columns `image_ids` and `problem`, one after the other."""
-        tables = [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
-        lists = [chunk for table in tables for chunk in table["image_ids"].chunks]
+        """From Arrow files with the columns `image_ids` and `problem`, and of images `pixels`, one after the other."""
+        table = read_tables(files)
+        lists = table["image_ids"].chunks
         # A chunk's offsets may begin behind its values' first element; Ragged's then simply point there.
         chunks = tuple(Ragged(each.values.to_numpy(), each.offsets.to_numpy().astype(np.int64)) for each in lists)
-        problems = pa.concat_tables(tables)["problem"]
+        problems = table["problem"]
         broken = (
             np.flatnonzero(problems.is_valid().to_numpy(zero_copy_only=False))
             if problems.null_count < len(problems)
             else []
         )
         starts = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks], dtype=np.int64)])
-        return cls(chunks, starts, {int(place): problems[int(place)].as_py() for place in broken}, seconds)
+        told = {int(place): problems[int(place)].as_py() for place in broken}
+        hashes = table["pixels"].to_pylist() if "pixels" in table.column_names else []
+        return cls(chunks, starts, told, seconds, tuple(None if pixels is None else pixels.hex() for pixels in hashes))
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -70,3 +74,8 @@ class ImageIds:
     def lengths(self) -> np.ndarray:
         """Tokens an image, int64 `[N]`; 0 where it is broken."""
         return np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self.chunks)])
+
+
+def read_tables(files: Sequence[Path]) -> pa.Table:
+    """Arrow files of the same columns, mapped into memory, as one table."""
+    return pa.concat_tables([pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files])

@@ -14,8 +14,10 @@ from llmimg.data import Decoding
 from llmimg.data.columns import from_files, from_pixels
 from llmimg.errors import UserError
 from llmimg.textify import make
-from llmimg.tokens.cache import cache_entries, cache_key, prepare, prune
+from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.folders import cache_entries, prune
+from llmimg.tokens.keys import cache_key
 from llmimg.tokens.vocabulary import make_vocabulary
 
 NAMES = ["odd", "even"]

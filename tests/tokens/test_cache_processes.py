@@ -15,8 +15,10 @@ import llmimg
 from llmimg.data import Decoding
 from llmimg.data.columns import from_pixels
 from llmimg.textify import make
-from llmimg.tokens.cache import cache_entries, cache_key, prepare, prune
+from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.folders import cache_entries, prune
+from llmimg.tokens.keys import cache_key
 from llmimg.tokens.vocabulary import make_vocabulary
 
 PACKAGE = Path(llmimg.__file__).parent
@@ -28,7 +30,7 @@ import numpy as np
 from llmimg.data import Decoding
 from llmimg.data.columns import from_pixels
 from llmimg.textify import make
-from llmimg.tokens import cache
+from llmimg.tokens import cache, keys
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.vocabulary import make_vocabulary
 
@@ -49,7 +51,7 @@ def paused(call):
 
 
 if pause == "key":
-    print(cache.cache_key(data, encoder, "train"))
+    print(keys.cache_key(data, encoder, "train"))
 else:
     if pause == "map":
         cache._encode_rows = paused(cache._encode_rows)

@@ -15,8 +15,9 @@ from llmimg.compose import plain_values
 from llmimg.data import DataSettings, Decoding, load
 from llmimg.textify import make
 from llmimg.textify.patch import PatchWords
-from llmimg.tokens.cache import cache_entries, cache_key
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.folders import cache_entries
+from llmimg.tokens.keys import cache_key
 from llmimg.tokens.learned import TrainingImages, learned_textifier, with_saved_state
 from llmimg.tokens.vocabulary import make_vocabulary
 

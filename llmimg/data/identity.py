@@ -1,0 +1,207 @@
+"""Which images a number stands for: hashes of decoded pixels, a fingerprint of each split, and what splits share.
+
+An image is known by its pixels as decoded, before they are brought to another size: neither the name nor the format of
+its file counts, nor its number in a data set.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xxhash
+
+from llmimg.data.columns import fingerprint
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Hashes = Sequence[str | None]  # `pixel_hash` of each row's image; None where it is broken
+
+_WORDS = {"train": "training", "shots": "examples in the prompt"}  # of splits, in sentences
+_NOT_KNOWN_OF = ("image", "id")  # columns that the fingerprint of a split does not look at: pixels and labels count
+
+
+def pixel_hash(image: np.ndarray) -> str:
+    """Hash the shape and the values of an image, uint8 `[H, W, C]`: 32 hexadecimal digits (XXH3 of 128 bits)."""
+    digest = xxhash.xxh3_128(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image))
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SplitIdentity:
+    """Attributes:
+    rows: images, those that are broken among them.
+    broken: how many are broken.
+    classes: each class with its number of images, in the order of the class numbers.
+    fingerprint: 32 hexadecimal digits of all rows' pixels and annotations, in their order.
+    """
+
+    rows: int
+    broken: int
+    classes: dict[str, int]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """The data of a run, as `data.json` in its folder says.
+
+    Attributes:
+        splits: name → what it is.
+        sources: name → fingerprint of what the split was read from; where it is the same, so are the pixels.
+    """
+
+    splits: dict[str, SplitIdentity]
+    sources: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that stand for all splits."""
+        return fingerprint(*(f"{name}\0{split.fingerprint}" for name, split in sorted(self.splits.items())))
+
+    def plain(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return {"fingerprint": self.fingerprint, **asdict(self)}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "DataIdentity":
+        """From what `plain` gave.
+
+        Raises:
+            KeyError, TypeError, AttributeError: where it did not.
+        """
+        splits = {name: SplitIdentity(**split) for name, split in plain["splits"].items()}
+        return cls(splits, dict(plain["sources"]))
+
+    def differences(self, now: "DataIdentity") -> list[str]:
+        """Say how the data are now different, one phrase each; nothing where they are the same."""
+        found = []
+        for name in dict.fromkeys([*self.splits, *now.splits]):
+            there, here = self.splits.get(name), now.splits.get(name)
+            if there is None or here is None:
+                found.append(f"the {name} split is {'new' if there is None else 'gone'}")
+            elif there.fingerprint != here.fingerprint:
+                found.append(f"the {name} split {_changed(there, here)}")
+        return found
+
+
+def _changed(there: SplitIdentity, here: SplitIdentity) -> str:
+    names = [*there.classes, *(name for name in here.classes if name not in there.classes)]
+    counts = [(name, there.classes.get(name), here.classes.get(name)) for name in names]
+    differing = [each for each in counts if each[1] != each[2]]
+    if differing:
+        told = [
+            f"'{name}' {'is new' if old is None else f'had {old:,}'}, {'is gone' if new is None else f'has {new:,}'}"
+            for name, old, new in differing[:3]
+        ]
+        return f"had {there.rows:,} images, and has {here.rows:,} ({'; '.join(told)}{'; …' * (len(differing) > 3)})"
+    if there.rows != here.rows:
+        return f"had {there.rows:,} images, and has {here.rows:,}"
+    if list(there.classes) != list(here.classes):
+        return "has its classes in another order"
+    if there.broken != here.broken:
+        return f"had {there.broken:,} broken images, and has {here.broken:,}"
+    return f"has other images, labels or another order of its {here.rows:,} rows"
+
+
+def split_identity(split: "Dataset", hashes: Hashes) -> SplitIdentity:
+    """Identify a split by its rows.
+
+    Args:
+        split: in canonical columns; annotations are all but `image` and `id`.
+        hashes: of its images.
+    """
+    columns = {name: _as_text(split, name) for name in sorted(split.column_names) if name not in _NOT_KNOWN_OF}
+    rows = zip(*columns.values(), strict=True) if columns else ((),) * len(hashes)
+    lines = [json.dumps([pixels, *row]) for pixels, row in zip(hashes, rows, strict=True)]
+    labels = columns.get("label", [])
+    names = split.features["label"].names if "label" in columns else []
+    counts = dict.fromkeys(names, 0)
+    for label in labels:
+        if label is not None:
+            counts[label] += 1
+    return SplitIdentity(
+        len(hashes), sum(each is None for each in hashes), counts, fingerprint(*columns, *names, "\n".join(lines))
+    )
+
+
+def _as_text(split: "Dataset", column: str) -> list[Any]:
+    """A column's values in JSON's types; classes by their names, None where there is none."""
+    values = split.data.column(column)
+    if split._indices is not None:
+        values = values.take(split._indices.column(0))
+    values, names = values.to_pylist(), getattr(split.features[column], "names", None)
+    if names is None:
+        return [value if value is None else str(value) for value in values]
+    return [names[value] if value is not None and value >= 0 else None for value in values]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Images of the split `name` that are, pixel by pixel, also in the split `other`.
+
+    Attributes:
+        images: how many.
+        total: of how many whole images of `name`.
+        conflicting: how many of `images` have another label in `other`.
+    """
+
+    name: str
+    other: str
+    images: int
+    total: int
+    conflicting: int = 0
+
+    def __str__(self) -> str:
+        among = f"the {_WORDS.get(self.other, self.other)}" + " images" * (self.other != "shots")
+        name = _WORDS.get(self.name, self.name)
+        conflict = f", {self.conflicting:,} of them with another label there" if self.conflicting else ""
+        return f"{self.images:,} of {self.total:,} {name} images are also among {among}{conflict}."
+
+
+def overlaps(hashes: Mapping[str, Hashes], labels: Mapping[str, Sequence[Any]]) -> list[Overlap]:
+    """Count what splits share, those pairs alone that share something.
+
+    Args:
+        hashes: split → of its images; the later a split comes, the more it is to be kept apart from those before.
+        labels: split → of its rows.
+    """
+    found = []
+    names = list(hashes)
+    for place in reversed(range(len(names))):
+        for other in names[:place]:
+            each = _overlap(names[place], other, hashes, labels)
+            if each.images:
+                found.append(each)
+    return found
+
+
+def _overlap(name: str, other: str, hashes: Mapping[str, Hashes], labels: Mapping[str, Sequence[Any]]) -> Overlap:
+    there = set(hashes[other]) - {None}
+    rows = [(pixels, label) for pixels, label in zip(hashes[name], labels[name], strict=True) if pixels in there]
+    alike = set(zip(hashes[other], labels[other], strict=True)) if rows else set()
+    total = sum(pixels is not None for pixels in hashes[name])
+    return Overlap(name, other, len(rows), total, sum(row not in alike for row in rows))
+
+
+def conflicting(hashes: Hashes, labels: Sequence[Any]) -> int:
+    """Count images of one split that another of it equals pixel by pixel, with another label."""
+    known: dict[str, set[Any]] = {}
+    for pixels, label in zip(hashes, labels, strict=True):
+        if pixels is not None:
+            known.setdefault(pixels, set()).add(label)
+    several = {pixels for pixels, of in known.items() if len(of) > 1}
+    return sum(pixels in several for pixels in hashes)
+
+
+def without_copies(hashes: Mapping[str, Hashes]) -> dict[str, np.ndarray]:
+    """Rows of each split whose images are in no later split, int64, ascending; broken ones stay."""
+    kept, later = {}, set()
+    for name in reversed(hashes):
+        rows = [row for row, pixels in enumerate(hashes[name]) if pixels is None or pixels not in later]
+        kept[name] = np.array(rows, np.int64)
+        later |= set(hashes[name]) - {None}
+    return {name: kept[name] for name in hashes}

@@ -1,0 +1,179 @@
+"""What is prepared once and kept: folders named by a key, each whole or not there.
+
+A folder is written beside its place and renamed when it is complete. Whoever holds the key's lock writes; others wait
+for it, be they ranks of one run or two runs. `about.json`, written last, has a checksum of every file: what does not
+agree with it when it is opened is made anew.
+"""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from filelock import FileLock
+
+from llmimg.errors import UserError
+
+log = logging.getLogger("llmimg")
+
+_ABOUT = "about.json"
+_OURS = re.compile(r"[0-9a-f]{16}(\.writing)?")  # a key, whole or being written
+_CHUNK = 2**24  # bytes hashed at once
+
+
+def cache_folder(cache_dir: str | None = None) -> Path:
+    """The folder of all that is prepared."""
+    return Path(cache_dir or os.environ.get("LLMIMG_CACHE") or "~/.cache/llmimg").expanduser()
+
+
+def keep(
+    place: Path,
+    write: Callable[[Path], Collection[int] | None],
+    about: Mapping[str, Any],
+    stale: Callable[[Mapping[str, Any]], bool] = lambda kept: False,
+) -> dict[str, Any]:
+    """See to it that the folder `place` is there and whole: written by `write`, under its lock, unless it is.
+
+    Args:
+        write: fills an empty folder; what it gives, the rows whose images could not be read, is kept as `broken`.
+        about: what `cache list` says of it.
+        stale: whether what was kept is to be written again.
+
+    Returns:
+        `about`, with `seconds` that writing took, `broken`, and `files` with their checksums.
+
+    Raises:
+        UserError: a full disk, or a folder that cannot be written; and what `write` raises.
+    """
+    kept = _whole(place)
+    if kept is None or stale(kept):
+        try:
+            with _lock(place):
+                kept = _whole(place)
+                if kept is None or stale(kept):
+                    if kept is None and place.exists():
+                        log.warning("What lay in the cache under %s was damaged: it is made anew.", place.name)
+                    kept = _write_whole(place, write, about)
+        except OSError as error:
+            raise _disk_error(error, place.parent) from error
+    with contextlib.suppress(OSError):  # a cache that others own may be read-only
+        os.utime(place)  # `cache prune` goes by last use
+    return kept
+
+
+def _write_whole(
+    place: Path, write: Callable[[Path], Collection[int] | None], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    for stale in (place, *place.parent.glob(f"{place.name}.writing*")):
+        shutil.rmtree(stale, ignore_errors=True)
+    work = place.with_name(f"{place.name}.writing")
+    work.mkdir()
+    started = time.perf_counter()
+    try:
+        broken = sorted(write(work) or ())
+        kept = {**about, "seconds": round(time.perf_counter() - started, 3), "broken": broken, "files": _files(work)}
+        (work / _ABOUT).write_text(json.dumps(kept | {"checksum": _checksum(kept)}, indent=1))
+        work.rename(place)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return kept
+
+
+def _whole(place: Path) -> dict[str, Any] | None:
+    """What a folder's `about.json` says; None where it is missing, or a file is not what was written."""
+    try:
+        kept = json.loads((place / _ABOUT).read_text())
+        if kept.pop("checksum") == _checksum(kept) and kept["files"] == _files(place):
+            return kept
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        pass
+    return None
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """The checksum of every file in a folder but `about.json`."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file != folder / _ABOUT)
+    return {file.relative_to(folder).as_posix(): _file_checksum(file) for file in files}
+
+
+def _file_checksum(file: Path) -> str:
+    """XXH3 of 128 bits: faster than a disk reads."""
+    digest = xxhash.xxh3_128()
+    if file.stat().st_size:
+        mapped = np.memmap(file, np.uint8, "r")
+        for start in range(0, len(mapped), _CHUNK):
+            digest.update(mapped[start : start + _CHUNK])
+    return digest.hexdigest()
+
+
+def _checksum(kept: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(kept, sort_keys=True).encode())
+
+
+def _lock(place: Path, timeout: float = -1) -> FileLock:
+    """The lock of a key. Its file stays: removing one that another process waits for would let two in."""
+    locks = place.parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / place.name, timeout=timeout)
+
+
+def _disk_error(error: OSError, folder: Path) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return UserError(
+            f"The disk that holds the cache {folder} is full: free some space (`python -m llmimg cache prune`), or set "
+            "tokens.cache_dir to another disk. Nothing unfinished was kept."
+        )
+    return UserError(f"The cache {folder} cannot be written ({error}): set tokens.cache_dir to a folder that can.")
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One kept folder: its key, what it is, its bytes, and when it was last used (seconds since the epoch)."""
+
+    key: str
+    about: dict[str, Any]
+    bytes: int
+    used: float
+
+
+def cache_entries(folder: Path) -> list[CacheEntry]:
+    """All kept folders, the last used first."""
+    found = []
+    for place in (path for path in folder.glob("*") if _OURS.fullmatch(path.name) and not path.suffix):
+        with contextlib.suppress(FileNotFoundError):  # another process prunes
+            size = sum(file.stat().st_size for file in place.iterdir())
+            used = place.stat().st_mtime
+            try:
+                about = dict(json.loads((place / _ABOUT).read_text()))
+            except (OSError, ValueError, TypeError):
+                about = {"data": "(damaged)"}
+            found.append(CacheEntry(place.name, about, size, used))
+    return sorted(found, key=lambda entry: -entry.used)
+
+
+def prune(folder: Path, older_than_days: float = 0) -> list[str]:
+    """Remove kept folders not used for that many days, and what killed preparations left; running ones are spared.
+
+    Returns:
+        The names of the removed folders.
+    """
+    removed = []
+    limit = time.time() - older_than_days * 86400
+    # Whatever else lies in a folder that someone named is not ours to remove.
+    for place in sorted(path for path in folder.glob("*") if _OURS.fullmatch(path.name)):
+        with contextlib.suppress(TimeoutError, FileNotFoundError), _lock(place.with_suffix(""), timeout=0):
+            if place.stat().st_mtime <= limit or place.suffix == ".writing":
+                shutil.rmtree(place)
+                removed.append(place.name)
+    return removed
