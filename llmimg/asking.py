@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 
 from llmimg.configuration import Configuration
-from llmimg.data import Data, Decoding, load
+from llmimg.data import Data, Decoding
 from llmimg.data.draws import sampled
 from llmimg.errors import UserError
 from llmimg.fidelity import SAMPLE, fidelity
@@ -23,9 +21,10 @@ from llmimg.models.asked_classes import AskedClasses, score_classes, write_class
 from llmimg.models.endpoint import Endpoint
 from llmimg.models.settings import EndpointOptions
 from llmimg.preparation import make_textifier
+from llmimg.provenance import identify, load_data, parts_of, read_hashes
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import ScoreSettings
-from llmimg.report.archive import save_record
+from llmimg.report.archive import save_predictions, save_record
 from llmimg.report.examples import evenly, surest_mistakes
 from llmimg.report.page import render
 from llmimg.report.record import Example, RunRecord
@@ -77,14 +76,15 @@ def run_asking(
 
     # Data and text: test images, and those of the training split that stand in front of each as examples.
     started = time.perf_counter()
-    data = load(settings.data, cache=cache_folder(settings.tokens.cache_dir))
-    notes.extend(data.notes)
+    data = load_data(settings, notes)
+    hashes = read_hashes(settings, data, parts_of(settings, data))
+    identity = identify(settings, data, hashes, folder, notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
     textifier = make_textifier(settings, data, data.decoding)
     shown = _shots(data, task, textifier, data.decoding, settings.seed)
     asked = _asked(data, textifier, data.decoding, settings.data.broken == "skip", notes)
     prepare_seconds = time.perf_counter() - started
-    folder.begin(plain, settings.force)
+    folder.begin(plain, settings.force, identity.plain())
     log.info("\n".join(notes))
 
     # Ask.
@@ -101,6 +101,7 @@ def run_asking(
 
     # Evaluate.
     metrics, table = _results(task, found, asked)
+    table["pixels"] = [pixels for pixels in hashes["test"] if pixels is not None]
     metrics |= {
         **_fidelity(asked, textifier, settings.data.split_seed),
         "data/test_images": len(asked.ids),
@@ -111,7 +112,7 @@ def run_asking(
     }
 
     # Report: what others can see and compare.
-    pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")
+    save_predictions(table, data.label_names, folder)
     places = evenly(len(asked.ids))
     mistakes = surest_mistakes(table)
     record = RunRecord(

@@ -47,6 +47,10 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
         return {}
     notes = folder.check_is_ours(plain, configuration.force)
     if folder.is_finished and not configuration.force:
+        if is_first_process():
+            from llmimg.provenance import check_finished  # what reads data loads what a run does not need to be shown
+
+            notes += check_finished(configuration, folder)
         log.info("\n".join([*notes, f"Finished before: {folder.path} (force=true starts over)."]))
     else:
         check_trainer(configuration.trainer)

@@ -8,25 +8,23 @@ from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 from transformers import Trainer, enable_full_determinism, set_seed
 
 from llmimg.baselines import BASELINES, Baseline
 from llmimg.configuration import Configuration
-from llmimg.data import SPLITS, Decoding, load
+from llmimg.data import SPLITS, Decoding
 from llmimg.errors import UserError
 from llmimg.experiment import begin, scores, trainer_settings
 from llmimg.models.image import PixelCollator, Pixels, make_image_model
+from llmimg.provenance import identify, load_data
 from llmimg.ranks import is_first_process
 from llmimg.reloaded import check_image_model
-from llmimg.report.archive import save_record
+from llmimg.report.archive import save_predictions, save_record
 from llmimg.report.page import render
 from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.settings import build
 from llmimg.tasks.base import TASKS, Task
-from llmimg.tokens.folders import cache_folder
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer, train
 from llmimg.training.weights import notes_of_weights
@@ -48,13 +46,15 @@ def run_control(
 
     # Data: images and labels in three splits, all in memory.
     started = time.perf_counter()
-    data = load(settings.data, cache=cache_folder(settings.tokens.cache_dir))
-    notes.extend(data.notes)
+    data = load_data(settings, notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
-    pixels = {split: _pixels(getattr(data, split), split, data.decoding, task, settings, notes) for split in SPLITS}
+    pixels, hashes = {}, {}
+    for split in SPLITS:
+        pixels[split], hashes[split] = _pixels(getattr(data, split), split, data.decoding, task, settings, notes)
+    identity = identify(settings, data, hashes, folder, notes)
     prepare_seconds = time.perf_counter() - started
     if is_first_process():
-        folder.begin(plain, settings.force)
+        folder.begin(plain, settings.force, identity.plain())
         log.info("\n".join(notes))
 
     # Fit and evaluate: the test split is looked at once, here.
@@ -62,7 +62,7 @@ def run_control(
         outputs, trained = _fit_baseline(baseline, pixels, task, settings, notes)
         history = []
     else:
-        trainer, trained = _train_image_model(pixels, task, settings, folder, notes)
+        trainer, trained = _train_image_model(pixels, task, settings, folder, notes, identity.fingerprint)
         predicted = {split: trainer.predict(pixels[split]) for split in ("validation", "test")}
         notes.extend(notes_of_weights(trainer, predicted["validation"].metrics))
         if is_first_process():
@@ -88,8 +88,9 @@ def run_control(
 
     # Report: what others can see and compare.
     if is_first_process():
-        table = {"id": pixels["test"].ids, **task.table(outputs["test"], labels["test"])}
-        pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")
+        known = [each for each in hashes["test"] if each is not None]
+        table = {"id": pixels["test"].ids, "pixels": known, **task.table(outputs["test"], labels["test"])}
+        save_predictions(table, data.label_names, folder)
         record = RunRecord(
             title=f"{settings.data.name} · {settings.model.name}",
             config=folder.config(),
@@ -113,8 +114,9 @@ def run_control(
 
 def _pixels(
     images: datasets.Dataset, split: str, decoding: Decoding, task: Task, settings: Configuration, notes: list[str]
-) -> Pixels:
-    decoded, problems = decoding(images["image"], images["id"])
+) -> tuple[Pixels, list[str | None]]:
+    """The images of a split that are not broken, and the hash of every row's image."""
+    decoded, problems, hashes = decoding.hashed(images["image"], images["id"])
     if problems and settings.data.broken != "skip":
         raise UserError(f"{next(iter(problems.values()))} Mend or remove it, or set data.broken=skip.")
     if problems:
@@ -128,7 +130,7 @@ def _pixels(
     annotations = {name: images.with_format("numpy")[name][whole] for name in task.columns}
     active = split == "train" and settings.augment.active
     ids = [images["id"][place] for place in whole]
-    return Pixels(ids, stacked, annotations, settings.augment if active else None, settings.seed)
+    return Pixels(ids, stacked, annotations, settings.augment if active else None, settings.seed), hashes
 
 
 def _fit_baseline(
@@ -148,10 +150,10 @@ def _fit_baseline(
 
 
 def _train_image_model(
-    pixels: Mapping[str, Pixels], task: Task, settings: Configuration, folder: RunFolder, notes: list[str]
+    pixels: Mapping[str, Pixels], task: Task, settings: Configuration, folder: RunFolder, notes: list[str], data: str
 ) -> tuple[Trainer, dict[str, float]]:
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
-    start = begin(folder, arguments, arguments.do_train, notes)
+    start = begin(folder, arguments, arguments.do_train, notes, data)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     model = make_image_model(settings.model, pixels["train"].images.shape[1:], task.head())
     trainer = make_trainer(

@@ -7,15 +7,13 @@ from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 import torch
 from transformers import Trainer, TrainingArguments, enable_full_determinism, set_seed
 from transformers.trainer_utils import PredictionOutput
 
 from llmimg.configuration import Configuration
 from llmimg.context import make_layout, text_lengths
-from llmimg.data import SPLITS, Data, load
+from llmimg.data import SPLITS, Data
 from llmimg.fidelity import fidelity_metrics
 from llmimg.measured import data_metrics, peak_memory_mb
 from llmimg.models.adaptation import adapted, merged
@@ -23,17 +21,17 @@ from llmimg.models.language import context_limit, make_model
 from llmimg.models.loading import origin
 from llmimg.models.quantised import parameter_counts
 from llmimg.preparation import common_boxes, make_encoder, make_prompts, prepare_split, prepare_text
+from llmimg.provenance import identify, load_data
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS
 from llmimg.recogniser import Recogniser
 from llmimg.reloaded import check_recogniser
-from llmimg.report.archive import save_record
+from llmimg.report.archive import save_predictions, save_record
 from llmimg.report.examples import evenly, make_examples, surest_mistakes
 from llmimg.report.page import render
 from llmimg.report.record import RunRecord
 from llmimg.run_folder import RunFolder, write_text
 from llmimg.tasks.base import TASKS, Task
-from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.store import ImageIds
@@ -68,14 +66,13 @@ def run_experiment(
 
     # Data: images and labels in three splits.
     started = time.perf_counter()
-    labelled = "label" in TASKS[settings.task_name].columns
-    data = load(settings.data, labelled, cache_folder(settings.tokens.cache_dir))
-    notes.extend(data.notes)
+    data = load_data(settings, notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
 
     # Tokens: every image as the ids of its text, prepared once and read from the cache.
     encoder = make_encoder(settings, data, notes)
     ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
+    identity = identify(settings, data, {split: ids[split].pixels for split in SPLITS}, folder, notes)
     lengths = text_lengths(settings, data, ids, encoder)
     prompt, encoder = make_prompts(settings, data, task, kind, encoder, ids["train"], lengths, notes)
     layout = make_layout(settings, limit, encoder, ids, lengths, prompt)
@@ -86,11 +83,11 @@ def run_experiment(
 
     # Model: from here on devices and the process group are in use.
     if is_first_process():
-        folder.begin(plain, settings.force)
+        folder.begin(plain, settings.force, identity.plain())
         log.info("\n".join(notes))
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
     learns = arguments.do_train and settings.adaptation.name != "none"
-    start = begin(folder, arguments, learns, notes)
+    start = begin(folder, arguments, learns, notes, identity.fingerprint)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     began_from, said = origin(settings.model), len(notes)
     model = make_model(
@@ -143,10 +140,11 @@ def run_experiment(
 
     # Report: what others can load, see and compare.
     if is_first_process():
-        Recogniser(merged(model, settings.adaptation), encoder, readout, began_from).save(folder.model)
+        learned = merged(model, settings.adaptation)
+        Recogniser(learned, encoder, readout, began_from, identity.plain()).save(folder.model)
         notes.extend(check_recogniser(folder.model, texts["test"], outputs["test"].predictions, arguments))
         table = _predictions(task, data.test, texts["test"], outputs["test"])
-        pyarrow.parquet.write_table(pa.table(table), folder.path / "predictions.parquet")
+        save_predictions(table, data.label_names, folder)
         record = RunRecord(
             title=f"{settings.data.name} · {settings.textify['name']} · {settings.model.name}",
             config=folder.config(),
@@ -175,7 +173,7 @@ def trainer_settings(settings: Configuration) -> dict[str, Any]:
     return stop_early(dict(settings.trainer), settings.early_stopping.metric)
 
 
-def begin(folder: RunFolder, arguments: TrainingArguments, learns: bool, notes: list[str], data: str = "") -> Start:
+def begin(folder: RunFolder, arguments: TrainingArguments, learns: bool, notes: list[str], data: str) -> Start:
     """Where training begins, for a run that learns at all; what is to be said of that, said and added to `notes`.
 
     Args:
@@ -234,6 +232,7 @@ def _predictions(task: Task, test: datasets.Dataset, texts: ImageTexts, outcome:
     """The columns of predictions.parquet."""
     return {
         "id": test.select_columns(["id"])[texts.rows]["id"],
+        "pixels": [texts.ids.pixels[row] for row in texts.rows],
         **task.table(outcome.predictions, outcome.label_ids),
         "tokens": texts.ids.lengths[texts.rows],
     }

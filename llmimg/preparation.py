@@ -46,7 +46,7 @@ def make_textifier(settings: Configuration, data: Data, decoding: Decoding) -> T
     learned: words go on to mean what they meant."""
     textifier = settings.textifier()
     known = run_state(settings.model.location[0], textifier, reuse=settings.vocabulary_name == "reuse")
-    return known or learned_textifier(textifier, data.train, decoding, **_kept(settings))
+    return known or learned_textifier(textifier, data.train, decoding, **cache_options(settings))
 
 
 def _tokenizer(
@@ -55,7 +55,7 @@ def _tokenizer(
     if settings.vocabulary_name == "own":
         return None
     if settings.vocabulary_name == "learn":
-        return learned_tokenizer(settings.vocabulary, textifier, data.train, decoding, **_kept(settings))
+        return learned_tokenizer(settings.vocabulary, textifier, data.train, decoding, **cache_options(settings))
     if settings.vocabulary.path:
         return load_tokenizer(settings.vocabulary.path)
     path, gguf_file = settings.model.location
@@ -64,7 +64,7 @@ def _tokenizer(
     return load_tokenizer(settings.model.tokenizer)
 
 
-def _kept(settings: Configuration) -> dict[str, Any]:
+def cache_options(settings: Configuration) -> dict[str, Any]:
     """Where what is learned or prepared is kept, what it is, and what becomes of broken images."""
     return {
         "folder": cache_folder(settings.tokens.cache_dir),
@@ -83,7 +83,7 @@ def prepare_split(settings: Configuration, data: Data, split: str, encoder: Enco
         encoder,
         split,
         num_proc=settings.tokens.num_proc,
-        **_kept(settings),
+        **cache_options(settings),
     )
     if ids.problems:
         first = next(iter(ids.problems.values()))
@@ -167,12 +167,12 @@ def prepare_text(
     """
     texts: dict[str, list[PlainText]] = {split: [] for split in SPLITS}
     for place in getattr(task.settings, "text", ()):
-        kept = _kept(settings)
+        options = cache_options(settings)
         stream = text_stream(
             place,
             encoder.vocabulary,
-            folder=kept["folder"],
-            about=kept["about"],
+            folder=options["folder"],
+            about=options["about"],
             num_proc=settings.tokens.num_proc,
         )
         if unknown := int((stream == encoder.vocabulary.unknown).sum()):

@@ -38,6 +38,7 @@ class Recogniser:
     encoder: Encoder
     readout: Readout
     origin: dict[str, Any] = field(default_factory=dict)  # what the weights started from
+    data: dict[str, Any] = field(default_factory=dict)  # which data it was trained and tested on, as data.json
 
     def __call__(self, images: Any, batch_size: int = 64) -> list[dict[str, Any]]:
         """The answer to each image, in JSON's types.
@@ -85,6 +86,7 @@ class Recogniser:
             "readout": self.readout.describe(),
             "boxes": None if self.readout.boxes is None else self.readout.boxes.tolist(),
             "origin": relative_to(self.origin, folder),
+            "data": self.data,
             "vocabulary": self.encoder.vocabulary.name,
             "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
         }
@@ -115,6 +117,7 @@ class Recogniser:
             encoder=encoder,
             readout=kind(task, layout, encoder.vocabulary, boxes and np.array(boxes, np.int32), **plain["readout"]),
             origin=described["origin"],
+            data=described.get("data", {}),
         )
 
 

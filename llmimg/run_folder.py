@@ -24,6 +24,7 @@ _FILES = (
     "metrics.json",
     "config.yaml",
     "environment.json",
+    "data.json",
     "run.log",
     "profile.json",
     "record.json",
@@ -53,6 +54,10 @@ class RunFolder:
 
     def environment(self) -> dict[str, Any]:
         return self._read("environment.json", json.loads)
+
+    def data(self) -> dict[str, Any]:
+        """Which data the run is of; empty where it does not say."""
+        return self._read("data.json", json.loads)
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration that the folder belongs to; empty for a new folder."""
@@ -114,10 +119,14 @@ class RunFolder:
             return [f"The code was at commit {wrote.get('git_commit')} when this run began, and is at {commit} now."]
         return []
 
-    def begin(self, config: Mapping[str, Any], force: bool) -> None:
+    def begin(self, config: Mapping[str, Any], force: bool, data: Mapping[str, Any]) -> None:
         """Take the folder: from now on it is this process's, and what is written there is the run's.
 
         An unfinished run keeps the environment it began in; `force` removes what a run has left.
+
+        Args:
+            config: the resolved configuration.
+            data: which data it is carried out on, in JSON's types.
 
         Raises:
             UserError: where the folder cannot be written, or another process is at it.
@@ -130,6 +139,7 @@ class RunFolder:
                 self._clear()
                 kept = {key: value for key, value in config.items() if key not in FREE}
                 write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
+                write_text(self.path / "data.json", json.dumps(data, indent=1, ensure_ascii=False))
                 write_text(self.path / "config.yaml", yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
             self._log_file = logging.FileHandler(self.path / "run.log", encoding="utf-8")
             logging.getLogger("llmimg").addHandler(self._log_file)

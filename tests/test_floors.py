@@ -27,6 +27,7 @@ FLOORS = [
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
     {"llmimg.context"},  # how long sequences are
     {"llmimg.preparation", "llmimg.measured", "llmimg.fidelity"},  # the experiment's first part, and what it counts
+    {"llmimg.provenance"},  # which data a run is of
     {"llmimg.experiment"},
     {"llmimg.control", "llmimg.asking"},
     {"llmimg.carry_out", "llmimg.compose", "llmimg.command_line"},  # who comes to an experiment, and from where

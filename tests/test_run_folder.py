@@ -7,12 +7,13 @@ from llmimg.errors import UserError
 from llmimg.run_folder import RunFolder, flatten, write_text
 
 CONFIG = {"seed": 0, "data": {"name": "digits", "size": (8, 8)}, "run_dir": "here", "tokens": {"cache_dir": None}}
+DATA = {"splits": {}, "sources": {}}
 
 
 @pytest.fixture
 def folder(tmp_path) -> RunFolder:
     run = RunFolder(tmp_path / "experiment" / "seed=0")
-    run.begin(CONFIG, force=False)
+    run.begin(CONFIG, force=False, data=DATA)
     run.end(mistaken=False)
     return run
 
@@ -20,6 +21,7 @@ def folder(tmp_path) -> RunFolder:
 def test_what_stands_in_a_folder_that_began(folder):
     assert not folder.is_finished
     assert folder.config() == {"seed": 0, "data": {"name": "digits", "size": [8, 8]}, "tokens": {"cache_dir": None}}
+    assert folder.data() == DATA
     environment = folder.environment()
     assert environment["llmimg"] == llmimg.__version__
     assert {"python", "torch", "transformers", "datasets", "git_commit", "device"} <= environment.keys()
@@ -68,7 +70,7 @@ def test_force_takes_another_configuration_s_folder(folder):
     folder.finish({"test/accuracy": 0.5})
     assert folder.check_is_ours(other, force=True) == []
     (folder.path / "notes.txt").write_text("mine")
-    folder.begin(other, force=True)
+    folder.begin(other, force=True, data=DATA)
     folder.end(mistaken=False)
     assert not folder.is_finished and folder.config()["seed"] == 1
     assert (folder.path / "notes.txt").exists()
@@ -84,26 +86,26 @@ def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path):
 
 def test_a_mistake_takes_a_new_run_away_and_leaves_an_old_one(tmp_path, folder):
     new = RunFolder(tmp_path / "new")
-    new.begin(CONFIG, force=False)
+    new.begin(CONFIG, force=False, data=DATA)
     new.end(mistaken=True)
     assert not new.path.exists()
-    folder.begin(CONFIG, force=False)
+    folder.begin(CONFIG, force=False, data=DATA)
     folder.end(mistaken=True)
     assert folder.config()
 
 
 def test_one_process_at_a_time(folder):
-    folder.begin(CONFIG, force=False)
+    folder.begin(CONFIG, force=False, data=DATA)
     with pytest.raises(UserError, match="Another process is carrying out"):
-        RunFolder(folder.path).begin(CONFIG, force=False)
+        RunFolder(folder.path).begin(CONFIG, force=False, data=DATA)
     folder.end(mistaken=False)
-    RunFolder(folder.path).begin(CONFIG, force=False)
+    RunFolder(folder.path).begin(CONFIG, force=False, data=DATA)
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written .*run_dir="):
-        RunFolder(tmp_path / "file" / "run").begin(CONFIG, force=False)
+        RunFolder(tmp_path / "file" / "run").begin(CONFIG, force=False, data=DATA)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

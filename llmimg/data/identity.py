@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Hashes = Sequence[str | None]  # `pixel_hash` of each row's image; None where it is broken
 
-_WORDS = {"train": "training", "shots": "examples in the prompt"}  # of splits, in sentences
 _NOT_KNOWN_OF = ("image", "id")  # columns that the fingerprint of a split does not look at: pixels and labels count
 
 
@@ -141,60 +140,66 @@ def _as_text(split: "Dataset", column: str) -> list[Any]:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Images of the split `name` that are, pixel by pixel, also in the split `other`.
+    """Images of the split `name` that are, pixel by pixel, also in splits before it.
 
     Attributes:
         images: how many.
         total: of how many whole images of `name`.
-        conflicting: how many of `images` have another label in `other`.
+        among: earlier split → how many it has, those with any.
+        conflicting: how many of `images` have another label there.
     """
 
     name: str
-    other: str
     images: int
     total: int
+    among: dict[str, int]
     conflicting: int = 0
 
     def __str__(self) -> str:
-        among = f"the {_WORDS.get(self.other, self.other)}" + " images" * (self.other != "shots")
-        name = _WORDS.get(self.name, self.name)
+        words = {"train": "training images", "validation": "validation images", "shots": "images in the prompt"}
+        counts = [
+            f"{words.get(name, name)}{f' ({each:,})' * (len(self.among) > 1)}" for name, each in self.among.items()
+        ]
         conflict = f", {self.conflicting:,} of them with another label there" if self.conflicting else ""
-        return f"{self.images:,} of {self.total:,} {name} images are also among {among}{conflict}."
+        told = f"{self.images:,} of {self.total:,} {self.name} images are also among the {' and the '.join(counts)}"
+        return f"{told}{conflict}."
 
 
 def overlaps(hashes: Mapping[str, Hashes], labels: Mapping[str, Sequence[Any]]) -> list[Overlap]:
-    """Count what splits share, those pairs alone that share something.
+    """Count what splits share with those before them; splits that share nothing are left out.
 
     Args:
-        hashes: split → of its images; the later a split comes, the more it is to be kept apart from those before.
-        labels: split → of its rows.
+        hashes: split → of its images: train, validation, test.
+        labels: split → of its rows, in JSON's types; None where there is none.
     """
     found = []
-    names = list(hashes)
-    for place in reversed(range(len(names))):
-        for other in names[:place]:
-            each = _overlap(names[place], other, hashes, labels)
-            if each.images:
-                found.append(each)
-    return found
-
-
-def _overlap(name: str, other: str, hashes: Mapping[str, Hashes], labels: Mapping[str, Sequence[Any]]) -> Overlap:
-    there = set(hashes[other]) - {None}
-    rows = [(pixels, label) for pixels, label in zip(hashes[name], labels[name], strict=True) if pixels in there]
-    alike = set(zip(hashes[other], labels[other], strict=True)) if rows else set()
-    total = sum(pixels is not None for pixels in hashes[name])
-    return Overlap(name, other, len(rows), total, sum(row not in alike for row in rows))
+    known: dict[str, dict[str, set[Any]]] = {}
+    for name in hashes:
+        rows = [(pixels, label) for pixels, label in zip(hashes[name], labels[name], strict=True) if pixels is not None]
+        among = {other: sum(pixels in of for pixels, _ in rows) for other, of in known.items()}
+        shared = [row for row in rows if any(row[0] in of for of in known.values())]
+        others = [set().union(*(of.get(pixels, ()) for of in known.values())) - {None} for pixels, _ in shared]
+        conflict = sum(label is not None and bool(of - {label}) for (_, label), of in zip(shared, others, strict=True))
+        if shared:
+            among = {other: count for other, count in among.items() if count}
+            found.append(Overlap(name, len(shared), len(rows), among, conflict))
+        known[name] = _by_pixels(hashes[name], labels[name])
+    return found[::-1]
 
 
 def conflicting(hashes: Hashes, labels: Sequence[Any]) -> int:
     """Count images of one split that another of it equals pixel by pixel, with another label."""
+    known = _by_pixels(hashes, labels)
+    return sum(pixels is not None and len(known[pixels] - {None}) > 1 for pixels in hashes)
+
+
+def _by_pixels(hashes: Hashes, labels: Sequence[Any]) -> dict[str, set[Any]]:
+    """The labels that each image has."""
     known: dict[str, set[Any]] = {}
     for pixels, label in zip(hashes, labels, strict=True):
         if pixels is not None:
             known.setdefault(pixels, set()).add(label)
-    several = {pixels for pixels, of in known.items() if len(of) > 1}
-    return sum(pixels in several for pixels in hashes)
+    return known
 
 
 def without_copies(hashes: Mapping[str, Hashes]) -> dict[str, np.ndarray]:

@@ -4,7 +4,10 @@ import base64
 import dataclasses
 import io
 import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +25,28 @@ def save_record(record: RunRecord, folder: RunFolder) -> None:
     kept = {name: getattr(record, name) for name in _KEPT}
     kept |= {name: [_packed(each) for each in getattr(record, name)] for name in ("examples", "mistakes")}
     write_text(folder.path / "record.json", json.dumps(kept, ensure_ascii=False))
+
+
+def save_predictions(table: Mapping[str, Any], class_names: Sequence[str], folder: RunFolder) -> None:
+    """Write `predictions.parquet`, whole or not at all.
+
+    Args:
+        table: column → one value a test image. The names of the classes that `probabilities` stand for, in their order,
+            go with that column (`classes` in its metadata and in the file's, as JSON).
+    """
+    columns = pa.table(dict(table))
+    names = {"classes": json.dumps(list(class_names), ensure_ascii=False)}
+    place = columns.schema.get_field_index("probabilities")
+    if place >= 0:
+        field = columns.schema.field(place).with_metadata(names)
+        columns = columns.cast(columns.schema.set(place, field).with_metadata(names))
+    file = folder.path / "predictions.parquet"
+    part = file.with_name(f".{file.name}.part")
+    try:
+        pyarrow.parquet.write_table(columns, part)
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_record(path: str | Path) -> RunRecord:

@@ -9,7 +9,7 @@ import pytest
 
 from llmimg.errors import UserError
 from llmimg.models.answers import Answer, Answers
-from llmimg.tokens.cache import prune
+from llmimg.tokens.folders import prune
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

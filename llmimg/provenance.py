@@ -1,0 +1,198 @@
+"""Which data a run stands for: read for every kind of model by one way, known by pixels and labels, and held against
+what the run in a folder was of."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmimg.configuration import Configuration
+from llmimg.data import SPLITS, Data, load
+from llmimg.data.columns import fingerprint
+from llmimg.data.identity import (
+    DataIdentity,
+    Hashes,
+    SplitIdentity,
+    conflicting,
+    overlaps,
+    split_identity,
+    without_copies,
+)
+from llmimg.data.plain_text import contents, text_files
+from llmimg.errors import UserError
+from llmimg.preparation import cache_options
+from llmimg.run_folder import RunFolder
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.prompt import draw_shots
+from llmimg.tokens.cache import prepare_hashes
+from llmimg.tokens.folders import cache_folder
+from llmimg.tokens.learned import run_decoding
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def load_data(settings: Configuration, notes: list[str]) -> Data:
+    """Read a run's data; with `data.overlap=drop` without images that a later split has too: the test split stays
+    whole, and validation loses to it alone.
+
+    Args:
+        notes: what a reader of the results must know is added.
+
+    Raises:
+        UserError: data that cannot be read, or of which nothing is left.
+    """
+    labelled = "label" in TASKS[settings.task_name].columns
+    data = load(settings.data, labelled, cache_folder(settings.tokens.cache_dir))
+    notes.extend(data.notes)
+    if settings.data.overlap != "drop":
+        return data
+    kept = without_copies(read_hashes(settings, data, {split: getattr(data, split) for split in SPLITS}))
+    for split, rows in kept.items():
+        old = getattr(data, split)
+        if not len(rows):
+            raise UserError(f"All images of the {split} split are in a later one too: data.overlap=drop leaves none.")
+        if len(rows) < len(old):
+            key = fingerprint(old._fingerprint, "without copies", rows.astype("<i8").tobytes())
+            new = old.select(rows, new_fingerprint=key)
+            data = replace(data, **{split: new})
+            later = "test" if split == "validation" else "validation or test"
+            notes.append(
+                f"{len(old) - len(rows):,} of {len(old):,} images of the {split} split are also in the {later} split, "
+                f"and were left out (data.overlap=drop).{_emptied(old, new)}"
+            )
+    return data
+
+
+def _emptied(old: "Dataset", new: "Dataset") -> str:
+    names = old.features["label"].names
+    gone = sorted({*_labels(old)} - {*_labels(new), None})
+    told = ", ".join(f"'{names[label]}'" for label in gone[:3]) + ", …" * (len(gone) > 3)
+    return f" No image is left of {len(gone):,} of its classes: {told}." if gone else ""
+
+
+def parts_of(settings: Configuration, data: Data) -> dict[str, "Dataset"]:
+    """What of the data a run looks at: its splits, or for a model that is only asked the test split and the training
+    images that its prompt shows."""
+    if settings.model.kind != "endpoint":
+        return {split: getattr(data, split) for split in SPLITS}
+    labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
+    shots = draw_shots(labels, settings.task_settings.get("shots", 0), settings.seed)
+    return {**({"shots": data.train.select(shots)} if len(shots) else {}), "test": data.test}
+
+
+def read_hashes(settings: Configuration, data: Data, parts: Mapping[str, "Dataset"]) -> dict[str, Hashes]:
+    """The hashes of all images of each part, from the cache, or by decoding them.
+
+    Raises:
+        UserError: a broken image, unless these are skipped.
+    """
+    path = settings.model.location[0] if settings.model.kind == "language" else None
+    decoding = run_decoding(path, data.decoding, [])
+    options = {**cache_options(settings), "num_proc": settings.tokens.num_proc}
+    return {name: prepare_hashes(part, decoding, name, **options) for name, part in parts.items()}
+
+
+def identify(
+    settings: Configuration, data: Data, hashes: Mapping[str, Hashes], folder: RunFolder, notes: list[str]
+) -> DataIdentity:
+    """Say which data a run is of, and count what its splits share.
+
+    Args:
+        data: `load_data(…)`.
+        hashes: of the images of `parts_of(…)`.
+        folder: the run's.
+        notes: what a reader of the results must know is added.
+
+    Raises:
+        UserError: splits that share images, with `data.overlap=error`; an unfinished run of other data in the folder.
+    """
+    parts = parts_of(settings, data)
+    hashes = {name: hashes[name] for name in parts}
+    labels = {name: _labels(part) for name, part in parts.items()}
+    told = [str(each) for each in overlaps(hashes, labels)]
+    if told and settings.data.overlap == "error":
+        raise UserError(
+            f"{' '.join(told)} data.overlap=drop leaves the copies out of training, data.overlap=say goes on with them."
+        )
+    notes.extend(told)
+    for name in parts:
+        if several := conflicting(hashes[name], labels[name]):
+            notes.append(
+                f"{several:,} images of the {name} split are equal, pixel by pixel, to one with another label."
+            )
+    identity = _identity(settings, data, parts, hashes)
+    there = _recorded(folder)
+    if there is not None and not settings.force and (differing := there.differences(identity)):
+        raise UserError(
+            f"{folder.path} holds an unfinished run of other data: {', '.join(differing)}. Put the data back, choose "
+            "another run_dir=, or start over with force=true."
+        )
+    return identity
+
+
+def check_finished(settings: Configuration, folder: RunFolder) -> list[str]:
+    """Hold the data of a finished run against what they are now: by the contents of their source, and by all pixels
+    only where these differ.
+
+    Returns:
+        What a reader must know: that this could not be done.
+
+    Raises:
+        UserError: where they are other data.
+    """
+    there = _recorded(folder)
+    if there is None:
+        return [f"{folder.path} does not say which data it is of (data.json), so that they were not checked."]
+    try:
+        data = load_data(settings, [])
+        if _sources(settings, data) == there.sources:
+            return []
+        parts = parts_of(settings, data)
+        now = _identity(settings, data, parts, read_hashes(settings, data, parts))
+    except UserError as error:
+        return [f"The data of this run can no longer be read, so that they were not checked: {error}"]
+    if differing := there.differences(now):
+        raise UserError(
+            f"{folder.path} holds a finished run of other data: {', '.join(differing)}. Put the data back, choose "
+            "another run_dir=, or start over with force=true."
+        )
+    return []
+
+
+def _identity(
+    settings: Configuration, data: Data, parts: Mapping[str, "Dataset"], hashes: Mapping[str, Hashes]
+) -> DataIdentity:
+    splits = {name: split_identity(part, hashes[name]) for name, part in parts.items()}
+    texts = {name: SplitIdentity(files, 0, {}, held) for name, (files, held) in _texts(settings).items()}
+    return DataIdentity({**splits, **texts}, _sources(settings, data))
+
+
+def _sources(settings: Configuration, data: Data) -> dict[str, str]:
+    images = {name: part._fingerprint for name, part in parts_of(settings, data).items()}
+    return {**images, **{name: held for name, (_, held) in _texts(settings).items()}}
+
+
+def _texts(settings: Configuration) -> dict[str, tuple[int, str]]:
+    """Of each plain text that is learned from: how many files, and a hash of what they hold."""
+    files = {place: text_files(place) for place in settings.task_settings.get("text") or ()}
+    cache = cache_folder(settings.tokens.cache_dir)
+    return {f"text '{place}'": (len(each), contents(each, cache)) for place, each in files.items()}
+
+
+def _recorded(folder: RunFolder) -> DataIdentity | None:
+    """What the run in a folder says it is of; None for a new folder, and for a run that does not say."""
+    plain = folder.data()
+    try:
+        return DataIdentity.of(plain) if plain else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{folder.path / 'data.json'} is none that llmimg wrote: mend it, or start over with force=true."
+        ) from error
+
+
+def _labels(part: "Dataset") -> list[Any]:
+    """The class number of each row; None where it has none."""
+    labels = np.asarray(part.select_columns(["label"]).with_format("numpy")[:]["label"])
+    return [None if label < 0 else label for label in labels.tolist()]
