@@ -145,8 +145,9 @@ def test_another_configuration_is_refused_naming_what_differs(finished, plain):
         carry_out(plain("finished", "trainer.adam_beta1=0.5"))
 
 
-def test_how_a_run_is_carried_out_is_no_difference(finished, plain):
-    assert carry_out(plain("finished", "tokens.num_proc=2", "tokens.cache_dir=elsewhere", "launch.processes=2"))
+def test_how_a_run_is_carried_out_is_no_difference(finished, plain, tmp_path):
+    elsewhere = f"tokens.cache_dir={tmp_path}"
+    assert carry_out(plain("finished", "tokens.num_proc=2", elsewhere, "launch.processes=2"))
 
 
 def test_the_code_s_other_commit_is_told(finished, plain, spoken, monkeypatch):
