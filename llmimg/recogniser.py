@@ -105,10 +105,8 @@ class Recogniser:
         """
         folder, described = _described(run)
         encoder = _encoder(folder, described)
-        plain = {group: dict(described[group]) for group in ("task", "readout", "layout")}
-        prompt = plain["layout"].pop("prompt")
-        answers = tuple(map(tuple, prompt["answers"]))
-        layout = Layout(Prompt(tuple(prompt["before"]), tuple(prompt["after"]), answers), **plain["layout"])
+        plain = {group: dict(described[group]) for group in ("task", "readout")}
+        layout = _layout(described)
         task = TASKS[plain["task"].pop("name")].of(**plain["task"])
         kind = READOUTS[plain["readout"].pop("name")]
         boxes = described.get("boxes")
@@ -121,9 +119,11 @@ class Recogniser:
         )
 
 
-def load_encoder(run: str | Path) -> Encoder:
-    """What writes images as a recogniser reads them, without its model; as `Recogniser.load`."""
-    return _encoder(*_described(run))
+def load_encoder(run: str | Path) -> tuple[Encoder, Layout]:
+    """What writes images as a recogniser reads them, and how much of that it reads, without its model; as
+    `Recogniser.load`."""
+    folder, described = _described(run)
+    return _encoder(folder, described), _layout(described)
 
 
 def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
@@ -138,6 +138,13 @@ def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
             f"reads {_FORMAT}): load it with that version, or train it anew."
         )
     return folder, described
+
+
+def _layout(described: dict[str, Any]) -> Layout:
+    plain = dict(described["layout"])
+    prompt = plain.pop("prompt")
+    answers = tuple(map(tuple, prompt["answers"]))
+    return Layout(Prompt(tuple(prompt["before"]), tuple(prompt["after"]), answers), **plain)
 
 
 def _encoder(folder: Path, described: dict[str, Any]) -> Encoder:

@@ -47,8 +47,10 @@ def show(path: str, settings: ShowSettings) -> str:
     if settings.run:
         from llmimg.recogniser import load_encoder  # which takes torch along
 
-        encoder = load_encoder(settings.run)
+        encoder, layout = load_encoder(settings.run)
+        room = layout.room
     else:
+        room = None
         textifier, image = textify.make(**settings.textify), _image(path, settings)
         textifier = _learned(textifier, image)
         encoder = Encoder(_decoding(path, settings), textifier, _vocabulary(textifier, settings))
@@ -58,7 +60,7 @@ def show(path: str, settings: ShowSettings) -> str:
     ids = vocabulary.lookup(pieces).values
     tokens = vocabulary.tokenizer.convert_ids_to_tokens(ids[:_SHOWN_TOKENS].tolist())
     text = textifier.texts(pieces)[0]
-    back = textifier.read(pieces, *image.shape[:2])
+    back = encoder.reconstructions([image], room)
     whose = settings.run or settings.tokenizer
     lines = [
         _cut(text, _SHOWN_CHARACTERS),
@@ -72,6 +74,8 @@ def show(path: str, settings: ShowSettings) -> str:
     ]
     if textifier.is_learned and not settings.run:
         lines.append(_LEARNED)
+    if room is not None and len(ids) > room:
+        lines.append(f"The model reads {room:,} of these tokens; the rest is cut off.")
     if back is not None:
         lines.append(f"The image its text gives back: PSNR {psnr_db([image], [back[0]]):.1f} dB.")
     return "\n".join(lines)

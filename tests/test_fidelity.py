@@ -30,11 +30,11 @@ def psnr(images: np.ndarray, others: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def sorted_by_class(tmp_path_factory) -> tuple[Path, np.ndarray]:
-    """Test images sorted by class: 600 whose text loses nothing, then 600 of noise; and all of them."""
+    """Test images sorted by class: 520 whose text loses nothing, then 180 of noise; and all of them."""
     root, draw = tmp_path_factory.mktemp("sorted"), np.random.default_rng(0)
     images = []
-    for split, count in (("train", 20), ("test", 600)):
-        for label in ("black", "noise"):
+    for split, counts in (("train", (20, 20)), ("test", (520, 180))):
+        for label, count in zip(("black", "noise"), counts, strict=True):
             (root / split / label).mkdir(parents=True)
             for place in range(count):
                 pixels = draw.integers(0, 256, (4, 4), np.uint8) * np.uint8(label == "noise")
@@ -49,7 +49,7 @@ def test_fidelity_is_that_of_all_classes(run, sorted_by_class):
     metrics = numbers(run("sorted", *EASY, f"data.path={folder}", "textify=palette", "textify.colors=basic"))
     textifier = make("palette", colors="basic")
     expected = psnr(images, textifier.read(textifier.write(images), 4, 4))
-    assert metrics["data/psnr_db"] == pytest.approx(expected, abs=0.3)
+    assert metrics["data/psnr_db"] == pytest.approx(expected, abs=0.6)
     assert metrics["data/fidelity_images"] == 500
 
 

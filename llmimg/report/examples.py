@@ -59,7 +59,7 @@ def _example(
     spans = lookup.spans(pieces)
     tokens, read = len(spans), len(pieces.values)
     if tokens > layout.room:
-        read = int(spans[layout.room - 1, 1]) + 1
+        read = int(spans[layout.room, 0])  # a piece is read where all its tokens are
     back = textifier.read(pieces, *image.shape[:2])
     if back is not None:
         back = back[0].copy()
