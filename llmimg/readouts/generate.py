@@ -1,83 +1,73 @@
 """The model writes the answer, held to the answers that there are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import PreTrainedModel
 
 from llmimg.readouts.base import READOUTS, Batch
-from llmimg.readouts.score import Prompted
+from llmimg.readouts.score import Prompted, answer_logits
 
-MOST_BEAMS = 16
+_MOST_LOGITS = 2**28  # a gigabyte of them at once, unless readout.beams says otherwise
 
 
 @READOUTS.register("generate")
 class Generate(Prompted):
     """log P(answer | text), of a model that is held to the answers at each of its tokens: `[B, K]`, summing to one.
 
-    Beam search finds the likeliest answers; those that no beam reached share what is left of the probability, and are
-    none of them likelier than the last that was reached.
+    A token's probability is its share among the tokens that go on with one of the answers. All answers are followed to
+    their ends: what is found is exact, and the likeliest answer is the one that an unlimited beam search writes.
     """
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-        prompt, pad = self.layout.prompt, self.layout.pad
-        known = len(prompt.answers)
-        beams = min(self.settings.beams or MOST_BEAMS, known)
-        written = model.generate(
-            **batch,
-            generation_config=GenerationConfig(
-                max_new_tokens=max(map(len, prompt.answers)) + 1,
-                num_beams=beams,
-                num_return_sequences=beams,
-                do_sample=False,
-                length_penalty=0.0,  # scores are sums of log-probabilities
-                early_stopping=beams > 1,
-                pad_token_id=pad,
-                eos_token_id=pad,
-                return_dict_in_generate=True,
-                output_scores=True,
-            ),
-            logits_processor=LogitsProcessorList([_Held(prompt.answers, pad, batch["input_ids"].shape[1])]),
+        answers, ids = self.layout.prompt.answers, batch["input_ids"]
+        most = max(_MOST_LOGITS // (len(ids) * len(self.vocabulary.tokenizer)), 1)
+        return torch.cat(
+            [
+                held_scores(model, ids, batch["attention_mask"], group, answers)
+                for group in _groups(answers, self.settings.beams or len(answers), most)
+            ],
+            dim=1,
         )
-        new = written.sequences[:, batch["input_ids"].shape[1] :].tolist()
-        if beams > 1:
-            scores = written.sequences_scores.float()
-        else:
-            steps = model.compute_transition_scores(written.sequences, written.scores)
-            scores = steps.masked_fill(~steps.isfinite(), 0).sum(dim=1).float()  # padding after the end is no step
-        places = {tuple(answer): place for place, answer in enumerate(prompt.answers)}
-        found = torch.full((len(batch["input_ids"]), known), -torch.inf)
-        for row, (tokens, score) in enumerate(zip(new, scores.tolist(), strict=True)):
-            ends = [end for end in range(len(tokens) + 1) if tuple(tokens[:end]) in places]
-            if ends and score > -torch.inf:
-                found[row // beams, places[tuple(tokens[: ends[-1]])]] = score
-        return _completed(found)
 
 
-class _Held(LogitsProcessor):
-    """Log-probabilities of the tokens that go on with one of the answers; of all others, none."""
+def held_scores(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    answers: Sequence[tuple[int, ...]],
+    among: Sequence[tuple[int, ...]],
+) -> torch.Tensor:
+    """log P(answer | prompt, held to some answers), in nats: float32 `[B, K]`.
 
-    def __init__(self, answers: Sequence[Sequence[int]], end: int, start: int):
-        self.start = start
-        self.following: dict[tuple[int, ...], set[int]] = {}
-        for answer in answers:
-            for place, token in enumerate((*answer, end)):
-                self.following.setdefault(tuple(answer[:place]), set()).add(token)
-        self.end = end
+    Args:
+        ids, mask: prompts int64 `[B, L]`, padded on the left, and where they are not padding.
+        answers: token ids of each.
+        among: all answers that there are, of which none begins another.
+    """
+    following: dict[tuple[int, ...], dict[int, None]] = {}
+    for answer in among:
+        for place, token in enumerate(answer):
+            following.setdefault(answer[:place], {})[token] = None
+    logits, tokens, whose = answer_logits(model, ids, mask, answers)
+    choices = [list(following[answer[:place]]) for answer in answers for place in range(len(answer))]
+    most = max(map(len, choices))
+    # [S, A]: the tokens that may stand in each place; the first again where there are fewer.
+    allowed = torch.tensor([each + each[:1] * (most - len(each)) for each in choices], device=ids.device)
+    real = torch.tensor([[place < len(each) for place in range(most)] for each in choices], device=ids.device)
+    held = logits.gather(2, allowed.expand(len(ids), -1, -1)).masked_fill(~real, -torch.inf)
+    each = logits.gather(2, tokens.expand(len(ids), -1)[..., None])[..., 0] - held.logsumexp(dim=2)
+    return torch.zeros(len(ids), len(answers), device=ids.device).index_add_(1, whose, each)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        held = torch.full_like(scores, -torch.inf)
-        for row, written in enumerate(input_ids[:, self.start :].tolist()):
-            allowed = sorted(self.following.get(tuple(written), {self.end}))
-            held[row, allowed] = scores[row, allowed].float().log_softmax(dim=0).to(scores)
-        return held
 
-
-def _completed(found: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of all answers `[B, K]`, from those of the found ones (−inf: not found)."""
-    reached = found.isfinite()
-    left = (1 - found.exp().sum(dim=1, keepdim=True)).clamp(min=0)
-    share = left / (~reached).sum(dim=1, keepdim=True).clamp(min=1)
-    last = found.masked_fill(~reached, torch.inf).min(dim=1, keepdim=True).values.exp()
-    filled = torch.where(reached, found.exp(), torch.minimum(share, 0.999 * last)).clamp(min=1e-12)
-    return (filled / filled.sum(dim=1, keepdim=True)).log()
+def _groups(
+    answers: Sequence[tuple[int, ...]], most_answers: int, most_tokens: int
+) -> Iterator[Sequence[tuple[int, ...]]]:
+    """Answers in their order, so many at once, of so many tokens; one at least."""
+    group: list[tuple[int, ...]] = []
+    for answer in answers:
+        if group and (len(group) == most_answers or sum(map(len, group)) + len(answer) > most_tokens):
+            yield group
+            group = []
+        group.append(answer)
+    yield group

@@ -59,11 +59,24 @@ class Score(Prompted):
 def answer_scores(
     model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, answers: Sequence[Sequence[int]]
 ) -> torch.Tensor:
-    """log P(answer | prompt), in nats: float32 `[B, K]`.
+    """log P(answer | prompt), in nats: float32 `[B, K]`; arguments as of `answer_logits`."""
+    logits, tokens, whose = answer_logits(model, ids, mask, answers)
+    each = logits.log_softmax(dim=-1).gather(2, tokens.expand(len(ids), -1)[..., None])[..., 0]
+    return torch.zeros(len(ids), len(answers), device=ids.device).index_add_(1, whose, each)
+
+
+def answer_logits(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, answers: Sequence[Sequence[int]]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What the model expects at each token of each answer, in one pass that shares the prompt.
 
     Args:
         ids, mask: prompts int64 `[B, L]`, padded on the left, and where they are not padding.
         answers: token ids of each, one or more.
+
+    Returns:
+        logits float32 `[B, S, V]`, for all tokens of all answers one after the other; these tokens, int64 `[S]`; and
+        which answer each is of, int64 `[S]`.
     """
     device, (count, length) = ids.device, ids.shape
     lengths = torch.tensor([len(answer) for answer in answers])
@@ -88,9 +101,6 @@ def answer_scores(
         position_ids=positions,
         logits_to_keep=size + 1,
         use_cache=False,
-    ).logits.float()
-    log_probabilities = logits.log_softmax(dim=-1)  # [B, 1 + S, V]: of the prompts' last tokens, then of the answers'
+    ).logits.float()  # [B, 1 + S, V]: of the prompts' last tokens, then of the answers'
     # An answer's first token follows the prompt, any other the one before it.
-    before = torch.where(place == 0, 0, torch.arange(size, device=device))
-    each = log_probabilities[:, before].gather(2, tokens.expand(count, -1)[..., None])[..., 0]
-    return torch.zeros(count, len(answers), device=device).index_add_(1, whose, each)
+    return logits[:, torch.where(place == 0, 0, torch.arange(size, device=device))], tokens, whose

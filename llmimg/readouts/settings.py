@@ -32,7 +32,8 @@ class GenerateSettings:
     """conf/readout/generate.yaml.
 
     Attributes:
-        beams: answers that beam search follows at once; null is as many as there are, up to 16.
+        beams: answers that are followed at once; null is as many as a gigabyte of logits has room for. All are followed
+            in the end: fewer at once take less memory and more passes, and change no result.
     """
 
     beams: int | None = None

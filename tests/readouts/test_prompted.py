@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from llmimg.readouts.generate import _completed
-
 
 def naive(readout, model, ids) -> torch.Tensor:
     """log P(answer | prompt) of each answer, `[K]`: one pass each, nothing shared and nothing padded."""
@@ -75,21 +73,12 @@ def test_what_is_generated_has_the_probability_of_its_steps(prompted, rows):
 
 
 @pytest.mark.parametrize("beams", [1, 2])
-def test_few_beams_find_the_likeliest_answer(prompted, beams, rows):
+def test_how_many_answers_are_followed_at_once_changes_nothing(prompted, beams, rows):
     every, model = prompted("generate")
     few, _ = prompted("generate", beams=beams)
     found, whole = outputs(few, model, rows), outputs(every, model, rows)
-    assert found.argmax(dim=1).tolist() == whole.argmax(dim=1).tolist()
+    assert found.numpy() == pytest.approx(whole.numpy(), abs=1e-5)
     assert found.exp().sum(dim=1).numpy() == pytest.approx(np.ones(3), abs=1e-5)
-    best = whole.argmax(dim=1, keepdim=True)
-    assert found.gather(1, best).numpy() == pytest.approx(whole.gather(1, best).numpy(), abs=0.7)
-
-
-def test_answers_that_were_not_found_share_what_is_left():
-    found = torch.tensor([[0.6, 0.3, 0, 0], [0.5, 0.1, 0, 0]]).log()
-    assert _completed(found)[0].exp().tolist() == pytest.approx([0.6, 0.3, 0.05, 0.05])
-    second = _completed(found)[1].exp()
-    assert second[2] == second[3] and second[2] < second[1] and second.sum().item() == pytest.approx(1)
 
 
 def test_what_is_learned_is_the_answer_alone(prompted, rows):
