@@ -81,7 +81,7 @@ def run_asking(
     identity = identify(settings, data, hashes, folder, notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
     textifier = make_textifier(settings, data, data.decoding)
-    shown = _shots(data, task, textifier, data.decoding, settings.seed)
+    shown = _shots(data, task, textifier, data.decoding, settings.seed, settings.data.broken == "skip")
     asked = _asked(data, textifier, data.decoding, settings.data.broken == "skip", notes)
     prepare_seconds = time.perf_counter() - started
     folder.begin(plain, settings.force, identity.plain())
@@ -136,15 +136,23 @@ def run_asking(
     return metrics
 
 
-def _shots(data: Data, task: Classify, textifier: Textifier, decoding: Decoding, seed: int) -> list[tuple[str, int]]:
-    """Text and label of training images, drawn as for a model from a folder."""
-    labels = np.asarray(data.train["label"])
-    rows = draw_shots(labels, task.settings.shots, seed)
-    if not rows:
+def _shots(
+    data: Data, task: Classify, textifier: Textifier, decoding: Decoding, seed: int, skip_broken: bool
+) -> list[tuple[str, int]]:
+    """Text and label of training images, drawn as for a model from a folder: of those that are whole."""
+    if not task.settings.shots:
         return []
-    images, problems = decoding(data.train[rows]["image"], data.train[rows]["id"])
-    if problems:
-        raise UserError(f"{next(iter(problems.values()))} Mend or remove it, or draw other shots with seed=.")
+    broken: list[int] = []
+    for start in range(0, len(data.train), _BATCH):
+        some = data.train[start : start + _BATCH]
+        images, problems = decoding(some["image"], some["id"])
+        if problems and not skip_broken:
+            raise UserError(f"{next(iter(problems.values()))}{BROKEN_REMEDY}")
+        broken += [start + place for place, image in enumerate(images) if image is None]
+    whole = np.setdiff1d(np.arange(len(data.train)), broken)
+    labels = np.asarray(data.train["label"])
+    rows = whole[draw_shots(labels[whole], task.settings.shots, seed)]
+    images, _ = decoding(data.train[rows]["image"])
     return list(zip(textifier.texts(write_all(textifier, images)), labels[rows].tolist(), strict=True))
 
 

@@ -11,9 +11,11 @@ from llmimg.context import framed
 from llmimg.data import SPLITS, Data, Decoding
 from llmimg.data.draws import sampled
 from llmimg.errors import UserError
-from llmimg.readouts.base import Readout
+from llmimg.readouts.base import READOUTS, Readout
+from llmimg.settings import build
 from llmimg.tasks.base import Task
-from llmimg.tasks.prompt import draw_shots, make_prompt
+from llmimg.tasks.prompt import draw_shots, image_is_inside, make_prompt
+from llmimg.tasks.settings import ClassifySettings
 from llmimg.textify import Textifier
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all
@@ -23,6 +25,7 @@ from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_deco
 from llmimg.tokens.lookup import token_boxes
 from llmimg.tokens.plain_text import cut, held_out, text_stream
 from llmimg.tokens.store import ImageIds
+from llmimg.tokens.tokenizer import encoded
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.training.mixture import PlainText
 
@@ -35,6 +38,10 @@ def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encod
     decoding = run_decoding(settings.model.location[0], data.decoding, notes)
     textifier = make_textifier(settings, data, decoding)
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
+    if READOUTS[settings.readout_name].prompted and image_is_inside(
+        build(ClassifySettings, settings.task_settings, "task")
+    ):
+        vocabulary = vocabulary.inside_a_text(textifier)
     pieces = write_all(textifier, _some_images(settings, data, decoding))
     encoder = Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
     notes.append(encoder.vocabulary.note)
@@ -119,9 +126,17 @@ def make_prompts(
     texts = encoder.textifier.texts(write_all(encoder.textifier, images))
     samples = [(ids[row], text) for row, text in zip(some, texts, strict=True)]
     drawn = [(ids[row], int(labels[row])) for row in shots]
+    if drawn and vocabulary.inside and task.settings.template.startswith("{image}") and not task.settings.chat:
+        drawn[0] = (_at_the_start(encoder, data.train[int(shots[0])]["image"]), drawn[0][1])
     prompt, vocabulary, told = make_prompt(task.settings, task.label_names, vocabulary, drawn, samples)
     notes.extend(told)
     return prompt, replace(encoder, vocabulary=vocabulary)
+
+
+def _at_the_start(encoder: Encoder, image: Any) -> np.ndarray:
+    """Token ids of an image whose text begins all text."""
+    texts = encoder.textifier.texts(write_all(encoder.textifier, encoder.decoding([image])[0]))
+    return np.array(encoded(encoder.vocabulary.tokenizer.backend_tokenizer, texts)[0].ids)
 
 
 def _some_images(settings: Configuration, data: Data, decoding: Decoding) -> list[np.ndarray]:

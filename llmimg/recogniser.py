@@ -88,6 +88,7 @@ class Recogniser:
             "origin": relative_to(self.origin, folder),
             "data": self.data,
             "vocabulary": self.encoder.vocabulary.name,
+            "inside": self.encoder.vocabulary.inside,
             "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
         }
         save_state(dict(self.encoder.textifier.state), folder)
@@ -144,7 +145,8 @@ def _layout(described: dict[str, Any]) -> Layout:
     plain = dict(described["layout"])
     prompt = plain.pop("prompt")
     answers = tuple(map(tuple, prompt["answers"]))
-    return Layout(Prompt(tuple(prompt["before"]), tuple(prompt["after"]), answers), **plain)
+    before, after, blank = (tuple(prompt.get(name, ())) for name in ("before", "after", "blank"))
+    return Layout(Prompt(before, after, answers, blank), **plain)
 
 
 def _encoder(folder: Path, described: dict[str, Any]) -> Encoder:
@@ -153,6 +155,8 @@ def _encoder(folder: Path, described: dict[str, Any]) -> Encoder:
     # A saved tokenizer has its added pieces already.
     kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
     vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)))
+    if described.get("inside"):
+        vocabulary = vocabulary.inside_a_text(textifier)
     if described["tokens"] == "tokenizer" and vocabulary.is_table:
         vocabulary = vocabulary.by_tokenizer(textifier, "as in training")
     return Encoder(decoding, textifier, vocabulary)

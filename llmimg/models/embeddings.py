@@ -1,9 +1,12 @@
 """A row for every token of a vocabulary, in what a model reads with and in what it writes with."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from llmimg.tokens.vocabulary import Vocabulary, mean_embeddings
+from llmimg.tokens.vocabulary import Vocabulary
 
 
 def fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> frozenset[str]:
@@ -42,3 +45,16 @@ def _matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:
         rows |= {id(weight) for weight in (writer.weight, getattr(writer, "bias", None)) if weight is not None}
     found = {name: weight for name, weight in model.named_parameters() if id(weight) in rows}
     return dict(sorted(found.items(), key=lambda named: named[1] is not embeddings.weight))
+
+
+def mean_embeddings(embeddings: np.ndarray, replaced: Mapping[int, tuple[int, ...]]) -> np.ndarray:
+    """Embeddings of added tokens: the mean of those they replace, or of all where a piece had none.
+
+    Args:
+        embeddings: float `[V, D]`, the pretrained ones.
+
+    Returns:
+        float `[len(replaced), D]`, in the order of `replaced`.
+    """
+    whole = embeddings.mean(axis=0)
+    return np.stack([embeddings[list(ids)].mean(axis=0) if ids else whole for ids in replaced.values()])

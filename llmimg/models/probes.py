@@ -68,8 +68,9 @@ def _agree(written: Tokens, given: Tokens, begin: int, endpoint: Endpoint) -> bo
     """
     starts = np.cumsum([0, *(len(token) for token, _ in given)])[: len(given)]
     first = int(np.searchsorted(starts, begin))
-    pairs = zip(written, given[first:], strict=False)
-    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0][0] == pair[1][0], pairs))
+    # Parts of a character are written as a sign that stands for any of them.
+    pairs = ((one, other) for (one, _), (other, _) in zip(written, given[first:], strict=False))
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1] and pair[0] and pair[0].isascii(), pairs))
     if first == 0 or not same:
         return None
     told = np.array([np.nan if value is None else value for _, value in given], np.float64)

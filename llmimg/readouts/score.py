@@ -48,7 +48,7 @@ class Score(Prompted):
         if self.settings.normalise == "length":
             scores = scores / torch.tensor([len(answer) for answer in answers], device=scores.device)
         if self.settings.normalise == "prior":
-            ids, mask = self.layout([np.empty(0, np.int64)], left=True)
+            ids, mask = self.layout([np.array(self.layout.prompt.blank, np.int64)], left=True)
             empty = tensors(ids=ids, mask=mask)
             scores = scores - answer_scores(
                 model, empty["ids"].to(scores.device), empty["mask"].to(scores.device), answers

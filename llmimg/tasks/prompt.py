@@ -88,23 +88,38 @@ def make_prompt(
         framing = Prompt.framing(vocabulary)
         vocabulary = vocabulary.with_words(text.words, [sample for _, sample in samples])
     before = list(framing.before)
+    inside = False  # whether anything of the text stands there already
     for each, (ids, _) in zip(text.between, [*shots, ((), 0)], strict=True):
-        before += [*vocabulary.open_ids(each), *map(int, ids)]
-    tails = [vocabulary.open_ids(tail) for tail in text.tails]
+        before += [*vocabulary.open_ids(each, inside), *map(int, ids)]
+        inside |= bool(each) or len(ids) > 0
+    blank = _blank(vocabulary, text.tails[0]) if not inside else ()
+    tails = [vocabulary.open_ids(tail, inside=True) for tail in text.tails]
     alike = (len(set(ids)) == 1 for ids in zip(*tails, strict=False))
     shared = sum(1 for _ in itertools.takewhile(bool, alike))
     answers = _told_apart([tuple(tail[shared:]) for tail in tails], names, vocabulary)
     notes = []
     if vocabulary.plain is None and any(
-        [*vocabulary.open_ids(text.between[-1]), *map(int, ids), *tails[0]]
-        != vocabulary.open_ids(text.between[-1] + sample + text.tails[0])
+        [*vocabulary.open_ids(text.between[-1], bool(shots)), *map(int, ids), *tails[0]]
+        != vocabulary.open_ids(text.between[-1] + sample + text.tails[0], bool(shots))
         for ids, sample in samples
     ):
         notes.append(
             "Tokens of the prompt: its parts are read apart, and where they meet the tokenizer would have read the "
             "whole otherwise. A line break on both sides of {image} in task.template usually mends it."
         )
-    return Prompt(tuple(before), tuple(tails[0][:shared]), answers), vocabulary, notes
+    return Prompt(tuple(before), tuple(tails[0][:shared]), answers, blank), vocabulary, notes
+
+
+def image_is_inside(settings: ClassifySettings) -> bool:
+    """Whether anything of the prompt's text stands in front of the image that is asked about."""
+    return settings.chat or settings.shots > 0 or not settings.template.startswith("{image}")
+
+
+def _blank(vocabulary: Vocabulary, tail: str) -> tuple[int, ...]:
+    """What the tokenizer puts in front of a text, where the text begins with what follows an image."""
+    begun, inside = vocabulary.open_ids(tail), vocabulary.open_ids(tail, inside=True)
+    place = len(begun) - len(inside)
+    return tuple(begun[:place]) if place > 0 and begun[place:] == inside else ()
 
 
 def draw_shots(labels: np.ndarray, count: int, seed: int) -> list[int]:

@@ -17,11 +17,13 @@ class Prompt:
         before: in front of the image.
         after: behind it.
         answers: of which the model is to give one behind `after`; none where it answers otherwise.
+        blank: what stands in an image's place where there is none.
     """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
     answers: tuple[tuple[int, ...], ...] = ()
+    blank: tuple[int, ...] = ()
 
     @classmethod
     def framing(cls, vocabulary: Vocabulary) -> "Prompt":

@@ -142,3 +142,33 @@ def open_text_reader(tokenizer: PreTrainedTokenizerFast) -> Tokenizer | None:
     written = json.loads(tokenizer.backend_tokenizer.to_str())
     written["added_tokens"] = [token for token in written["added_tokens"] if token["content"] not in pieces]
     return Tokenizer.from_str(json.dumps(written))
+
+
+def inside_reader(backend: Tokenizer) -> Tokenizer | None:
+    """The tokenizer as it reads what stands inside a text: without the space that it puts in front of a text
+    (SentencePiece's dummy prefix, byte-level `add_prefix_space`); None where it puts none."""
+    written = json.loads(backend.to_str())
+    changed = [_without_prefix(written, part) for part in ("normalizer", "pre_tokenizer")]
+    return Tokenizer.from_str(json.dumps(written)) if any(changed) else None
+
+
+def _without_prefix(parent: dict | list, key: str | int) -> bool:
+    """Take the space in front out of a part of a tokenizer.json, wherever it is nested; whether there was one."""
+    part = parent[key]
+    if part is None:
+        return False
+    inner = next((name for name in ("normalizers", "pretokenizers") if name in part), None)
+    if inner:
+        changed = [_without_prefix(part[inner], place) for place in range(len(part[inner]))]
+        part[inner] = [each for each in part[inner] if each is not None]
+        return any(changed)
+    if part["type"] == "Prepend":
+        parent[key] = None
+        return True
+    if part["type"] == "Metaspace" and part.get("prepend_scheme", "always") != "never":
+        part["prepend_scheme"] = "never"
+        return True
+    if part["type"] == "ByteLevel" and part.get("add_prefix_space"):
+        part["add_prefix_space"] = False
+        return True
+    return False

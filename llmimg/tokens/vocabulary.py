@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -24,6 +23,7 @@ from llmimg.tokens.tokenizer import (
     compared_to_file,
     encoded,
     framing_of,
+    inside_reader,
     leaves_out,
     mark_pieces,
     may_leave_out,
@@ -45,6 +45,8 @@ class Vocabulary:
         note: which way tokens are made, and why; and what was changed of the tokenizer.
         plain: what reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which
             would take the words of a sentence for themselves.
+        inside: whether images' texts are read as standing inside a text: without the space that some tokenizers put in
+            front of one.
     """
 
     name: str
@@ -53,13 +55,32 @@ class Vocabulary:
     replaced: Mapping[int, tuple[int, ...]]
     note: str
     plain: Tokenizer | None = None
+    inside: bool = False
 
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
         """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
-        backend = self.tokenizer.backend_tokenizer
+        backend = self._image_reader
         if not self.is_table or not sample_differs(pieces, self.lookup, textifier.texts(pieces), backend):
             return self
         return self.by_tokenizer(textifier, "looked-up tokens differed on a sample of the images")
+
+    def inside_a_text(self, textifier: Textifier) -> "Vocabulary":
+        """Itself, for images whose text something stands in front of."""
+        if self.of_pieces or inside_reader(self.tokenizer.backend_tokenizer) is None:
+            return self
+        return _assemble(self.name, textifier, self.tokenizer, self.replaced, inside=True)
+
+    @functools.cached_property
+    def _image_reader(self) -> Tokenizer:
+        return (self.inside and inside_reader(self.tokenizer.backend_tokenizer)) or self.tokenizer.backend_tokenizer
+
+    @functools.cached_property
+    def _inside_reader(self) -> Tokenizer:
+        return inside_reader(self._open_reader) or self._open_reader
+
+    @property
+    def _open_reader(self) -> Tokenizer:
+        return self.plain or self.tokenizer.backend_tokenizer
 
     @property
     def is_table(self) -> bool:
@@ -74,7 +95,7 @@ class Vocabulary:
     def by_tokenizer(self, textifier: Textifier, reason: str) -> "Vocabulary":
         """The same, with the tokenizer itself in the table's place."""
         note = f"Tokens: by the fast tokenizer in batches ({reason})."
-        lookup = BatchTokenizer(textifier.lexicon, self.tokenizer.backend_tokenizer, self.unknown)
+        lookup = BatchTokenizer(textifier.lexicon, self._image_reader, self.unknown)
         return dataclasses.replace(self, lookup=lookup, note=" ".join([note, *self.tokenizer.remarks]))
 
     @property
@@ -99,25 +120,31 @@ class Vocabulary:
         """The id that stands for what the tokenizer cannot read."""
         return unknown_id(self.tokenizer)
 
-    def read(self, text: str) -> list[int]:
+    def read(self, text: str, inside: bool = False) -> list[int]:
         """Token ids of open text, unframed; what cannot be read is `unknown`.
+
+        Args:
+            inside: whether something stands in front of it.
 
         Raises:
             UserError: where it cannot be read, and there is no such id.
         """
-        backend = self.plain or self.tokenizer.backend_tokenizer
+        backend = self._inside_reader if inside else self._open_reader
         (encoding,) = encoded(backend, [text])
         if self.unknown is None and may_leave_out(backend) and leaves_out(encoding, text):
             raise self._unreadable(text)
         return encoding.ids
 
-    def open_ids(self, text: str) -> list[int]:
+    def open_ids(self, text: str, inside: bool = False) -> list[int]:
         """Token ids of open text, unframed.
+
+        Args:
+            inside: whether something stands in front of it.
 
         Raises:
             UserError: where a token is unknown, as most text is to a vocabulary of pieces.
         """
-        ids = self.read(text)
+        ids = self.read(text, inside)
         if self.unknown in ids:
             raise self._unreadable(text)
         return ids
@@ -160,6 +187,7 @@ class Vocabulary:
         """A hash of the tokenizer's contents and the way ids are made."""
         readers = [self.tokenizer.backend_tokenizer, *([self.plain] if self.plain else [])]
         contents = "".join(reader.to_str() for reader in readers) + type(self.lookup).__name__
+        contents += " inside a text" if self.inside else ""
         return hashlib.sha256(contents.encode()).hexdigest()
 
 
@@ -232,9 +260,14 @@ def own_tokenizer(lexicon: Lexicon) -> PreTrainedTokenizerFast:
 
 
 def _assemble(
-    name: str, textifier: Textifier, tokenizer: PreTrainedTokenizerFast, replaced: Mapping[int, tuple[int, ...]]
+    name: str,
+    textifier: Textifier,
+    tokenizer: PreTrainedTokenizerFast,
+    replaced: Mapping[int, tuple[int, ...]],
+    inside: bool = False,
 ) -> Vocabulary:
     backend, unknown, plain = tokenizer.backend_tokenizer, unknown_id(tokenizer), open_text_reader(tokenizer)
+    backend = inside_reader(backend) or backend if inside else backend
     contexts = Contexts(textifier.grammar, backend, of_pieces=name == "own")
     check_readable(contexts, unknown, tokenizer.name_or_path or name)
     try:
@@ -244,7 +277,7 @@ def _assemble(
         lookup = BatchTokenizer(textifier.lexicon, backend, unknown)
         note = f"Tokens: by the fast tokenizer in batches, as they cannot be looked up piece by piece ({reason})."
     note = " ".join([note, *tokenizer.remarks])
-    return Vocabulary(name, tokenizer, lookup, replaced, note, plain)
+    return Vocabulary(name, tokenizer, lookup, replaced, note, plain, inside)
 
 
 def _learn(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
@@ -254,16 +287,3 @@ def _learn(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabula
 
 
 VOCABULARIES = {"own": _own, "reuse": _reuse, "extend": _extend, "learn": _learn}
-
-
-def mean_embeddings(embeddings: np.ndarray, replaced: Mapping[int, tuple[int, ...]]) -> np.ndarray:
-    """Embeddings of added tokens: the mean of those they replace, or of all where a piece had none.
-
-    Args:
-        embeddings: float `[V, D]`, the pretrained ones.
-
-    Returns:
-        float `[len(replaced), D]`, in the order of `replaced`.
-    """
-    whole = embeddings.mean(axis=0)
-    return np.stack([embeddings[list(ids)].mean(axis=0) if ids else whole for ids in replaced.values()])

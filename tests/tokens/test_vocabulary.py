@@ -11,10 +11,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
+from llmimg.models.embeddings import mean_embeddings
 from llmimg.textify import START, Grammar, Lexicon, Ragged, Textifier, make
 from llmimg.textify.runs import pixel_boxes
 from llmimg.tokens.lookup import BatchTokenizer, TokenTable
-from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary, mean_embeddings
+from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 GRAY = arrays(np.uint8, st.tuples(st.integers(1, 3), *[st.integers(2, 6)] * 2, st.just(1)))
 TEXTIFIERS = st.sampled_from(
