@@ -67,7 +67,7 @@ def test_splits_can_be_named_or_carved(splits_of):
     assert len(data.test) == 4 and len(data.validation) == 3 and len(data.train) == 27
     data = splits_of(labels, test_split="carve", validation_split="carve")
     assert (len(data.train), len(data.validation), len(data.test)) == (21, 3, 6)
-    assert data.notes[0].startswith("data.test_split=carve: 20 %")
+    assert any(note.startswith("data.test_split=carve: 20 %") for note in data.notes)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,10 @@ def test_what_is_wrong_with_the_splits_is_said(splits_of, settings, message):
 
 def test_unlabelled_rows_are_dropped_and_counted(splits_of):
     data = splits_of({"train": [0, -1, 1, None, 2] * 3, "validation": [0], "test": [1]})
-    assert data.notes == ("6 of 15 images of the train split have no label: dropped.",)
+    assert data.notes == (
+        "In the column 'label' these stand for no label: '-1' (3 images), nothing (3 images).",
+        "6 of 15 images of the train split have no label: dropped.",
+    )
     assert data.train["id"][:4] == ["0", "2", "4", "5"]
 
 

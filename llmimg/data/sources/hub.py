@@ -2,22 +2,24 @@
 out like one of its repositories.
 
 Columns are found by feature type (Image, ClassLabel) where no name is given. A label column of integers or text is
-brought to ClassLabel: classes are its values over all splits, sorted; negative integers and null are unlabelled.
+brought to ClassLabel (`llmimg.data.labels`), one of nested lists of numbers to images (`llmimg.data.pixel_columns`).
 """
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from llmimg.data.columns import fingerprint, rows
+from llmimg.data.contents import file_hashes
+from llmimg.data.files import local_path
+from llmimg.data.hub_folder import HubFolder, config_names, load_folder
+from llmimg.data.labels import classes
+from llmimg.data.pixel_columns import as_images, holds_numbers
 from llmimg.errors import UserError
 from llmimg.settings import nearest
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict, Features
+    from datasets import Dataset, Features
 
     from llmimg.data.settings import DataSettings
 
@@ -28,37 +30,58 @@ def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict
     """Every split of the data set, by the data set's own names."""
     from datasets import ClassLabel, Image
 
-    splits = _fetch(settings)
-    features = next(iter(splits.values())).features
+    root = _local(settings)
+    read = _fetch(settings, root, notes, cache)
+    features = next(iter(read.splits.values())).features
     image = _column(settings, "image", features, Image)
     label = _column(settings, "label", features, ClassLabel)
-    names, numbers = _classes(settings, label, splits)
-    return {split: _canonical(data, image, names, numbers[split]) for split, data in splits.items()}
+    names, numbers = classes(settings, label, read.splits, notes)
+    found = {}
+    for split, data in read.splits.items():
+        contents = read.contents or fingerprint(*file_hashes([file["filename"] for file in data.cache_files], cache))
+        data = _images(settings, data, image, fingerprint(contents, split))
+        stored = _paths(data)
+        below = [os.path.relpath(path, read.place) if _is_below(path, read.place) else path for path in stored]
+        if root is not None and read.mirrored and below != stored:
+            data = _with_paths(data, [str(root / path) for path in below])
+        key = fingerprint(contents, split, image, *below, *names, numbers[split].astype("<i8").tobytes())
+        data = data.add_column("label", numbers[split], feature=ClassLabel(names=names))
+        found[split] = data.add_column("id", rows(len(data)), new_fingerprint=key)
+    return found
 
 
-def _fetch(settings: "DataSettings") -> "DatasetDict":
+def _local(settings: "DataSettings") -> Path | None:
+    """The folder that `data.path` names, or None where it is a hub id."""
+    root = local_path(settings.path)
+    if root.is_dir():
+        if settings.revision is not None:
+            raise UserError(f"data.revision is for hub ids, and data.path={root} is a local folder: set it to null.")
+        return root.absolute()
+    if root.is_absolute() or settings.path.startswith((".", "~")) or settings.path.count("/") > 1:
+        raise UserError(f"There is no folder '{root}': data.path= is a local folder, or a hub id such as 'owner/name'.")
+    return None
+
+
+def _fetch(settings: "DataSettings", root: Path | None, notes: list[str], cache: Path | None) -> HubFolder:
     from datasets import get_dataset_config_names, load_dataset
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.utils import httpx  # whichever version of it the hub's client speaks through
 
-    path = os.path.expanduser(settings.path)
-    local = os.path.isdir(path)
-    if not local and (os.path.isabs(path) or path.startswith(".") or path.count("/") > 1):
-        raise UserError(f"There is no folder '{path}': data.path= is a local folder, or a hub id such as 'owner/name'.")
-    if local and settings.revision is not None:
-        raise UserError(f"data.revision is for hub ids, and data.path={path} is a local folder: set it to null.")
+    path = settings.path if root is None else str(root)
     try:
-        return load_dataset(path, settings.config, revision=settings.revision)
+        if root is not None:
+            return load_folder(root, settings.config, notes, cache)
+        return HubFolder(load_dataset(path, settings.config, revision=settings.revision), "", "", False)
     except DatasetNotFoundError as error:
         raise UserError(f"The hub has no data set '{path}' for you ({_line(error)}): check data.path=.") from error
     except (OSError, ValueError, RuntimeError, DatasetsError, httpx.HTTPError) as error:
-        if not local and isinstance(error, ConnectionError | httpx.HTTPError):
+        if root is None and isinstance(error, ConnectionError | httpx.HTTPError):
             raise UserError(
                 f"The hub cannot be reached for '{path}', and nothing of it is stored here: give data.path= a local "
                 "folder that holds the data set, or connect to the network."
             ) from error
         if isinstance(error, ValueError) and "config" in str(error).lower():
-            known = get_dataset_config_names(path, revision=settings.revision)
+            known = config_names(root, cache) if root else get_dataset_config_names(path, settings.revision)
             if settings.config not in known:
                 hint = nearest(settings.config or "", known)
                 wrong = f"no variant '{settings.config}'" if settings.config else "several variants"
@@ -93,51 +116,36 @@ def _column(settings: "DataSettings", which: str, features: "Features", kind: ty
     return found[0]
 
 
-def _classes(
-    settings: "DataSettings", label: str, splits: Mapping[str, "Dataset"]
-) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The classes' names, and the class number of each row (int64, -1: unlabelled) of each split."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from datasets import ClassLabel
+def _images(settings: "DataSettings", data: "Dataset", image: str, key: str) -> "Dataset":
+    """The images alone, as the column `image`, undecoded."""
+    from datasets import Image
 
-    feature = next(iter(splits.values())).features[label]
-    columns = {split: data.data.column(label) for split, data in splits.items()}
-    given = list(settings.label_names or ())
-    if isinstance(feature, ClassLabel):
-        if given and len(given) != feature.num_classes:
-            raise UserError(
-                f"data.label_names has {len(given)} names, but '{label}' has {feature.num_classes} classes."
-            )
-        return given or feature.names, {name: pc.fill_null(column, -1).to_numpy() for name, column in columns.items()}
-
-    kind = next(iter(columns.values())).type
-    whole = pa.types.is_integer(kind)
-    if not (whole or pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UserError(
-            f"The column '{label}' cannot be a class, its type is {kind}: data.label_column= names another."
-        )
-    found = {value for column in columns.values() for value in column.unique().to_pylist() if value is not None}
-    found = {value for value in found if not (whole and value < 0)}
-    known = (list(range(len(given))) if whole else given) if given else sorted(found)
-    stray = found.difference(known)
-    if stray:
-        raise UserError(f"The column '{label}' holds {min(stray)!r}, for which data.label_names has no name.")
-    values = pa.array(known, kind)
-    numbers = {name: pc.fill_null(pc.index_in(column, values), -1) for name, column in columns.items()}
-    return given or [str(value) for value in known], {name: column.to_numpy() for name, column in numbers.items()}
-
-
-def _canonical(data: "Dataset", image: str, names: list[str], numbers: np.ndarray) -> "Dataset":
-    from datasets import ClassLabel, Image
-
-    key = fingerprint(data._fingerprint, image, *names, numbers.astype("<i8").tobytes())
+    if holds_numbers(data.data.column(image).type):
+        data = as_images(data, image, key, settings.broken == "skip")
     data = data.select_columns([image])
     if image != "image":
         data = data.rename_column(image, "image")
     try:
-        data = data.cast_column("image", Image(decode=False))
+        return data.cast_column("image", Image(decode=False))
     except (TypeError, ValueError, NotImplementedError) as error:  # Arrow's errors are among these
         raise UserError(f"The column '{image}' does not hold images: data.image_column= names another.") from error
-    data = data.add_column("label", numbers.astype(np.int64), feature=ClassLabel(names=names))
-    return data.add_column("id", rows(len(data)), new_fingerprint=key)
+
+
+def _paths(data: "Dataset") -> list[str]:
+    """Where each image lies, or is said to; empty text where nothing is said."""
+    return [path or "" for chunk in data.data.column("image").chunks for path in chunk.field("path").to_pylist()]
+
+
+def _is_below(path: str, place: str) -> bool:
+    return bool(place) and path.startswith(place + os.sep)
+
+
+def _with_paths(data: "Dataset", paths: list[str]) -> "Dataset":
+    """Images that are files, by these paths."""
+    import pyarrow as pa
+    from datasets import Dataset, DatasetInfo, Features, Image
+    from datasets.table import InMemoryTable
+
+    features = Features({"image": Image(decode=False)})
+    table = pa.table({"image": [{"bytes": None, "path": path} for path in paths]}, schema=features.arrow_schema)
+    return Dataset(InMemoryTable(table), info=DatasetInfo(features=features), fingerprint=data._fingerprint)
