@@ -6,14 +6,15 @@ Each piece stands for one private character, so that whatever is merged is a run
 import dataclasses
 import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
-from llmimg.textify import Lexicon, Ragged, Textifier
-from llmimg.tokens.lookup import token_dtype
+from llmimg.textify import Grammar, Lexicon, Ragged, Textifier
+from llmimg.tokens.lookup import Way, token_dtype
 
 SPECIAL = {"pad": "<pad>", "unk": "<unk>", "bos": "<bos>", "eos": "<eos>", "mask": "<mask>"}
 _PRIVATE = 0xF0000  # the first character of plane 15, which no text of pieces holds
@@ -100,6 +101,30 @@ class MergedPieces:
         for encoding, first in zip(encodings, pieces.offsets, strict=False):
             spans.append(first + np.asarray(encoding.offsets, np.int64).reshape(-1, 2) - [0, 1])
         return np.concatenate(spans)
+
+    def ways(self, grammar: Grammar, cells: Sequence[int] | None = None) -> dict[str, list[Way]]:
+        """What may be written in each state of a grammar, as `TokenTable.ways`: runs of pieces that are a token."""
+        texts = {private: text for text, private in _characters(self.lexicon).items()}
+        runs = [
+            ([texts[private] for private in token], number)
+            for token, number in self.backend.get_vocab().items()
+            if all(private in texts for private in token)
+        ]
+        known = {
+            state: {self.lexicon.pieces[piece]: (piece, after) for piece, after in grammar.allowed(state)}
+            for state in grammar.moves
+        }
+        found: dict[str, list[Way]] = {state: [] for state in grammar.moves}
+        for state in grammar.moves:
+            for run, number in runs:
+                here, pieces = state, []
+                for text in run:
+                    piece, here = known.get(here, {}).get(text, (-1, ""))
+                    pieces.append(piece)
+                if here:
+                    filled = 0 if cells is None else sum(int(cells[piece]) for piece in pieces)
+                    found[state].append(Way((number,), tuple(pieces), here, filled))
+        return found
 
     @functools.cached_property
     def _bare(self) -> Tokenizer:

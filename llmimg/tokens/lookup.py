@@ -1,15 +1,33 @@
 """Piece ids → token ids: by table, or by the tokenizer itself where a table cannot be proven."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from llmimg.errors import UserError
-from llmimg.textify import Lexicon, Ragged
+from llmimg.textify import START, Grammar, Lexicon, Ragged
 from llmimg.textify.ragged import ends_to_offsets
 from llmimg.tokens.tokenizer import encoded
+
+
+class Way(NamedTuple):
+    """One or more pieces that may be written in a state of the grammar.
+
+    Attributes:
+        tokens: ids, one or more.
+        pieces: ids.
+        after: the grammar's state behind them.
+        cells: how many cells of a budget they fill.
+    """
+
+    tokens: tuple[int, ...]
+    pieces: tuple[int, ...]
+    after: str
+    cells: int = 0
 
 
 def token_dtype(backend: Tokenizer) -> np.dtype:
@@ -50,6 +68,26 @@ class TokenTable:
         """Which pieces each token is written by: int64 `[tokens, 2]`, first and last place in `pieces.values`."""
         place = np.repeat(np.arange(len(pieces.values)), self.ids.lengths[self._rows(pieces)])
         return np.stack([place, place], axis=1)
+
+    def ways(self, grammar: Grammar, cells: Sequence[int] | None = None) -> dict[str, list[Way]]:
+        """What may be written in each state of a grammar: one piece at a time.
+
+        Args:
+            cells: how many cells of a budget each piece fills, int `[P]`; None is none.
+        """
+        half = len(self.ids) // 2
+        return {
+            state: [
+                Way(
+                    tuple(self.ids[piece + half * (self.start_differs and state == START)].tolist()),
+                    (piece,),
+                    after,
+                    0 if cells is None else int(cells[piece]),
+                )
+                for piece, after in grammar.allowed(state)
+            ]
+            for state in grammar.moves
+        }
 
     def _rows(self, pieces: Ragged) -> np.ndarray:
         if not self.start_differs:

@@ -1,0 +1,192 @@
+"""A grammar over one vocabulary's token ids: what may be written next, for whole batches at once.
+
+Made by subset construction (Rabin and Scott 1959): the tokens of one piece may begin another's, so that a state stands
+for every way of reading what was written so far.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from llmimg.errors import UserError
+from llmimg.textify import START
+from llmimg.tokens.lookup import Way
+
+_NEVER = 2**30  # cells: more than any budget
+_MOST_STATES = 100_000
+
+
+class _Place(NamedTuple):
+    """Where a reading stands: in a state of the grammar, so many nodes into the tokens of what is being written, and
+    how many cells it has filled beyond the state's cheapest reading."""
+
+    state: str
+    node: int
+    extra: int
+
+
+@dataclass(frozen=True)
+class Automaton:
+    """Which token may follow which, as tables; state 0 is the start, the last one that after the end.
+
+    Attributes:
+        alphabet: int64 `[A]`, the token ids that an answer can have, the end last.
+        after: int32 `[S, A]`, the next state; −1 where a token is not allowed.
+        cost: int32 `[S, A]`, cells that a token fills from there; all 0 where pieces fill none.
+        need: int32 `[S]`, the fewest cells from there to an end.
+    """
+
+    alphabet: np.ndarray
+    after: np.ndarray
+    cost: np.ndarray
+    need: np.ndarray
+    _tries: Mapping[str, "_Trie"] = field(repr=False)
+    _final: frozenset[str] = field(repr=False)
+
+    @classmethod
+    def of(cls, ways: Mapping[str, Sequence[Way]], final: frozenset[str], end: int) -> "Automaton":
+        """From what may be written in each state of a grammar.
+
+        Args:
+            final: the states of the grammar in which an answer may end.
+            end: the token id that ends it.
+
+        Raises:
+            UserError: a grammar and tokens that would need more states than can be held.
+        """
+        tries = {state: _Trie.of(each) for state, each in ways.items()}
+        subsets, edges, ends = _subsets(tries, final)
+        alphabet = sorted({token for _, token, _, _ in edges})
+        place = {token: column for column, token in enumerate(alphabet)}
+        states, width, done = len(subsets) + 1, len(alphabet) + 1, len(subsets)
+        after, cost = np.full((states, width), -1, np.int32), np.zeros((states, width), np.int32)
+        for one, token, other, cells in edges:
+            after[one, place[token]], cost[one, place[token]] = other, cells
+        for one, cells in [*ends, (done, 0)]:
+            after[one, -1], cost[one, -1] = done, cells
+        return cls(np.array([*alphabet, end], np.int64), after, cost, _need(after, cost), tries, final)
+
+    def read(self, tokens: Sequence[int]) -> np.ndarray | None:
+        """The piece ids that were written as these token ids, int64; the end and what stands behind it is left out.
+
+        None where the tokens are none of an answer, or break off before one could end.
+        """
+        written = list(tokens)
+        end = int(self.alphabet[-1])
+        if end in written:
+            written = written[: written.index(end)]
+        trail: list[dict[tuple[str, int], tuple[tuple[str, int], tuple[int, ...]]]] = []
+        here = {(START, 0)}
+        for token in written:
+            found: dict[tuple[str, int], tuple[tuple[str, int], tuple[int, ...]]] = {}
+            for state, node in sorted(here):
+                trie = self._tries.get(state)
+                if trie is None or token not in trie.children[node]:
+                    continue
+                child = trie.children[node][token]
+                for way in trie.whole[child]:
+                    found.setdefault((way.after, 0), ((state, node), way.pieces))
+                if trie.children[child]:
+                    found.setdefault((state, child), ((state, node), ()))
+            trail.append(found)
+            here = set(found)
+        last = next(((state, node) for state, node in sorted(here) if node == 0 and state in self._final), None)
+        if last is None:
+            return None
+        pieces: list[int] = []
+        for found in reversed(trail):
+            last, run = found[last]
+            pieces[:0] = run
+        return np.array(pieces, np.int64)
+
+
+@dataclass(frozen=True)
+class _Trie:
+    """The ways of one state, by their tokens; node 0 is the root.
+
+    Attributes:
+        children: node → token → node.
+        whole: node → the ways that are written when it is reached.
+    """
+
+    children: list[dict[int, int]]
+    whole: list[list[Way]]
+
+    @classmethod
+    def of(cls, ways: Sequence[Way]) -> "_Trie":
+        trie = cls([{}], [[]])
+        for way in ways:
+            node = 0
+            for token in way.tokens:
+                if token not in trie.children[node]:
+                    trie.children[node][token] = len(trie.children)
+                    trie.children.append({})
+                    trie.whole.append([])
+                node = trie.children[node][token]
+            trie.whole[node].append(way)
+        return trie
+
+
+Edge = tuple[int, int, int, int]  # state, token, next state, cells
+
+
+def _subsets(
+    tries: Mapping[str, _Trie], final: frozenset[str]
+) -> tuple[list[frozenset[_Place]], list[Edge], list[tuple[int, int]]]:
+    """The states, the edges between them, and those that may end, each with the cells its cheapest reading has to
+    count yet."""
+    start = frozenset([_Place(START, 0, 0)])
+    numbers, subsets = {start: 0}, [start]
+    edges: list[Edge] = []
+    ends: list[tuple[int, int]] = []
+    for number, subset in enumerate(subsets):  # which grows meanwhile
+        reached: dict[int, set[_Place]] = {}
+        for place in subset:
+            for token, readings in _steps(tries, place.state, place.node).items():
+                reached.setdefault(token, set()).update(
+                    _Place(state, node, place.extra + cells) for state, node, cells in readings
+                )
+        extras = [place.extra for place in subset if place.node == 0 and place.state in final]
+        if extras:
+            ends.append((number, min(extras)))
+        for token, places in reached.items():
+            base = min(place.extra for place in places)
+            others = frozenset(place._replace(extra=place.extra - base) for place in places)
+            if others not in numbers:
+                numbers[others] = len(subsets)
+                subsets.append(others)
+            edges.append((number, token, numbers[others], base))
+        if len(subsets) > _MOST_STATES:
+            raise UserError(
+                "The answers of this task need too many states to be held to them with this tokenizer: take "
+                "vocabulary=own, or fewer pieces."
+            )
+    return subsets, edges, ends
+
+
+def _steps(tries: Mapping[str, _Trie], state: str, node: int) -> dict[int, list[tuple[str, int, int]]]:
+    """Token → where it leads from a node: state, node and cells."""
+    trie = tries.get(state)
+    if trie is None:
+        return {}
+    found: dict[int, list[tuple[str, int, int]]] = {}
+    for token, child in trie.children[node].items():
+        found[token] = [(way.after, 0, way.cells) for way in trie.whole[child]]
+        if trie.children[child]:
+            found[token].append((state, child, 0))
+    return found
+
+
+def _need(after: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """The fewest cells from each state to the last one (Bellman 1958)."""
+    one, column = np.nonzero(after >= 0)
+    other, cells = after[one, column], cost[one, column]
+    need = np.full(len(after), _NEVER, np.int32)
+    need[-1] = 0
+    while True:
+        before = need.copy()
+        np.minimum.at(need, one, before[other] + cells)
+        if (need == before).all():
+            return need
