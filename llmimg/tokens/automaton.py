@@ -68,6 +68,22 @@ class Automaton:
             after[one, -1], cost[one, -1] = done, cells
         return cls(np.array([*alphabet, end], np.int64), after, cost, _need(after, cost), tries, final)
 
+    def fills(self, most: int) -> np.ndarray:
+        """Whether an answer can go on from a state and fill exactly so many cells: bool `[S, most + 1]`."""
+        one, column = np.nonzero(self.after >= 0)
+        other, cells = self.after[one, column], self.cost[one, column]
+        starts, states = np.flatnonzero(np.diff(one, prepend=-1)), np.unique(one)
+        found = np.zeros((len(self.after), most + 1), bool)
+        found[-1, 0] = True
+        for left in range(most + 1):
+            within = cells <= left
+            before = None
+            while before is None or (found[:, left] != before).any():  # tokens that fill nothing lead on
+                before = found[:, left].copy()
+                reached = within & found[other, np.where(within, left - cells, 0)]
+                found[states, left] |= np.logical_or.reduceat(reached, starts)
+        return found
+
     def read(self, tokens: Sequence[int]) -> np.ndarray | None:
         """The piece ids that were written as these token ids, int64; the end and what stands behind it is left out.
 

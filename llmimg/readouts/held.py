@@ -1,0 +1,212 @@
+"""Answers written token by token, held to an automaton: greedily, by beam search, or by sampling.
+
+A loop of our own over two tables: whole batches, a cache of keys and values, no Python a row, and exact to a budget.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from llmimg.data.draws import uniform
+from llmimg.errors import UserError
+from llmimg.tokens.automaton import Automaton
+
+_LOOK = 8  # steps from one look at whether all are done to the next
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the next token is chosen.
+
+    Attributes:
+        beams: answers that beam search follows at once (sums of log-probabilities, no penalty on length); 1 is greedy.
+        samples: answers drawn for each row; 0 draws none.
+        temperature: log-probabilities are divided by it before they are drawn from.
+        top_k: draw from so many of the likeliest; 0 is all.
+        top_p: draw from the fewest of the likeliest that have this much of the probability (Holtzman et al., ICLR
+            2020); 1 is all.
+    """
+
+    beams: int = 1
+    samples: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    @property
+    def count(self) -> int:
+        """Answers a row."""
+        return self.samples or self.beams
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, n answers a row: those of beam search with the likeliest first.
+
+    Attributes:
+        tokens: int64 `[B, n, T]`; behind the end stands the end.
+        log_probabilities: float32 `[B, n, T]`, of each token among those that were allowed there; 0 behind the end, and
+            −inf where there are fewer answers than n.
+        ended: bool `[B, n]`, whether the end was reached.
+    """
+
+    tokens: torch.Tensor
+    log_probabilities: torch.Tensor
+    ended: torch.Tensor
+
+
+class _Tables:
+    """An automaton's tables on a device.
+
+    Args:
+        budget: the most cells that an answer may fill; None counts none.
+        exact: whether answers fill all that they may.
+    """
+
+    def __init__(self, automaton: Automaton, device: torch.device, budget: int | None, exact: bool):
+        after, cost, need = (
+            torch.from_numpy(each).to(device).long() for each in (automaton.after, automaton.cost, automaton.need)
+        )
+        self.alphabet = torch.from_numpy(automaton.alphabet).to(device)
+        self.after, self.cost, self.done = after.clamp(min=0), cost, len(after) - 1
+        # How many cells must be left for a token to be taken.
+        self.least = (need[self.after] + cost).masked_fill(after < 0, 2**40)
+        self.fills = torch.from_numpy(automaton.fills(budget)).to(device) if budget is not None and exact else None
+
+    def allowed(self, state: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+        """Which tokens may be written, bool `[B, A]`, in these states `[B]` with so many cells left `[B]`."""
+        enough = left[:, None] >= self.least[state]
+        if self.fills is None:
+            return enough
+        rest = (left[:, None] - self.cost[state]).clamp(min=0)
+        return enough & self.fills[self.after[state], rest]
+
+
+@torch.inference_mode()
+def write(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    automaton: Automaton,
+    most: int,
+    *,
+    choice: Choice = Choice(),
+    budget: np.ndarray | None = None,
+    exact: bool = True,
+    state: np.ndarray | None = None,
+    seeds: np.ndarray | None = None,
+) -> Written:
+    """Answers to prompts, up to `most` tokens each, the end among them.
+
+    Args:
+        model: a causal model.
+        ids, mask: prompts int64 `[B, L]`, padded on the left, and where they are not padding.
+        budget: cells that each answer has to fill, int `[B]`; None counts none.
+        exact: whether it must be filled, or may at most be.
+        state: of the automaton, int `[B]`, where answers have begun in the prompt; None is the start.
+        seeds: uint64 `[B]`, all that samples of a row depend on.
+
+    Raises:
+        UserError: a budget that no answer can keep.
+    """
+    count, device = choice.count, ids.device
+    tables = _Tables(automaton, device, None if budget is None else int(np.max(budget)), exact)
+    here = torch.zeros(len(ids), dtype=torch.long, device=device)
+    if state is not None:
+        here = torch.as_tensor(state, dtype=torch.long, device=device)
+    left = torch.full_like(here, 2**39)
+    if budget is not None:
+        left = torch.as_tensor(budget, dtype=torch.long, device=device)
+        if not tables.allowed(here, left).any(dim=1).all():
+            raise UserError(f"No answer of this task fills the cells that it has to: {sorted(set(left.tolist()))}.")
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
+    cache = out.past_key_values
+    if count > 1:
+        cache.batch_repeat_interleave(count)
+    logits, mask, last, here, left = (
+        each.repeat_interleave(count, dim=0) for each in (out.logits[:, -1], mask, positions[:, -1:], here, left)
+    )
+    chooser = _Beams(len(ids), count, device) if not choice.samples else _Samples(choice, seeds, count, device)
+    tokens, log_probabilities = [], []
+    for step in range(most):
+        scores = logits.index_select(1, tables.alphabet).float()
+        scores = scores.masked_fill(~tables.allowed(here, left), -torch.inf).log_softmax(dim=1)
+        scores = scores.masked_fill(scores.isnan(), -torch.inf)  # of a beam that stands for no answer
+        origin, column, chosen = chooser(scores, step)
+        if origin is not None:  # beams go on from one another
+            cache.reorder_cache(origin)
+            tokens, log_probabilities = ([each[origin] for each in kept] for kept in (tokens, log_probabilities))
+            here, left, mask, last = here[origin], left[origin], mask[origin], last[origin]
+        tokens.append(column)
+        log_probabilities.append(chosen)
+        left = left - tables.cost[here, column]
+        here = tables.after[here, column]
+        if step + 1 == most or (step % _LOOK == _LOOK - 1 and bool((here == tables.done).all())):
+            break
+        mask, last = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1), last + 1
+        out = model(
+            input_ids=tables.alphabet[column][:, None],
+            attention_mask=mask,
+            position_ids=last,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = out.logits[:, -1]
+    shape = (len(ids), count, -1)
+    return Written(
+        tables.alphabet[torch.stack(tokens, dim=1)].view(shape),
+        torch.stack(log_probabilities, dim=1).view(shape),
+        (here == tables.done).view(shape[:2]),
+    )
+
+
+class _Beams:
+    """The likeliest `count` of what goes on with the answers so far; one beam is the likeliest next token.
+
+    A beam that stands for no answer, as there are fewer, has the score −inf for good.
+    """
+
+    def __init__(self, rows: int, count: int, device: torch.device):
+        self.count = count
+        self.totals = torch.full((rows, count), -torch.inf, device=device)
+        self.totals[:, 0] = 0
+        self.first = (torch.arange(rows, device=device) * count)[:, None]
+
+    def __call__(self, scores: torch.Tensor, step: int) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+        if self.count == 1:
+            best, column = scores.max(dim=1)
+            return None, column, best
+        size = scores.shape[1]
+        totals = (self.totals.view(-1, 1) + scores).view(len(self.totals), -1)
+        self.totals, places = totals.topk(self.count, dim=1)
+        origin, column = (places // size + self.first).view(-1), (places % size).view(-1)
+        chosen = scores[origin, column].masked_fill(~self.totals.view(-1).isfinite(), -torch.inf)
+        return origin, column, chosen
+
+
+class _Samples:
+    """Drawn by each row's seed and the step, whatever batch it comes in."""
+
+    def __init__(self, choice: Choice, seeds: np.ndarray | None, count: int, device: torch.device):
+        if seeds is None:
+            raise ValueError("Samples need a seed for each row.")
+        self.choice, self.device = choice, device
+        # Each sample of a row is a stream of its own.
+        self.seeds = np.concatenate([np.array([seed], np.uint64) + np.arange(count, dtype=np.uint64) for seed in seeds])
+
+    def __call__(self, scores: torch.Tensor, step: int) -> tuple[None, torch.Tensor, torch.Tensor]:
+        ordered, columns = (scores / self.choice.temperature).sort(dim=1, descending=True)
+        shares = ordered.softmax(dim=1)
+        if self.choice.top_k:
+            shares[:, self.choice.top_k :] = 0
+        if self.choice.top_p < 1:  # those before which less than that lies
+            shares[shares.cumsum(dim=1) - shares >= self.choice.top_p] = 0
+        sums = shares.double().cumsum(dim=1)
+        drawn = torch.from_numpy(uniform(self.seeds, step)).to(self.device)[:, None] * sums[:, -1:]
+        # The last column that has a share is the furthest that rounding may lead to.
+        place = torch.minimum((sums <= drawn).sum(dim=1), (shares > 0).sum(dim=1) - 1)[:, None]
+        column = columns.gather(1, place)[:, 0]
+        return None, column, scores.gather(1, column[:, None])[:, 0]

@@ -1,0 +1,196 @@
+"""Writing, held to an automaton, against transformers' own generation and against all answers counted out."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from llmimg.errors import UserError
+from llmimg.models.settings import ModelSettings
+from llmimg.readouts.held import Choice, write
+from llmimg.textify import START
+from llmimg.tokens.automaton import Automaton
+from llmimg.tokens.lookup import Way
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+VOCABULARY, END = 24, 3
+# One or two letters of a, b or the two-token c; letters fill 1, 2 and 3 cells.
+LETTERS = {"a": ((5,), 1), "b": ((6,), 2), "c": ((6, 7), 3)}
+WAYS = {
+    START: [Way(tokens, (piece,), "some", cells) for piece, (tokens, cells) in enumerate(LETTERS.values())],
+    "some": [Way(tokens, (piece,), "all", cells) for piece, (tokens, cells) in enumerate(LETTERS.values())],
+}
+AUTOMATON = Automaton.of(WAYS, frozenset({"some", "all"}), END)
+ANSWERS = [letters for count in (1, 2) for letters in product(range(3), repeat=count)]
+
+
+def tokens_of(pieces) -> list[int]:
+    return [token for piece in pieces for token in list(LETTERS.values())[piece][0]] + [END]
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def model(request):
+    from transformers import AutoModelForCausalLM
+
+    from llmimg.models.scratch import ARCHITECTURES, Sizes
+
+    torch.manual_seed(1)
+    settings = ModelSettings(
+        name="tiny", architecture=request.param, layers=2, width=16, heads=2, initializer_range=0.6
+    )
+    config = ARCHITECTURES[request.param](settings, Sizes(VOCABULARY, 40, 0))
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.fixture(scope="module")
+def prompts() -> tuple[torch.Tensor, torch.Tensor]:
+    """Of different lengths, padded on the left."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([9, 1, 5, 7])
+    mask = np.arange(9) >= 9 - lengths[:, None]
+    ids = np.where(mask, rng.integers(4, VOCABULARY, mask.shape), 0)
+    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+class Oracle(LogitsProcessor):
+    """Log-probabilities among what the automaton allows, by running over what each row has written."""
+
+    def __init__(self, start: int):
+        self.start, self.alphabet = start, AUTOMATON.alphabet.tolist()
+
+    def __call__(self, input_ids, scores):
+        held = torch.full_like(scores, -torch.inf)
+        for row, written in enumerate(input_ids[:, self.start :].tolist()):
+            state = 0
+            for token in written:
+                state = AUTOMATON.after[state, self.alphabet.index(token)]
+            allowed = [self.alphabet[column] for column in np.flatnonzero(AUTOMATON.after[state] >= 0)]
+            held[row, allowed] = scores[row, allowed].float().log_softmax(dim=0)
+        return held
+
+
+def costs(model, ids, mask, row: int) -> dict[tuple[int, ...], float]:
+    """The log-probability of every answer to a prompt, one pass each, unpadded."""
+    prompt, found = ids[row][mask[row] == 1].tolist(), {}
+    for pieces in ANSWERS:
+        state, total, written = 0, 0.0, []
+        for token in tokens_of(pieces):
+            logits = model(input_ids=torch.tensor([prompt + written])).logits[0, -1].double()
+            columns = np.flatnonzero(AUTOMATON.after[state] >= 0)
+            allowed = AUTOMATON.alphabet[columns]
+            total += float(logits[allowed].log_softmax(dim=0)[allowed.tolist().index(token)])
+            state = AUTOMATON.after[state, AUTOMATON.alphabet.tolist().index(token)]
+            written.append(token)
+        found[pieces] = total
+    return found
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_as_transformers_writes(model, prompts, beams):
+    ids, mask = prompts
+    ours = write(model, ids, mask, AUTOMATON, 6, choice=Choice(beams=beams))
+    theirs = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        generation_config=GenerationConfig(
+            max_new_tokens=6, num_beams=beams, num_return_sequences=beams, do_sample=False, length_penalty=0.0,
+            early_stopping=False, pad_token_id=END, eos_token_id=END,
+        ),
+        logits_processor=LogitsProcessorList([Oracle(ids.shape[1])]),
+    )  # fmt: skip
+    for row, answers in enumerate(theirs[:, ids.shape[1] :].view(len(ids), beams, -1).tolist()):
+        assert AUTOMATON.read(ours.tokens[row, 0].tolist()).tolist() == AUTOMATON.read(answers[0]).tolist()
+    assert ours.ended.all()
+
+
+@torch.no_grad()
+def test_beams_as_many_as_answers_find_all_with_their_probability(model, prompts):
+    ids, mask = prompts
+    written = write(model, ids, mask, AUTOMATON, 6, choice=Choice(beams=16))
+    for row in range(len(ids)):
+        expected = costs(model, ids, mask, row)
+        assert sum(np.exp(list(expected.values()))) == pytest.approx(1)
+        totals = written.log_probabilities[row].sum(dim=1)
+        found = {
+            tuple(AUTOMATON.read(tokens).tolist()): float(total)
+            for tokens, total in zip(written.tokens[row].tolist(), totals, strict=True)
+            if total > -torch.inf
+        }
+        assert found.keys() == expected.keys()
+        assert all(found[answer] == pytest.approx(expected[answer], abs=1e-4) for answer in expected)
+        assert (totals.diff().nan_to_num() <= 1e-6).all()  # the likeliest first
+
+
+@torch.no_grad()
+def test_samples_come_as_often_as_they_are_likely(model, prompts):
+    ids, mask = prompts
+    count = 4000
+    drawn = write(model, ids[:1], mask[:1], AUTOMATON, 6, choice=Choice(samples=count), seeds=np.array([5], np.uint64))
+    rows = [tuple(AUTOMATON.read(tokens).tolist()) for tokens in drawn.tokens[0].tolist()]
+    for answer, cost in costs(model, ids, mask, 0).items():
+        share = np.exp(cost)
+        assert abs(rows.count(answer) / count - share) < 5 * np.sqrt(share * (1 - share) / count) + 1e-3
+
+
+def test_samples_depend_on_their_row_alone(model, prompts):
+    ids, mask = prompts
+    choice, seeds = Choice(samples=5, temperature=1.3, top_p=0.95), np.arange(4).astype(np.uint64) * 1000
+    together = write(model, ids, mask, AUTOMATON, 6, choice=choice, seeds=seeds)
+    for row in range(4):
+        alone = write(model, ids[row : row + 1], mask[row : row + 1], AUTOMATON, 6, choice=choice, seeds=seeds[[row]])
+        length = alone.tokens.shape[2]
+        assert torch.equal(together.tokens[row, :, :length], alone.tokens[0])
+
+
+@pytest.mark.parametrize("choice", [Choice(samples=3, top_k=1), Choice(samples=3, temperature=1e-4)])
+def test_the_likeliest_alone_are_greedy(model, prompts, choice):
+    ids, mask = prompts
+    greedy = write(model, ids, mask, AUTOMATON, 6)
+    drawn = write(model, ids, mask, AUTOMATON, 6, choice=choice, seeds=np.arange(4).astype(np.uint64))
+    assert all(torch.equal(drawn.tokens[:, sample], greedy.tokens[:, 0]) for sample in range(3))
+
+
+@pytest.mark.parametrize("choice", [Choice(), Choice(beams=3), Choice(samples=20, temperature=3.0)])
+@pytest.mark.parametrize("exact", [True, False])
+def test_budgets_are_kept(model, prompts, choice, exact):
+    ids, mask = prompts
+    budget = np.array([1, 2, 5, 6])
+    seeds = np.arange(4).astype(np.uint64)
+    written = write(model, ids, mask, AUTOMATON, 6, choice=choice, budget=budget, exact=exact, seeds=seeds)
+    cells = [cells for _, cells in LETTERS.values()]
+    for row, answers in enumerate(written.tokens.tolist()):
+        for tokens, chances in zip(answers, written.log_probabilities[row], strict=True):
+            if (chances > -torch.inf).all():
+                filled = sum(cells[piece] for piece in AUTOMATON.read(tokens))
+                assert filled == budget[row] if exact else filled <= budget[row]
+
+
+def test_a_budget_that_nothing_keeps_is_refused(model, prompts):
+    with pytest.raises(UserError, match="No answer of this task fills the cells that it has to"):
+        write(model, *prompts, AUTOMATON, 6, budget=np.array([3, 0, 3, 3]))
+
+
+def test_what_was_begun_is_gone_on_with(model, prompts):
+    """The first half of an answer stands in the prompt, and its state is given."""
+    ids, mask = prompts
+    whole = write(model, ids, mask, AUTOMATON, 6)
+    first = whole.tokens[:, 0, :1]
+    state = AUTOMATON.after[0, [AUTOMATON.alphabet.tolist().index(token) for token in first[:, 0].tolist()]]
+    rest = write(
+        model,
+        torch.cat([ids, first], dim=1),
+        torch.cat([mask, torch.ones_like(first)], dim=1),
+        AUTOMATON,
+        5,
+        state=state,
+    )
+    length = min(rest.tokens.shape[2], whole.tokens.shape[2] - 1)
+    assert torch.equal(whole.tokens[:, 0, 1 : 1 + length], rest.tokens[:, 0, :length])
+
+
+def test_what_does_not_come_to_its_end_says_so(model, prompts):
+    written = write(model, *prompts, AUTOMATON, 1)
+    assert not written.ended.any() and written.tokens.shape == (4, 1, 1)
