@@ -70,6 +70,10 @@ def speak() -> None:
     noted at every few steps goes to the run's log alone."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")
+    elif os.get_terminal_size(sys.stderr.fileno()).columns == 0:  # bars would be as wide as that
+        import termios
+
+        termios.tcsetwinsize(sys.stderr.fileno(), (24, 100))
     if not log.handlers:
         spoken = logging.StreamHandler(sys.stdout)
         spoken.setLevel(logging.INFO)
@@ -79,10 +83,15 @@ def speak() -> None:
 
 
 def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFolder, notes: list[str]) -> None:
+    import datasets
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()  # of loading and saving; the Trainer's own stays
+    if str(configuration.trainer.get("disable_tqdm")).lower() == "true":
+        datasets.disable_progress_bars()
+    else:
+        datasets.enable_progress_bars()
 
     mistaken = False
     try:

@@ -84,7 +84,7 @@ class Progress(TrainerCallback):
     def on_log(self, args, state, control, logs: dict[str, Any] | None = None, **kwargs):
         if self._training is not None:
             names = {"loss": "loss", "eval_loss": "val loss", "eval_accuracy": "val accuracy"}
-            self._training.show({names[key]: f"{value:.4g}" for key, value in (logs or {}).items() if key in names})
+            self._training.show({name: f"{logs[key]:.4g}" for key, name in names.items() if key in (logs or {})})
 
     def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
         if state.is_world_process_zero:
