@@ -87,7 +87,8 @@ def run_experiment(
         log.info("\n".join(notes))
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
     learns = arguments.do_train and settings.adaptation.name != "none"
-    start = begin(folder, arguments, learns, notes, identity.fingerprint)
+    texts_read = [text.fingerprint for text in plain_text["train"]]
+    start = begin(folder, arguments, learns, notes, identity.fingerprint, encoder.vocabulary.fingerprint, *texts_read)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     began_from, said = origin(settings.model), len(notes)
     model = make_model(
@@ -173,13 +174,13 @@ def trainer_settings(settings: Configuration) -> dict[str, Any]:
     return stop_early(dict(settings.trainer), settings.early_stopping.metric)
 
 
-def begin(folder: RunFolder, arguments: TrainingArguments, learns: bool, notes: list[str], data: str) -> Start:
+def begin(folder: RunFolder, arguments: TrainingArguments, learns: bool, notes: list[str], *data: str) -> Start:
     """Where training begins, for a run that learns at all; what is to be said of that, said and added to `notes`.
 
     Args:
-        data: fingerprint of the data to train on.
+        data: fingerprints of the data to train on, and of what they are read by.
     """
-    start = where_to_begin(folder.checkpoints, arguments, data) if learns else Start()
+    start = where_to_begin(folder.checkpoints, arguments, " ".join(data)) if learns else Start()
     for note in start.notes:
         log.info(note)
     notes.extend(start.notes)

@@ -184,3 +184,18 @@ def test_weights_that_adapters_belong_to_may_not_change(plain, straight, tmp_pat
     with pytest.raises(UserError, match=r"checkpoint-2 adds to have changed since \(model\.path\).*force=true"):
         carry_out(settings)
     assert torch.load(Path(settings["run_dir"]) / "checkpoints" / "checkpoint-2" / "scheduler.pt")
+
+
+def test_other_tokens_are_refused(plain, straight, tmp_path):
+    base = shutil.copytree(straight("averaged"), tmp_path / "base")
+    settings = plain("tokens", *ABOUT, "model=pretrained", f"model.path={base}")
+    with taken_away_at(3):
+        carry_out(settings)
+    file = base / "model" / "tokenizer.json"
+    told = json.loads(file.read_text())
+    one, other = list(told["model"]["vocab"].items())[-2:]
+    told["model"]["vocab"] |= {one[0]: other[1], other[0]: one[1]}
+    file.write_text(json.dumps(told))
+    with pytest.raises(UserError, match=r"tokens that they are written in, are not those that .*force=true"):
+        carry_out(settings)
+    carry_out({**settings, "force": True})

@@ -125,13 +125,13 @@ def test_evaluation_is_no_training(plain, monkeypatch):
 
     from llmimg.training.callbacks import BeginEpoch
 
-    monkeypatch.setattr(BeginEpoch, "on_evaluate", lambda *_, **__: time.sleep(0.5), raising=False)
-    monkeypatch.setattr(BeginEpoch, "on_save", lambda *_, **__: time.sleep(0.25), raising=False)
-    settings = plain("slow", "trainer.eval_strategy=steps", "trainer.eval_steps=1", "trainer.max_steps=8")
+    monkeypatch.setattr(BeginEpoch, "on_evaluate", lambda *_, **__: time.sleep(0.2), raising=False)
+    monkeypatch.setattr(BeginEpoch, "on_save", lambda *_, **__: time.sleep(0.1), raising=False)
+    settings = plain("slow", "trainer.eval_strategy=steps", "trainer.eval_steps=1", "trainer.max_steps=5")
     metrics = carry_out(settings)
     epochs = record(Path(settings["run_dir"]))["history"][-1]["epoch"]
     stepping = 64 * epochs / metrics["train/images_per_second"]
-    assert stepping <= metrics["time/train_seconds"] - 8 * 0.75
+    assert stepping <= metrics["time/train_seconds"] - 5 * 0.3
 
 
 def test_the_rate_of_the_highest_layer_is_shown(run):

@@ -1,6 +1,7 @@
 """Images' text and plain text in one stream of examples, by weights."""
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,14 @@ class PlainText(torch.utils.data.Dataset):
 
     def __init__(self, rows: Sequence[np.ndarray]):
         self.rows = rows
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all its tokens."""
+        found = hashlib.sha256()
+        for row in self.rows:
+            found.update(np.asarray(row, np.int64).tobytes())
+        return found.hexdigest()
 
     def __len__(self) -> int:
         return len(self.rows)
