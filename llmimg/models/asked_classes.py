@@ -48,7 +48,7 @@ def score_classes(
     Raises:
         UserError: an endpoint whose log-probabilities cannot be trusted, among others.
     """
-    probes.check_echo(endpoint, anew)
+    probes.check_echo(endpoint, texts[0], anew)
     names = task.label_names
     # The last has what the answers have without an image.
     asked = [*texts, ""] if normalise == "prior" else list(texts)

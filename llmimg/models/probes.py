@@ -13,13 +13,13 @@ from llmimg.errors import UserError
 from llmimg.models.answers import Answer
 from llmimg.models.echoed import Tokens, echoed_tokens
 from llmimg.models.endpoint import Endpoint
+from llmimg.models.replies import Unspelled
 
 # What is to be gone on with, and what is put behind: words that hardly anything lets expect, so that a value from
-# elsewhere shows.
+# elsewhere shows. An image's own text comes first: a model may know nothing else.
 _PROBES = (
     ("Seven quiet lamps cost 52 pounds.\nThe capital of France is", " zebra 48 of\n\nthe"),
     ("1 2 3 4 5 6 7 8 9\nclass: 4\n9 8 7 6 5", " lamp, France 7\nquiet"),
-    ("the the the the", " 52 pounds\nzebra"),
 )
 _WRITTEN = 8  # tokens that the server writes
 # Nats. Half precision, other batches and quantised caches move single log-probabilities by some hundredths, at worst by
@@ -30,25 +30,28 @@ _CERTAIN = 1e-4
 _LEAST_SHARE = 0.75  # of the tokens that a text was to have
 
 
-def check_echo(endpoint: Endpoint, anew: bool = False) -> None:
+def check_echo(endpoint: Endpoint, text: str, anew: bool = False) -> None:
     """Hold the log-probabilities that a server gives of a prompt against those of the same tokens as it wrote them.
+
+    Args:
+        text: an image's, of which a part is gone on with.
 
     Raises:
         UserError: where they differ, with both; where a server gives none; or where nothing could be compared.
     """
+    words = text.split(" ")
+    place = min(len(words) // 2, 24)
+    own = (" ".join(words[:place]), f" {' '.join(words[place : 2 * place])}") if place else (text, text)
     compared = False
-    greedy = [(*probe, {"temperature": 0.0}) for probe in _PROBES]
+    greedy = [(*probe, {"temperature": 0.0}) for probe in (own, *_PROBES)]
     # Where greedy tokens are called certain, or are the same again and again, they are drawn.
-    for prompt, behind, how in [*greedy, (*_PROBES[0], {"temperature": 1.0, "top_p": 1.0})]:
-        writing = {"prompt": prompt, "max_tokens": _WRITTEN, "logprobs": 1, **how}
-        (said,) = endpoint.ask([writing], anew, estimate=False)
-        written = said.tokens[:_WRITTEN]
-        if all(value is None or abs(value) < _CERTAIN for _, value in written):
-            continue
-        text = prompt + "".join(token for token, _ in written) + behind
-        given = {"prompt": text, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0.0}
-        (echoed,) = endpoint.ask([given], anew, estimate=False)
-        agreed = _agree(written, echoed_tokens(echoed, text), len(prompt), endpoint)
+    for prompt, behind, how in [*greedy, (*own, {"temperature": 1.0, "top_p": 1.0})]:
+        try:
+            agreed = _compare(endpoint, prompt, behind, how, anew)
+        except Unspelled:
+            if prompt == own[0]:
+                raise
+            continue  # a tokenizer of images' pieces has no other words
         compared |= agreed is not None
         if agreed:
             return
@@ -57,6 +60,23 @@ def check_echo(endpoint: Endpoint, anew: bool = False) -> None:
             f"{endpoint.url} gives log-probabilities of a prompt for the model '{endpoint.model}' that cannot be held "
             "against those of what it writes: it writes nothing, or calls all it writes certain. Take readout=generate."
         )
+
+
+def _compare(endpoint: Endpoint, prompt: str, behind: str, how: dict[str, float], anew: bool) -> bool | None:
+    """As `_agree`, of what the model writes behind a prompt; None where it calls all that certain."""
+    (said,) = endpoint.ask([{"prompt": prompt, "max_tokens": _WRITTEN, "logprobs": 1, **how}], anew, estimate=False)
+    written = list(itertools.takewhile(lambda each: _is_plain(each[0]), said.tokens[:_WRITTEN]))
+    if all(value is None or abs(value) < _CERTAIN for _, value in written):
+        return None
+    text = prompt + "".join(token for token, _ in written) + behind
+    given = {"prompt": text, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0.0}
+    (echoed,) = endpoint.ask([given], anew, estimate=False)
+    return _agree(written, echoed_tokens(echoed, text), len(prompt), endpoint)
+
+
+def _is_plain(token: str) -> bool:
+    """Whether a token's text is all there is to it: no mark of its own (`</s>`), no part of a character."""
+    return bool(token) and token.isascii() and not (token.startswith("<") and token.endswith(">"))
 
 
 def _agree(written: Tokens, given: Tokens, begin: int, endpoint: Endpoint) -> bool | None:
@@ -68,9 +88,8 @@ def _agree(written: Tokens, given: Tokens, begin: int, endpoint: Endpoint) -> bo
     """
     starts = np.cumsum([0, *(len(token) for token, _ in given)])[: len(given)]
     first = int(np.searchsorted(starts, begin))
-    # Parts of a character are written as a sign that stands for any of them.
     pairs = ((one, other) for (one, _), (other, _) in zip(written, given[first:], strict=False))
-    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1] and pair[0] and pair[0].isascii(), pairs))
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
     if first == 0 or not same:
         return None
     told = np.array([np.nan if value is None else value for _, value in given], np.float64)

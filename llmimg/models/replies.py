@@ -15,6 +15,10 @@ Tokens = tuple[tuple[str, float | None], ...]
 Request = Mapping[str, Any]  # its body: with `messages` to /chat/completions, with `prompt` to /completions
 
 
+class Unspelled(UserError):
+    """The tokens that a server echoes are not those of the prompt."""
+
+
 def answer_of(reply: Any, request: Request, who: str, model: str) -> Answer:
     """The answer in what `openai`'s client read from a server.
 
@@ -97,7 +101,7 @@ def _spelled(tokens: Tokens, prompt: str, who: str) -> Tokens:
         if prompt in "".join(token for token, _ in names):
             return names
     spelled = "".join(token for token, _ in tokens)
-    raise UserError(
+    raise Unspelled(
         f"{who} gives no log-probabilities of a prompt (echo with logprobs of /completions), or of another one: "
         f"{prompt[-40:]!r} was to end what it read, and its {len(tokens):,} tokens end with {spelled[-40:]!r}. Take "
         "readout=generate, which reads what the model writes."

@@ -143,4 +143,5 @@ def test_a_folder_and_a_server_give_the_same(run, model, server, images, way, tm
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (here, there)]
     same = {key for key in metrics[0] if key.startswith(("test/", "data/psnr"))}
     assert same <= set(metrics[1])
+    assert "read apart" not in (here / "run.log").read_text()
     assert {key: metrics[0][key] for key in same} == pytest.approx({key: metrics[1][key] for key in same}, abs=1e-5)
