@@ -30,13 +30,11 @@ _KEYWORDS = {"train", "training", "validation", "valid", "dev", "val", "test", "
 
 @dataclass(frozen=True)
 class HubFolder:
-    """What was read, a hash of what all files hold, and the folder in which `load_dataset` found them, which may be
-    `mirrored`, a folder of links."""
+    """What was read, a hash of what all files hold, and the folder in which `load_dataset` found them."""
 
     splits: "DatasetDict"
     contents: str
     place: str
-    mirrored: bool
 
 
 def load_folder(root: Path, config: str | None, notes: list[str], cache: Path | None) -> HubFolder:
@@ -52,7 +50,7 @@ def load_folder(root: Path, config: str | None, notes: list[str], cache: Path | 
 
     names = [*files_below(root), *[_SETTINGS] * (root / _SETTINGS).is_file()]
     hashes = file_hashes([root / name for name in names], cache)
-    home, place, mirrored = _place(root, names, hashes)
+    home, place = _place(root, names, hashes)
     with _text_as_written():
         builder = load_dataset_builder(place, config, cache_dir=home)
         files = _relative(builder.config.data_files or {}, place)
@@ -64,7 +62,7 @@ def load_folder(root: Path, config: str | None, notes: list[str], cache: Path | 
     notes += left_out(root, [name for name in names if not _ABOUT.fullmatch(name)], read)
     if builder.name == "imagefolder":
         notes += _without_a_line(read, builder.EXTENSIONS, sum(map(len, splits.values())))
-    return HubFolder(splits, fingerprint(config or "", *names, *hashes), place, mirrored)
+    return HubFolder(splits, fingerprint(config or "", *names, *hashes), place)
 
 
 def config_names(root: Path, cache: Path | None) -> list[str]:
@@ -72,20 +70,20 @@ def config_names(root: Path, cache: Path | None) -> list[str]:
     from datasets import get_dataset_config_names
 
     names = files_below(root)
-    _, place, _ = _place(root, names, file_hashes([root / name for name in names], cache))
+    _, place = _place(root, names, file_hashes([root / name for name in names], cache))
     return get_dataset_config_names(place)
 
 
-def _place(root: Path, names: Sequence[str], hashes: Sequence[str]) -> tuple[str, str, bool]:
-    """Where `datasets` keeps what it makes of these files, the folder it is to read them from, and whether that is one
-    of links."""
+def _place(root: Path, names: Sequence[str], hashes: Sequence[str]) -> tuple[str, str]:
+    """Where `datasets` keeps what it makes of these files, and the folder it is to read them from: theirs, or one of
+    links where a reader would take its path for anything else."""
     from datasets import config
 
     home = Path(config.HF_DATASETS_CACHE) / "llmimg" / fingerprint(str(root), *names, *hashes)
     real = os.path.realpath(root)
     if _PLAIN.fullmatch(real) and not real.endswith(".py"):
-        return str(home), real, False
-    return str(home), os.path.realpath(_mirrored(root, names, home / "files")), True
+        return str(home), real
+    return str(home), os.path.realpath(_mirrored(root, names, home / "files"))
 
 
 def _mirrored(root: Path, names: Sequence[str], place: Path) -> Path:

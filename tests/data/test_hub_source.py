@@ -257,6 +257,21 @@ def test_images_swapped_under_the_same_sizes_and_times_change_the_fingerprint(tm
     assert hub(tmp_path / "set")["train"]._fingerprint != before
 
 
+@pytest.mark.parametrize("image", ["files/1.png", {"bytes": None, "path": "files/1.png"}])
+def test_a_path_in_a_table_is_one_below_its_folder(tmp_path, monkeypatch, image):
+    """Not one below the folder that we happen to be started in."""
+    gray(tmp_path / "set", "files/1.png", 5)
+    gray(tmp_path / "elsewhere", "files/1.png", 9)
+    kept = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    images = pa.array([image] * 2, pa.string() if isinstance(image, str) else kept)
+    table = pa.table({"image": images, "label": ["a", "b"]})
+    for number in range(2):  # so that tables are most of what lies there
+        pyarrow.parquet.write_table(table, tmp_path / f"set/train-0000{number}-of-00002.parquet")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    data = hub(tmp_path / "set", image_column="image", label_column="label")["train"]
+    assert decode(data[0]["image"])[0, 0, 0] == 5
+
+
 # --- columns of numbers
 
 

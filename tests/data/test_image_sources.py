@@ -169,7 +169,7 @@ def test_a_stray_class_comes_with_its_nearest(tmp_path, make_png):
     [
         ([], "two or more folders.*has none"),
         (["cat/1.png"], "two or more folders.*only 'cat'"),
-        (["cat/1.png", "dog/readme.md"], "'.*dog' holds no image"),
+        (["cat/1.png", "dog/readme.md"], "'.*dog' holds no image itself"),
         (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "class 'c' in '.*test' has no folder"),
     ],
 )

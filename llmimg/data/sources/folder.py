@@ -61,7 +61,7 @@ def _classes(folder: Path, images: dict[str, list[str]]) -> list[str]:
         raise UserError(f"'{folder}' needs two or more folders, one for each class, and has {found}.")
     for name, files in images.items():
         if not files:
-            raise UserError(f"The class folder '{folder / name}' holds no image of a kind that Pillow reads.")
+            raise UserError(f"The class folder '{folder / name}' holds no image itself, of a kind that Pillow reads.")
     return names
 
 

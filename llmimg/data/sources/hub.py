@@ -38,16 +38,21 @@ def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict
     names, numbers = classes(settings, label, read.splits, notes)
     found = {}
     for split, data in read.splits.items():
-        contents = read.contents or fingerprint(*file_hashes([file["filename"] for file in data.cache_files], cache))
+        contents = read.contents or _kept_contents(data, cache)
         data = _images(settings, data, image, fingerprint(contents, split))
         stored = _paths(data)
         below = [os.path.relpath(path, read.place) if _is_below(path, read.place) else path for path in stored]
-        if root is not None and read.mirrored and below != stored:
-            data = _with_paths(data, [str(root / path) for path in below])
+        if root is not None and _is_by_path(data):  # a path in a table is one below its folder, wherever we are started
+            data = _with_paths(data, [str(root / path) if path else None for path in below])
         key = fingerprint(contents, split, image, *below, *names, numbers[split].astype("<i8").tobytes())
         data = data.add_column("label", numbers[split], feature=ClassLabel(names=names))
         found[split] = data.add_column("id", rows(len(data)), new_fingerprint=key)
     return found
+
+
+def _kept_contents(data: "Dataset", cache: Path | None) -> str:
+    """A hash of what `datasets` keeps of a set from the hub, which may be changed there."""
+    return fingerprint(data._fingerprint, *file_hashes([file["filename"] for file in data.cache_files], cache))
 
 
 def _local(settings: "DataSettings") -> Path | None:
@@ -71,7 +76,7 @@ def _fetch(settings: "DataSettings", root: Path | None, notes: list[str], cache:
     try:
         if root is not None:
             return load_folder(root, settings.config, notes, cache)
-        return HubFolder(load_dataset(path, settings.config, revision=settings.revision), "", "", False)
+        return HubFolder(load_dataset(path, settings.config, revision=settings.revision), "", "")
     except DatasetNotFoundError as error:
         raise UserError(f"The hub has no data set '{path}' for you ({_line(error)}): check data.path=.") from error
     except (OSError, ValueError, RuntimeError, DatasetsError, httpx.HTTPError) as error:
@@ -136,11 +141,15 @@ def _paths(data: "Dataset") -> list[str]:
     return [path or "" for chunk in data.data.column("image").chunks for path in chunk.field("path").to_pylist()]
 
 
+def _is_by_path(data: "Dataset") -> bool:
+    return all(chunk.field("bytes").null_count == len(chunk) for chunk in data.data.column("image").chunks)
+
+
 def _is_below(path: str, place: str) -> bool:
     return bool(place) and path.startswith(place + os.sep)
 
 
-def _with_paths(data: "Dataset", paths: list[str]) -> "Dataset":
+def _with_paths(data: "Dataset", paths: list[str | None]) -> "Dataset":
     """Images that are files, by these paths."""
     import pyarrow as pa
     from datasets import Dataset, DatasetInfo, Features, Image
