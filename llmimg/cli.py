@@ -127,27 +127,25 @@ def _table(plain: list[str], given: dict[str, str]) -> None:
         raise UserError("table takes one folder of runs: python -m llmimg table runs/compare.")
     from llmimg.report.compare import compare
 
-    for path in compare(plain[0]):
+    written, notes = compare(plain[0])
+    for path in written:
         print(path)
         if path.suffix == ".csv":
             print(path.read_text(), end="")
+    for note in notes:
+        print(note)
 
 
 def _compare(plain: list[str], given: dict[str, str]) -> None:
     _no_settings("compare", given)
     if len(plain) != 2:
         raise UserError("compare takes two runs: python -m llmimg compare RUN RUN.")
-    from llmimg.insight.paired import answers_of, compare_runs
-    from llmimg.report.numbers import percent
+    from llmimg.insight.answers import answers_of
+    from llmimg.insight.paired import compare_runs
+    from llmimg.insight.words import told
 
-    result = compare_runs(*map(answers_of, plain))
-    for path, accuracies in zip(plain, (result.one, result.other), strict=True):
-        seeds = f" ± {100 * accuracies.std(ddof=1):.1f} over {len(accuracies)} seeds" if len(accuracies) > 1 else ""
-        print(f"{percent(accuracies.mean())}{seeds}  {path}")
-    print(
-        f"{100 * result.difference:+.1f} points on the same {result.images:,} test images; 95 % interval "
-        f"{100 * result.low:+.1f} to {100 * result.high:+.1f}, p = {result.p_value:.4f} (paired bootstrap over images)"
-    )
+    sides = [answers_of(path) for path in plain]
+    print("\n".join(told(plain, sides, compare_runs(*sides))))
 
 
 def _cache(plain: list[str], given: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from llmimg.errors import UserError
+from llmimg.insight.seeds import distinct_seeds, is_deterministic
 from llmimg.report import plots
 from llmimg.report.archive import load_record
 from llmimg.report.page import page_environment
@@ -67,9 +68,12 @@ class Row:
         return self.numbers.get("tokens_per_image")
 
 
-def compare(folder: str | Path) -> list[Path]:
+def compare(folder: str | Path) -> tuple[list[Path], list[str]]:
     """Write a table (CSV) and a page (HTML) of the finished runs under a folder that have a test accuracy, one of each
     a data set.
+
+    Returns:
+        The files, and sentences about runs that do not count: copies of a seed, and seeds that made no difference.
 
     Raises:
         UserError: where there are none.
@@ -81,24 +85,48 @@ def compare(folder: str | Path) -> list[Path]:
         raise UserError(
             f"'{folder}' holds no finished run with a test accuracy: give the folder of a comparison, as runs/compare."
         )
-    written = []
+    written, notes = [], []
     by_data: dict[str, list[RunFolder]] = {}
     for run in runs:
         by_data.setdefault(run.config()["data"]["name"], []).append(run)
     for name, group in by_data.items():
+        group, found = counted(group)
+        notes += found
         rows = rows_of(group)
-        for kind, text in (("csv", table(rows)), ("html", page(name, rows, curves_of(group)))):
+        for kind, text in (("csv", table(rows)), ("html", page(name, rows, curves_of(group), found))):
             written.append(Path(folder) / f"{name}.{kind}")
             write_text(written[-1], text)
-    return written
+    return written, notes
 
 
-def rows_of(runs: Sequence[RunFolder]) -> list[Row]:
-    """The runs by configuration, the most accurate first."""
+def counted(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], list[str]]:
+    """Runs without copies of a seed, and one for all where seeds made no difference; a sentence about each case."""
+    kept, notes = [], []
+    for group in _by_configuration(runs).values():
+        seeds, left_out = distinct_seeds(group)
+        notes += left_out
+        if is_deterministic(seeds):
+            notes.append(
+                f"{seeds[0].path} gives the same answers with each of {len(seeds)} seeds (deterministic): counted as "
+                "one, without a spread."
+            )
+            seeds = seeds[:1]
+        kept += seeds
+    return kept, notes
+
+
+def _by_configuration(runs: Sequence[RunFolder]) -> dict[str, list[RunFolder]]:
+    """The runs that differ in nothing but their seed."""
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
         config = {key: value for key, value in run.config().items() if key not in _NO_DIFFERENCE}
         groups.setdefault(json.dumps(config, sort_keys=True), []).append(run)
+    return groups
+
+
+def rows_of(runs: Sequence[RunFolder]) -> list[Row]:
+    """The runs by configuration, the most accurate first."""
+    groups = _by_configuration(runs)
     names = _names([json.loads(key) for key in groups])
     rows = [_row(name, group) for name, group in zip(names, groups.values(), strict=True)]
     return sorted(_with_front(rows), key=lambda row: -row.mean)
@@ -193,7 +221,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def page(
-    data: str, rows: Sequence[Row], curves: Sequence[tuple[str, Sequence[tuple[float, float, float]]]] = ()
+    data: str,
+    rows: Sequence[Row],
+    curves: Sequence[tuple[str, Sequence[tuple[float, float, float]]]] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """The comparison as one HTML file that loads nothing from elsewhere; `curves` as `curves_of` has them."""
     points = [(row.name, row.tokens, row.mean, row.deviation or 0.0, row.on_front) for row in rows if row.tokens]
@@ -207,5 +238,6 @@ def page(
             columns=list(COLUMNS.values()),
             plot=plots.price(points, others),
             curves=plots.learning_curves(curves),
+            notes=notes,
         )
     )

@@ -1,33 +1,45 @@
 import json
+import math
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from llmimg.cli import main
 from llmimg.errors import UserError
-from llmimg.insight.paired import Answers, answers_of, compare_runs
+from llmimg.insight.answers import Answers, answers_of
+from llmimg.insight.paired import compare_runs
 
 
-def answers(right, ids=None) -> Answers:
+def answers(right, names=None) -> Answers:
     right = np.atleast_2d(np.asarray(right, float))
-    ids = ids or tuple(map(str, range(right.shape[1])))
-    return Answers(ids, tuple(f"label of {each}" for each in ids), right)
+    names = tuple(names or map(str, range(right.shape[1])))
+    return Answers(names, tuple(f"label of {each}" for each in names), names, right, seeds=len(right))
 
 
-def written(folder, right, first=0):
+def written(folder, right, first=0, seed=0, sure=1.0, **columns):
     folder.mkdir(parents=True)
     names = [str(place + first) for place in range(len(right))]
-    columns = {"id": names, "label": ["a"] * len(right), "prediction": ["a" if each else "b" for each in right]}
-    pyarrow.parquet.write_table(pa.table(columns), folder / "predictions.parquet")
+    table = {"id": names, "pixels": names, "label": ["a"] * len(right), **columns}
+    table |= {"prediction": ["a" if each else "b" for each in right], "probabilities": [[sure, 1 - sure]] * len(right)}
+    pyarrow.parquet.write_table(
+        pa.table({name: each for name, each in table.items() if each}), folder / "predictions.parquet"
+    )
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed}))
     (folder / "metrics.json").write_text(json.dumps({"test/accuracy": float(np.mean(right))}))
 
 
 def test_a_run_is_no_better_than_itself():
     same = answers(np.random.default_rng(0).integers(0, 2, 200))
     result = compare_runs(same, same)
-    assert (result.difference, result.low, result.high, result.p_value) == (0, 0, 0, 1)
+    assert (result.difference, result.p_value, result.exact) == (0, 1, 1)
+    # Agreement on 200 images does not prove that two runs agree on all: about one in a hundred may differ.
+    assert -0.02 < result.low < 0 < result.high < 0.02
 
 
 def test_the_interval_is_that_of_paired_differences():
@@ -40,35 +52,138 @@ def test_the_interval_is_that_of_paired_differences():
     assert result.difference == pytest.approx(gain.mean())
     assert (result.low, result.high) == pytest.approx((gain.mean() - half, gain.mean() + half), abs=0.001)
     assert result.p_value < 0.01
-    back = compare_runs(answers(other), answers(one))
-    assert (back.low, back.high) == pytest.approx((-result.high, -result.low), abs=0.001)
 
 
-def test_chance_is_seldom_called_a_difference():
+runs = st.integers(5, 30).flatmap(
+    lambda images: st.tuples(
+        *[
+            st.integers(1, 3).flatmap(
+                lambda seeds: st.lists(
+                    st.lists(st.booleans(), min_size=images, max_size=images), min_size=seeds, max_size=seeds
+                )
+            )
+            for _ in range(2)
+        ]
+    )
+)
+
+
+@settings(max_examples=15)
+@given(runs, st.randoms())
+def test_neither_the_order_of_sides_nor_of_rows_counts(sides, random):
+    one, other = map(answers, sides)
+    result = compare_runs(one, other)
+    assert -1 <= result.low <= result.difference <= result.high <= 1
+    assert 0 < result.p_value <= 1
+    turned = compare_runs(other, one)
+    assert (turned.low, turned.high, turned.p_value) == (-result.high, -result.low, result.p_value)
+    order = list(range(len(other.ids)))
+    random.shuffle(order)
+    names = [other.ids[place] for place in order]
+    shuffled = answers(other.right[:, order], names)
+    again = compare_runs(one, shuffled)
+    assert (again.low, again.high, again.p_value, again.exact) == (
+        result.low,
+        result.high,
+        result.p_value,
+        result.exact,
+    )
+
+
+@given(st.integers(0, 12), st.integers(0, 12))
+def test_few_images_that_differ_are_tested_exactly(gained, lost):
+    one, other = [0] * gained + [1] * lost + [1] * 30, [1] * gained + [0] * lost + [1] * 30
+    result = compare_runs(answers(one), answers(other))
+    assert (result.gained, result.lost) == (gained, lost)
+    tail = sum(math.comb(gained + lost, few) for few in range(min(gained, lost) + 1))
+    assert result.exact == pytest.approx(min(1, 2 * tail / 2 ** (gained + lost)))
+    assert result.p_value > 0.03 or result.exact < 0.05  # the bootstrap is not liberal either
+
+
+def test_four_to_none_prove_nothing():
+    result = compare_runs(answers([0] * 4 + [1] * 36), answers([1] * 40))
+    assert result.exact == 0.125 and result.p_value > 0.05
+
+
+def test_many_that_differ_are_as_in_mcnemar_s_approximation():
+    one, other = [0] * 130 + [1] * 90 + [1] * 800, [1] * 130 + [0] * 90 + [1] * 800
+    result = compare_runs(answers(one), answers(other))
+    assert result.exact == pytest.approx(chi2.sf((abs(130 - 90) - 1) ** 2 / 220, 1), rel=0.02)
+    assert result.p_value == pytest.approx(result.exact, abs=0.005)
+
+
+def test_seeds_that_differ_widely_prove_little():
     rng = np.random.default_rng(0)
-    found = [
-        compare_runs(answers(rng.random(300) < 0.7), answers(rng.random(300) < 0.7)).p_value < 0.05 for _ in range(100)
-    ]
-    assert np.mean(found) < 0.12
+    one, other = (np.array([rng.random(400) < level for level in levels]) for levels in ((0.34, 0.52), (0.4, 0.66)))
+    result = compare_runs(answers(one), answers(other))
+    assert result.exact is None and result.p_value > 0.2 and result.low < 0 < result.high
+    alone = compare_runs(answers(one[0]), answers(other[1]))
+    assert alone.p_value < 0.001  # as the images of one seed each say
 
 
-def test_images_are_paired_by_their_id():
-    one = answers([1, 0, 1, 1], ("a", "b", "c", "d"))
-    shuffled = Answers(("d", "b", "a", "c"), ("label of d", "label of b", "label of a", "label of c"), np.ones((1, 4)))
-    assert compare_runs(one, shuffled).difference == 0.25
-    with pytest.raises(UserError, match=r"not tested on the same images"):
-        compare_runs(one, answers([1, 1, 1, 1]))
+def test_the_standard_error_is_that_of_seeds_and_images():
+    """Of many seeds, against the formula: the variance of seeds' means beside that of images' mean differences."""
+    rng = np.random.default_rng(1)
+    easy, levels = rng.random(1500), rng.normal(0, 0.05, (2, 12, 1))
+    one, other = ((easy + level > 0.3).astype(float) for level in levels)
+    result = compare_runs(answers(one), answers(other))
+    of_images = (other.mean(axis=0) - one.mean(axis=0)).var() / 1500
+    error = np.sqrt(sum(side.mean(axis=1).var(ddof=1) / 12 for side in (one, other)) + of_images)
+    assert result.high - result.low == pytest.approx(2 * 2.08 * error, rel=0.05)  # Student's t of some 20 degrees
+
+
+def test_images_are_paired_by_their_pixels_and_labels():
+    one = answers([1, 0, 1, 1], "abcd")
+    assert compare_runs(one, answers(np.ones((1, 4)), "dbac")).gained == 1
+    for names, same in (("abce", 3), ("wxyz", 0)):
+        with pytest.raises(UserError, match=rf"not tested on the same images: of 4 and 4, {same} have the same"):
+            compare_runs(one, answers([1, 1, 1, 1], names))
+    with pytest.raises(UserError, match="not tested on the same images"):  # the same pixels with another label
+        compare_runs(one, Answers(one.pixels, ("other",) * 4, one.ids, one.right))
+    named_otherwise = Answers(one.pixels, one.labels, ("x",) * 4, one.right)
+    assert compare_runs(one, named_otherwise).difference == 0
 
 
 def test_on_the_command_line(tmp_path, capsys):
     for seed in (0, 1):
-        written(tmp_path / "one" / f"seed={seed}", [1, 0, 1, 0] * 50)
-        written(tmp_path / "other" / f"seed={seed}", [1, 1, 1, 0] * 50)
+        written(tmp_path / "one" / f"seed={seed}", [1, seed, 1, 0] * 50, seed=seed)
+        written(tmp_path / "other" / f"seed={seed}", [1, 1, 1, 0] * 50, seed=seed)
     main(["compare", str(tmp_path / "one"), str(tmp_path / "other")])
     said = capsys.readouterr().out
-    assert "50.0 %" in said and "75.0 %" in said and "+25.0 points" in said and "2 seeds" in said
+    assert "62.5 % ± 17.7 over 2 seeds" in said and "+12.5 points" in said and "hierarchical bootstrap" in said
+    assert "75.0 % with each of 2 seeds (deterministic)" in said and "± 0.0" not in said
     main(["compare", str(tmp_path / "one/seed=0"), str(tmp_path / "other/seed=1")])
-    assert "+25.0 points" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "+25.0 points" in said and "McNemar" in said and "One seed each: the interval is over images alone" in said
+
+
+def test_a_copy_of_a_seed_is_no_second_seed(tmp_path, capsys):
+    for name in ("seed=0", "seed=0 (copy)"):
+        written(tmp_path / "one" / name, [1, 0, 1, 0] * 5)
+    written(tmp_path / "other", [1, 1, 1, 0] * 5, seed=3)
+    main(["compare", str(tmp_path / "one"), str(tmp_path / "other")])
+    said = capsys.readouterr().out
+    assert "seeds" not in said and "seed=0 (copy) was left out: it has the seed of" in said and "One seed each" in said
+
+
+def test_seeds_that_answer_alike_by_chance_are_no_deterministic_model(tmp_path):
+    for seed in (0, 1):
+        written(tmp_path / f"seed={seed}", [1, 1, 1], seed=seed, sure=0.9 - 0.1 * seed)
+    assert not answers_of(tmp_path).is_deterministic
+
+
+def test_a_folder_of_different_runs_is_no_folder_of_seeds(tmp_path):
+    for seed in (0, 1):
+        written(tmp_path / f"seed={seed}", [1, 0, 1], seed=seed)
+    (tmp_path / "seed=1" / "config.yaml").write_text(yaml.safe_dump({"seed": 1, "experiment": "another"}))
+    with pytest.raises(UserError, match="differ in more than their seed"):
+        answers_of(tmp_path)
+
+
+def test_a_run_that_does_not_say_which_images_it_saw(tmp_path):
+    written(tmp_path / "old", [1, 0, 1], pixels=None)
+    with pytest.raises(UserError, match=r"does not say which images it was tested on.*force=true"):
+        answers_of(tmp_path / "old")
 
 
 @pytest.mark.parametrize("words", [["one"], ["one", "nothing"], ["one", "elsewhere"]])
