@@ -15,7 +15,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data, Decoding
 from llmimg.data.draws import sampled
 from llmimg.errors import UserError
-from llmimg.fidelity import SAMPLE, fidelity
+from llmimg.fidelity import SAMPLE, fidelity, notes_of_size
 from llmimg.metrics.classification import Classification
 from llmimg.models.asked_classes import AskedClasses, score_classes, write_classes
 from llmimg.models.endpoint import Endpoint
@@ -103,7 +103,7 @@ def run_asking(
     metrics, table = _results(task, found, asked)
     table["pixels"] = [pixels for pixels in hashes["test"] if pixels is not None]
     metrics |= {
-        **_fidelity(asked, textifier, settings.data.split_seed),
+        **_fidelity(asked, textifier, data.decoding, settings.data.split_seed, notes),
         "data/test_images": len(asked.ids),
         "data/characters_per_image": float(np.mean([len(text) for text in asked.texts])),
         **endpoint.metrics(),
@@ -194,10 +194,13 @@ def _results(task: Classify, found: AskedClasses, asked: Asked) -> tuple[dict[st
     return {f"test/{key}": value for key, value in scores.items()}, table
 
 
-def _fidelity(asked: Asked, textifier: Textifier, seed: int) -> dict[str, float]:
+def _fidelity(asked: Asked, textifier: Textifier, decoding: Decoding, seed: int, notes: list[str]) -> dict[str, float]:
     images = [asked.images[place] for place in sampled(np.arange(len(asked.images)), SAMPLE, seed)]
     back = [textifier.read(textifier.write(image[None]), *image.shape[:2]) for image in images]
-    return {} if any(each is None for each in back) else fidelity(images, [each[0] for each in back])
+    if any(each is None for each in back):
+        return {}
+    notes.extend(notes_of_size(decoding))
+    return fidelity(images, [each[0] for each in back])
 
 
 def _example(place: int, asked: Asked, table: Mapping[str, Sequence[Any]], textifier: Textifier) -> Example:

@@ -144,6 +144,8 @@ def _fit_baseline(
     used = min(baseline.train_images or len(training), len(training))
     if used < len(training):
         notes.append(f"Fitted to {used:,} of {len(training):,} training images (model.options.train_images).")
+    if settings.augment.active:
+        notes.append("Fitted to the training images as they are: augment is not used.")
     notes.append("The fitted estimator of scikit-learn is not kept: loading one would run code.")
     outputs = {split: fitted.log_probabilities(pixels[split].images) for split in ("validation", "test")}
     return outputs, {"time/train_seconds": seconds, "train/images_per_second": used / seconds}

@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 from scipy.special import gammaln
 
-from llmimg.data import Data
+from llmimg.data import Data, Decoding
 from llmimg.data.draws import sampled
 from llmimg.metrics.image import psnr_db, residual_bits, ssim
 from llmimg.tokens.encoder import Encoder
@@ -23,6 +23,14 @@ def fidelity(images: Sequence[np.ndarray], given_back: Sequence[np.ndarray]) -> 
     similarity = ssim(images, given_back)
     found = {"data/psnr_db": psnr_db(images, given_back), "data/fidelity_images": len(images)}
     return found if similarity is None else {**found, "data/ssim": similarity}
+
+
+def notes_of_size(decoding: Decoding) -> list[str]:
+    """What a reader of `fidelity` must know where images were brought to a size before they were written."""
+    if not decoding.size:
+        return []
+    height, width = decoding.size
+    return [f"What the text holds is measured against images of {height} × {width} pixels (data.size)."]
 
 
 def fidelity_metrics(
@@ -50,9 +58,7 @@ def fidelity_metrics(
         if bits_per_image is not None:
             notes.append("Bits a dimension cannot be said: the text gives no image back, and what it loses is unknown.")
         return {}
-    if encoder.decoding.size:
-        height, width = encoder.decoding.size
-        notes.append(f"What the text holds is measured against images of {height} × {width} pixels (data.size).")
+    notes.extend(notes_of_size(encoder.decoding))
     if (texts["test"].ids.lengths[rows["test"]] > layout.room).any():
         notes.append("Texts are cut (tokens.overflow=truncate): what was not read counts as lost, black in the image.")
     # Of a text in an order of its own for each image no image can be made: that order must be said besides.

@@ -97,9 +97,9 @@ def test_all_see_the_same_test_images(run):
     assert ids[0] == ids[1] == ids[2]
 
 
-def test_a_cap_on_training_images_is_noted(run):
-    folder = run("cap", "model=knn", "model.options.train_images=50")
-    assert "Fitted to 50 of" in (folder / "report.html").read_text()
+def test_a_cap_on_training_images_and_what_is_not_used_are_noted(run):
+    page = (run("cap", "model=knn", "model.options.train_images=50") / "report.html").read_text()
+    assert "Fitted to 50 of" in page and "augment is not used" in page
 
 
 @pytest.mark.parametrize(

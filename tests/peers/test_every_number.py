@@ -71,16 +71,7 @@ def finished(run, tmp_path_factory, small_tokenizer):
     return carried_out
 
 
-UNTRUE = {"generate": "beam search that is given placeholders loses answers of several tokens"}
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=[pytest.mark.xfail(reason=UNTRUE[kind], strict=False)] if kind in UNTRUE else [])
-        for kind in RUNS
-    ],
-)
+@pytest.mark.parametrize("kind", RUNS)
 def test_every_number_has_a_peer_that_agrees(finished, kind):
     run = finished(kind)
     peers = {**answer_peers(run), **text_peers(run), **cost_peers(run), **model_peers(run)}
