@@ -23,8 +23,10 @@ from llmimg.data.plain_text import contents, text_files
 from llmimg.errors import UserError
 from llmimg.preparation import cache_options
 from llmimg.run_folder import RunFolder
+from llmimg.settings import build
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.prompt import draw_shots
+from llmimg.tasks.settings import SETTINGS
 from llmimg.tokens.cache import prepare_hashes
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.learned import run_decoding
@@ -176,7 +178,8 @@ def _sources(settings: Configuration, data: Data) -> dict[str, str]:
 
 def _texts(settings: Configuration) -> dict[str, tuple[int, str]]:
     """Of each plain text that is learned from: how many files, and a hash of what they hold."""
-    files = {place: text_files(place) for place in settings.task_settings.get("text") or ()}
+    task = build(SETTINGS[settings.task_name], dict(settings.task_settings), "task")  # one place may be given bare
+    files = {place: text_files(place) for place in getattr(task, "text", ())}
     cache = cache_folder(settings.tokens.cache_dir)
     return {f"text '{place}'": (len(each), contents(each, cache)) for place, each in files.items()}
 
