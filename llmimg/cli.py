@@ -20,7 +20,7 @@ USAGE = """llmimg: a language model sees an image only as text
       the same image by every textifier, side by side
   python -m llmimg predict RUN IMAGE…
       one JSON line an image, by the recogniser a run left
-  python -m llmimg run CONFIG.yaml [run_dir=PATH]
+  python -m llmimg run CONFIG.yaml [run_dir=PATH] [force=true]
       repeat a run from its config.yaml
   python -m llmimg report RUN
       make a run's report.html again
@@ -96,16 +96,25 @@ def _run(plain: list[str], given: dict[str, str]) -> None:
     import yaml
 
     from llmimg.carry_out import carry_out
+    from llmimg.run_folder import FREE
 
     if len(plain) != 1 or not Path(plain[0]).is_file():
         raise UserError("run takes the config.yaml of a run: python -m llmimg run CONFIG.yaml run_dir=PATH.")
     try:
-        config = yaml.safe_load(Path(plain[0]).read_text())
+        config = yaml.safe_load(Path(plain[0]).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         config = None
     if not isinstance(config, Mapping):
         raise UserError(f"{plain[0]} is no configuration: give the config.yaml of a run.")
-    carry_out({**config, **_known("run", given, {"run_dir": str(Path(plain[0]).parent)})})
+    # How it is carried out may be said, as nothing of that makes it another run; what it is stands in the file.
+    known = _known("run", given, dict.fromkeys(sorted(FREE)) | {"run_dir": str(Path(plain[0]).parent)})
+    for name in ["run_dir", *given]:
+        *groups, key = name.split(".")
+        inner = config
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[key] = known[name]
+    carry_out(config)
 
 
 def _report(plain: list[str], given: dict[str, str]) -> None:

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 ABOUT = ("trainer.max_steps=5", "trainer.save_steps=2", "trainer.logging_steps=3", "model.dropout=0.1")
 WAYS = {
     "averaged": ("ema=0.9",),
+    "weights alone": ("trainer.save_only_model=true", "ema=0.5"),
     "persistent workers": ("trainer.dataloader_num_workers=1", "trainer.dataloader_persistent_workers=true"),
     "convolutions": ("model=resnet_tiny", "model.dropout=0", "ema=0.9", "layer_decay=0.5", "model.width=4"),
     "stopped early": (
@@ -128,7 +129,7 @@ def test_patience_goes_on_though_the_folder_was_moved(plain, straight):
     assert same(Path(moved["run_dir"]), expected)
 
 
-@pytest.mark.parametrize("way", ["averaged", "stopped early"])
+@pytest.mark.parametrize("way", ["averaged", "weights alone", "stopped early"])
 def test_killed_after_training_it_does_not_train_on(plain, straight, way, monkeypatch):
     settings = plain(f"{way} late", *ABOUT, *WAYS[way])
     with taken_away_in("llmimg.experiment.render"):

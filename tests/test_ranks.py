@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import torch
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[1]
@@ -122,3 +124,27 @@ def test_a_sweep_makes_a_folder_for_each_choice_and_skips_what_is_finished(tmp_p
     written = [run.stat().st_mtime_ns for run in runs]
     assert run_py(*sweep, cwd=tmp_path).count("Finished before") == 4
     assert written == [run.stat().st_mtime_ns for run in runs]
+
+
+def test_another_number_of_processes_goes_on_with_steps_of_as_many_examples(trained, place, words):
+    run, _ = trained
+    cut = shutil.copytree(run, place / "cut")
+    (cut / "metrics.json").unlink()
+    shutil.rmtree(cut / "checkpoints" / "checkpoint-4")
+    run_py(*words, f"run_dir={cut}")
+    log = (cut / "run.log").read_text()
+    assert "2 processes trained until step 3, and 1 from there on, with steps of the same 32 examples" in log
+    left, right = (load_file(each / "model" / "model.safetensors") for each in (run, cut))
+    for name in left:  # nothing is drawn at random in a step, and sums differ in their order alone
+        assert torch.allclose(left[name], right[name], atol=1e-5), name
+    # … and back, after training had ended.
+    (cut / "metrics.json").unlink()
+    run_py(*words, f"run_dir={cut}", by=TWO)
+    assert metrics(cut)["test/loss"] == pytest.approx(metrics(run)["test/loss"], abs=1e-5)
+
+
+def test_statistics_of_batches_are_the_same_in_all_processes(place, words):
+    """… when they are evaluated: those that are saved."""
+    convolutions = (*words, "model=resnet_tiny", "model.width=4", "ema=0.5")
+    run_py(*convolutions, f"run_dir={place / 'resnet'}", by=TWO)
+    assert "BEWARE" not in (place / "resnet" / "record.json").read_text()
