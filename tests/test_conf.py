@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from llmimg.command_line import command_line
 from llmimg.compose import plain_values
 from llmimg.configuration import Configuration, EarlyStopping, Launch
-from llmimg.data import AugmentSettings, DataSettings
+from llmimg.data import AugmentSettings, DataSettings, SceneSettings
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
@@ -130,6 +130,10 @@ def test_a_files_keys_are_its_dataclasss_fields(group, choice):
         assert list(keys) == ["name", *(field.name for field in fields)]
     else:
         assert keys == {field.name for field in dataclasses.fields(SETTINGS[group])}
+
+
+def test_the_keys_of_scenes_are_its_dataclasss_fields():
+    assert list(placed("data=scenes")["data"]["scenes"]) == [field.name for field in dataclasses.fields(SceneSettings)]
 
 
 def test_the_top_file_holds_every_setting_that_no_group_does():

@@ -7,6 +7,7 @@ from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, 
 from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
 from llmimg.data.draws import example_seeds
 from llmimg.data.placement import Placement, place
+from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.settings import DataSettings
 from llmimg.data.splits import SPLITS, Data, load
 
@@ -17,6 +18,7 @@ __all__ = [
     "DataSettings",
     "Decoding",
     "Placement",
+    "SceneSettings",
     "augment",
     "augment_all",
     "blended",

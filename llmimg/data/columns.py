@@ -1,18 +1,25 @@
 """The canonical columns of a labelled set of images, and what identifies their content.
 
 image: {"bytes", "path"} as files hold them (`Image(decode=False)`); label: ClassLabel, negative or null where unknown;
-id: text that finds the row again in its source split (its number there, or a file's path in its folder).
+id: text that finds the row again in its source split (its number there, or a file's path in its folder). Where more is
+known of an image:
+
+- objects: {"bbox": [[x, y, width, height], …] in pixels, "category": [ClassLabel, …]}, and what else there is of each;
+- mask: an image like `image`, of one channel: the class number of each pixel;
+- caption, question, answer: text.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from llmimg.data.png import png_files
+
 if TYPE_CHECKING:
-    from datasets import Dataset
+    import pyarrow as pa
+    from datasets import Dataset, Features
 
 
 def fingerprint(*parts: str | bytes) -> str:
@@ -31,9 +38,8 @@ def from_pixels(images: np.ndarray, labels: np.ndarray, names: Sequence[str]) ->
     The fingerprint is that of the pixels, labels and names, wherever they came from.
     """
     key = fingerprint(str(images.shape), images.tobytes(), labels.astype("<i8").tobytes(), *names)
-    # Uncompressed: these images are small, and compressing them would take longer than all the rest of loading.
-    stored = [cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes() for image in images]
-    return _dataset(({"bytes": data, "path": None} for data in stored), labels, names, rows(len(images)), key)
+    stored = ({"bytes": data, "path": None} for data in png_files(images))
+    return _dataset(stored, labels, names, rows(len(images)), key)
 
 
 def from_files(
@@ -52,11 +58,17 @@ def _dataset(
     images: Iterable[dict], labels: Sequence[int] | np.ndarray, names: Sequence[str], ids: Sequence[str], key: str
 ) -> "Dataset":
     import pyarrow as pa
-    from datasets import ClassLabel, Dataset, DatasetInfo, Features, Image, Value
-    from datasets.table import InMemoryTable
+    from datasets import ClassLabel, Features, Image, Value
 
     features = Features({"image": Image(decode=False), "label": ClassLabel(names=list(names)), "id": Value("string")})
     columns = {"image": list(images), "label": np.asarray(labels, np.int64), "id": list(ids)}
-    table = pa.table(columns, schema=features.arrow_schema)
+    return assembled(pa.table(columns, schema=features.arrow_schema), features, key)
+
+
+def assembled(table: "pa.Table", features: "Features", key: str) -> "Dataset":
+    """A table in memory, of these features, as a data set whose fingerprint is `key`."""
+    from datasets import Dataset, DatasetInfo
+    from datasets.table import InMemoryTable
+
     # Not Dataset.from_dict: it would draw a fingerprint at random, and no cache would ever be found again.
     return Dataset(InMemoryTable(table), info=DatasetInfo(features=features), fingerprint=key)

@@ -18,14 +18,27 @@ def example_seeds(seed: int, epoch: int, indices: np.ndarray | Sequence[int]) ->
     return _mix(start + np.asarray(indices).astype(np.uint64))
 
 
-def integers(seeds: np.ndarray, stream: int, bound: int) -> np.ndarray:
-    """int64 [N], even over 0..bound-1 (the high 32 bits, scaled); every `stream` is a draw of its own."""
-    return ((_high(seeds, stream) * np.uint64(bound)) >> np.uint64(32)).astype(np.int64)
+def integers(seeds: np.ndarray, stream: int, bound: int | np.ndarray) -> np.ndarray:
+    """int64 [N], even over 0..bound-1 (the high 32 bits, scaled); every `stream` is a draw of its own. `bound` may be
+    one for each, int64 [N]."""
+    return ((_high(seeds, stream) * np.asarray(bound, np.uint64)) >> np.uint64(32)).astype(np.int64)
 
 
 def uniform(seeds: np.ndarray, stream: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """float64 [N], even over `low` to `high`, both exclusive."""
     return low + (high - low) * ((_high(seeds, stream).astype(np.float64) + 0.5) / 2**32)
+
+
+def random_bytes(seeds: np.ndarray, stream: int, count: int) -> np.ndarray:
+    """uint8 [N, count], even over 0..255; eight bytes take one stream, and so ⌈count / 8⌉ from `stream` on."""
+    counters = np.arange(stream, stream - (-count // 8), dtype=np.uint64)
+    words = _mix(np.asarray(seeds).astype(np.uint64)[:, None] + counters)
+    return words.astype("<u8", copy=False).view(np.uint8)[:, :count]
+
+
+def hashed(numbers: np.ndarray) -> np.ndarray:
+    """uint64 of the same shape: integers, mixed so that each bit depends on all of theirs."""
+    return _mix(np.asarray(numbers).astype(np.uint64))
 
 
 def sampled(rows: np.ndarray, count: int, seed: int) -> np.ndarray:

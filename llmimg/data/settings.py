@@ -1,8 +1,9 @@
 """What `conf/data/*.yaml` can say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llmimg.data.placement import FITS, check_size
+from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.sources import SOURCES
 from llmimg.errors import UserError
 from llmimg.settings import choose
@@ -41,6 +42,7 @@ class DataSettings:
     fit: str = "stretch"
     broken: str = "error"  # what becomes of an image that cannot be decoded
     overlap: str = "say"  # what becomes of images that are, pixel by pixel, in two splits
+    scenes: SceneSettings = field(default_factory=SceneSettings)  # what source=scenes makes up
 
     def __post_init__(self) -> None:
         for name, known in (("source", SOURCES), ("fit", FITS), ("broken", BROKEN), ("overlap", OVERLAP)):

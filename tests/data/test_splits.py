@@ -9,7 +9,7 @@ from datasets import ClassLabel, Image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmimg.data import DataSettings, load
+from llmimg.data import DataSettings, SceneSettings, load
 from llmimg.data.splits import divide
 from llmimg.errors import UserError
 
@@ -129,7 +129,7 @@ def test_divide_says_where_it_could_not_stratify():
 
 PRINT = """
 import sys, datasets
-from llmimg.data import DataSettings, load
+from llmimg.data import DataSettings, SceneSettings, load
 datasets.config.HF_DATASETS_CACHE = sys.argv[1]
 for text in sys.argv[2:]:
     data = load(eval(text))
@@ -149,6 +149,7 @@ def test_fingerprints_are_the_same_in_every_process_and_differ_between_splits(tm
     (tmp_path / "idx/train-images-idx3-ubyte").write_bytes(bytes([*header, *range(20)]))
     (tmp_path / "idx/train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *header[4:8], *([0, 1] * 10)]))
     wanted = [DIGITS, *(DataSettings("x", source=name, path=str(tmp_path / name)) for name in ("hub", "folder", "idx"))]
+    wanted.append(DataSettings("scenes", source="scenes", scenes=SceneSettings(train=20, validation=20, test=20)))
     printed = [
         subprocess.run(
             [sys.executable, "-c", PRINT, str(tmp_path / f"cache{run}"), *map(repr, wanted)],

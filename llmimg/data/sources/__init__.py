@@ -8,11 +8,12 @@ A source is a module of this package with
   against what lies there, and adds the difference to `notes`.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmimg.errors import UserError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from llmimg.data.settings import DataSettings
 
 SOURCES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-PARTICULAR = ("path", "config", "revision", "image_column", "label_column", "label_names")
+PARTICULAR = ("path", "config", "revision", "image_column", "label_column", "label_names", "scenes")
 
 
 def load_source(
@@ -38,9 +39,20 @@ def load_source(
         UserError: a setting that this source would ignore; no path where it needs one; or what the source refuses.
     """
     source = importlib.import_module(f"{__name__}.{settings.source}")
-    for name in PARTICULAR:
-        if getattr(settings, name) is not None and name not in source.READS:
-            raise UserError(f"data.{name} means nothing to data.source={settings.source}: set it to null.")
+    for name, default in _defaults(settings).items():
+        if getattr(settings, name) != default and name not in source.READS:
+            undo = "leave it out" if default is not None else "set it to null"
+            raise UserError(f"data.{name} means nothing to data.source={settings.source}: {undo}.")
     if "path" in source.READS and not settings.path:
         raise UserError(f"data.source={settings.source} needs data.path=.")
     return source.load(settings, [] if notes is None else notes, cache)
+
+
+def _defaults(settings: "DataSettings") -> dict[str, Any]:
+    """What the settings in `PARTICULAR` are where nothing is said."""
+    fields = {field.name: field for field in dataclasses.fields(settings) if field.name in PARTICULAR}
+    made = dataclasses.MISSING
+    return {
+        name: field.default if field.default_factory is made else field.default_factory()
+        for name, field in fields.items()
+    }

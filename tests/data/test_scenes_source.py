@@ -1,0 +1,81 @@
+"""data=scenes as other sources: canonical columns, splits, fingerprints, and a whole run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from llmimg.data import DataSettings, SceneSettings, decode, load
+from llmimg.data.scenes.make import make_scenes
+from llmimg.data.sources import load_source
+from llmimg.errors import UserError
+
+FEW = SceneSettings(train=60, validation=11, test=12)
+COLUMNS = {"image", "label", "id", "objects", "mask", "caption", "question", "answer", "question_type", "questions"}
+
+
+def settings_of(scenes=FEW, **more):
+    return DataSettings("scenes", source="scenes", scenes=scenes, **more)
+
+
+def fingerprints(settings):
+    return [split._fingerprint for split in load_source(settings).values()]
+
+
+@pytest.mark.parametrize(("kind", "channels", "classes"), [("shapes", 3, 4), ("digits", 1, 10)])
+def test_rows_hold_what_was_made(kind, channels, classes):
+    wanted = SceneSettings(things=kind, train=8, validation=4, test=5, canvas=(33, 40))
+    data = load(settings_of(wanted, split_seed=4))
+    assert (len(data.train), len(data.validation), len(data.test)) == (8, 4, 5)
+    assert len(data.label_names) == classes
+    made = make_scenes(wanted, "test", 4, np.arange(5))
+    for row, image, mask, things in zip(data.test, made.images, made.masks, made.things, strict=True):
+        assert row.keys() == COLUMNS
+        assert np.array_equal(decode(row["image"]), image) and image.shape == (33, 40, channels)
+        assert np.array_equal(decode(row["mask"])[:, :, 0], mask)
+        assert row["objects"]["bbox"] == [list(thing.box) for thing in things]
+        assert row["objects"]["category"] == [thing.category for thing in things]
+        assert ("color" in row["objects"]) == (kind == "shapes")
+    assert [row["id"] for row in data.test] == ["0", "1", "2", "3", "4"]
+    assert data.train.features["objects"]["category"].feature.names == list(data.label_names)
+
+
+def test_columns_survive_the_choice_of_rows():
+    data, whole = load(settings_of(train_samples=20)), load(settings_of())
+    assert set(data.train.column_names) == COLUMNS
+    by_id = {row["id"]: row for row in whole.train}
+    assert len(data.train) == 20 and all(by_id[row["id"]] == row for row in data.train)
+
+
+def test_scenes_without_a_thing_are_unlabelled():
+    empty = SceneSettings(train=60, validation=30, test=30, least=0, most=1)
+    every = load(settings_of(empty), labelled=False)
+    labels = np.array(every.train["label"])
+    assert 0 < (labels == -1).sum() < 60
+    data = load(settings_of(empty))
+    assert len(data.train) == (labels >= 0).sum()
+    assert any("have no label: dropped" in note for note in data.notes)
+
+
+def test_fingerprints_are_of_what_decides_the_rows():
+    known = fingerprints(settings_of())
+    assert fingerprints(settings_of()) == known and len(set(known)) == 3
+    more = fingerprints(settings_of(SceneSettings(train=61, validation=11, test=12)))
+    assert [one == other for one, other in zip(known, more, strict=True)] == [False, True, True]
+    for other in (settings_of(split_seed=1), settings_of(SceneSettings(train=60, validation=11, test=12, noise=7.0))):
+        assert not set(fingerprints(other)) & set(known)
+
+
+def test_settings_of_other_sources_are_refused_and_so_are_scenes_elsewhere():
+    with pytest.raises(UserError, match=r"data\.path means nothing to data\.source=scenes: set it to null"):
+        load_source(settings_of(path="x"))
+    with pytest.raises(UserError, match=r"data\.scenes means nothing to data\.source=digits: leave it out"):
+        load_source(DataSettings("digits", source="digits", scenes=FEW))
+
+
+def test_a_whole_run_reads_scenes(run):
+    few = ("data.scenes.train=80", "data.scenes.validation=40", "data.scenes.test=40")
+    folder = run("scenes", "data=scenes", *few, "data.scenes.canvas=16", "data.scenes.sizes=[6,9]", "textify=gray")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["data/train_images"] == 64 and metrics["data/tokens_per_image"] >= 256
+    assert 0 <= metrics["test/accuracy"] <= 1
