@@ -21,7 +21,7 @@ from llmimg.models.asked_classes import AskedClasses, score_classes, write_class
 from llmimg.models.endpoint import Endpoint
 from llmimg.models.settings import EndpointOptions
 from llmimg.preparation import make_textifier
-from llmimg.provenance import identify, load_data, parts_of, read_hashes
+from llmimg.provenance import identify, load_data, parts_of, read_hashes, shown_rows
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import ScoreSettings
 from llmimg.report.archive import save_predictions, save_record
@@ -32,7 +32,6 @@ from llmimg.run_folder import RunFolder, write_text
 from llmimg.settings import build
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.classify import Classify
-from llmimg.tasks.prompt import draw_shots
 from llmimg.textify import Textifier
 from llmimg.tokens.cache import BROKEN_REMEDY
 from llmimg.tokens.encoder import write_all
@@ -81,7 +80,7 @@ def run_asking(
     identity = identify(settings, data, hashes, folder, notes)
     task = TASKS[settings.task_name].of(data.label_names, **settings.task_settings)
     textifier = make_textifier(settings, data, data.decoding)
-    shown = _shots(data, task, textifier, data.decoding, settings.seed, settings.data.broken == "skip")
+    shown = _shots(settings, data, textifier)
     asked = _asked(data, textifier, data.decoding, settings.data.broken == "skip", notes)
     prepare_seconds = time.perf_counter() - started
     folder.begin(plain, settings.force, identity.plain())
@@ -136,24 +135,14 @@ def run_asking(
     return metrics
 
 
-def _shots(
-    data: Data, task: Classify, textifier: Textifier, decoding: Decoding, seed: int, skip_broken: bool
-) -> list[tuple[str, int]]:
-    """Text and label of training images, drawn as for a model from a folder: of those that are whole."""
-    if not task.settings.shots:
+def _shots(settings: Configuration, data: Data, textifier: Textifier) -> list[tuple[str, int]]:
+    """Text and label of the training images that the prompt shows."""
+    rows = shown_rows(settings, data)
+    if not len(rows):
         return []
-    broken: list[int] = []
-    for start in range(0, len(data.train), _BATCH):
-        some = data.train[start : start + _BATCH]
-        images, problems = decoding(some["image"], some["id"])
-        if problems and not skip_broken:
-            raise UserError(f"{next(iter(problems.values()))}{BROKEN_REMEDY}")
-        broken += [start + place for place, image in enumerate(images) if image is None]
-    whole = np.setdiff1d(np.arange(len(data.train)), broken)
-    labels = np.asarray(data.train["label"])
-    rows = whole[draw_shots(labels[whole], task.settings.shots, seed)]
-    images, _ = decoding(data.train[rows]["image"])
-    return list(zip(textifier.texts(write_all(textifier, images)), labels[rows].tolist(), strict=True))
+    images, _ = data.decoding(data.train[rows]["image"])
+    labels = np.asarray(data.train[rows]["label"])
+    return list(zip(textifier.texts(write_all(textifier, images)), labels.tolist(), strict=True))
 
 
 def _asked(data: Data, textifier: Textifier, decoding: Decoding, skip_broken: bool, notes: list[str]) -> Asked:

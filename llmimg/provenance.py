@@ -79,9 +79,23 @@ def parts_of(settings: Configuration, data: Data) -> dict[str, "Dataset"]:
     images that its prompt shows."""
     if settings.model.kind != "endpoint":
         return {split: getattr(data, split) for split in SPLITS}
-    labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
-    shots = draw_shots(labels, settings.task_settings.get("shots", 0), settings.seed)
+    shots = shown_rows(settings, data)
     return {**({"shots": data.train.select(shots)} if len(shots) else {}), "test": data.test}
+
+
+def shown_rows(settings: Configuration, data: Data) -> np.ndarray:
+    """Rows of the training images that a prompt shows with their answers (`task.shots`), int64 `[S]`: drawn among those
+    that are whole, as for a model from a folder.
+
+    Raises:
+        UserError: a broken image, unless these are skipped; fewer images than shots.
+    """
+    if not (count := settings.task_settings.get("shots", 0)):
+        return np.empty(0, np.int64)
+    hashes = read_hashes(settings, data, {"train": data.train})["train"]
+    whole = np.flatnonzero([each is not None for each in hashes])
+    labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
+    return whole[draw_shots(labels[whole], count, settings.seed)]
 
 
 def read_hashes(settings: Configuration, data: Data, parts: Mapping[str, "Dataset"]) -> dict[str, Hashes]:

@@ -5,6 +5,7 @@ of the kind), a prompt cut to its context, a temperature that is not kept, anoth
 """
 
 import itertools
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ _PROBES = (
     ("Seven quiet lamps cost 52 pounds.\nThe capital of France is", " zebra 48 of\n\nthe"),
     ("1 2 3 4 5 6 7 8 9\nclass: 4\n9 8 7 6 5", " lamp, France 7\nquiet"),
 )
+_VERSION = re.compile(r"([-:@._](\d{2,}|latest|gguf|i?q\d\w*))*")
 _WRITTEN = 8  # tokens that the server writes
 # Nats. Half precision, other batches and quantised caches move single log-probabilities by some hundredths, at worst by
 # a quarter or so; a neighbour's value lies whole nats away.
@@ -179,6 +181,6 @@ def strangers(answers: Sequence[Answer], model: str) -> str | None:
 
 
 def _is_same(name: str, asked: str) -> bool:
-    """A dated version or a path of the same name is the same."""
-    short, long = sorted((name.casefold().rsplit("/", 1)[-1], asked.casefold().rsplit("/", 1)[-1]), key=len)
-    return long.startswith(short)
+    """A dated version, a path or a quantisation of the same name is the same."""
+    short, long = sorted((each.casefold().rsplit("/", 1)[-1] for each in (name, asked)), key=len)
+    return long.startswith(short) and _VERSION.fullmatch(long[len(short) :]) is not None

@@ -54,6 +54,8 @@ def answer_of(reply: Any, request: Request, who: str, model: str) -> Answer:
         return Answer(_text(message.content), thought=thought, **told)
     tokens = _tokens(choice.logprobs, who) if "logprobs" in request else ()
     text = _text(choice.text)
+    if not request.get("echo"):
+        text = text.removeprefix(request["prompt"])  # some give it back unasked
     return Answer(
         text, _spelled(tokens, request["prompt"], who) if request.get("echo") else _as_in(tokens, text), **told
     )

@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from llmimg.errors import UserError
 from llmimg.tasks.thinking import without_thinking
@@ -16,6 +17,9 @@ SEVERAL = "several classes"
 AMBIGUOUS = "ambiguous"
 NO_CLASS = "no class"
 
+# `finish_reason`, as different servers say it.
+_CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length")
+_REFUSED = ("content_filter", "refusal", "safety")
 _SEPARATORS = r"[\s_\-\\]"
 _SAME = str.maketrans("‘’ʼ“”‐‑‒–—−", "'''\"\"------")  # typographic forms of what names are written with
 
@@ -55,7 +59,7 @@ class AnswerReader:
     def __init__(self, names: Sequence[str]):
         self.names = tuple(unicodedata.normalize("NFC", name) for name in names)
         self._folded = [_fold(name)[0] for name in self.names]
-        self._patterns = [_pattern(name) for name in self.names]
+        self._words = [_words(name) for name in self.names]
 
     def read(self, text: str, finish: str | None = None, one_line: bool = False, thought: bool = False) -> Reading:
         """The class that `text` names.
@@ -65,8 +69,8 @@ class AnswerReader:
             one_line: whether a name must begin on the first line that holds anything.
             thought: whether there was thinking that the text is without already.
         """
-        cut = (CUT,) if finish == "length" else ()
-        if finish == "content_filter":
+        cut = (CUT,) if finish in _CUT_OFF else ()
+        if finish in _REFUSED:
             return Reading(None, (REFUSED,))
         spoken = without_thinking(text)
         said = unicodedata.normalize("NFC", spoken.text).strip()
@@ -86,11 +90,11 @@ class AnswerReader:
     def _matches(self, text: str, limit: int) -> list[_Match]:
         folded, places = _fold(text)
         found = []
-        for label, (name, pattern) in enumerate(zip(self.names, self._patterns, strict=True)):
-            if pattern is None:
+        for label, (name, words) in enumerate(zip(self.names, self._words, strict=True)):
+            if words is None or words.longest not in folded:
                 continue
             spans = {(at, at + len(name)) for at in _occurrences(name, text)}
-            for match in pattern.finditer(folded):
+            for match in words.pattern.finditer(folded):
                 start, end = places[match.start()], places[match.end() - 1] + 1
                 inside = places[match.start() - 1 : match.start()] == [start] or places[match.end()] == end - 1
                 if not inside:  # of a character that folds to several
@@ -183,8 +187,8 @@ def _twin(reader: AnswerReader, label: int) -> int | None:
     return next(
         (
             other
-            for other, pattern in enumerate(reader._patterns)
-            if other != label and pattern and pattern.fullmatch(reader._folded[label].strip())
+            for other, words in enumerate(reader._words)
+            if other != label and words and words.pattern.fullmatch(reader._folded[label].strip())
         ),
         None,
     )
@@ -203,8 +207,14 @@ def _fold(text: str) -> tuple[str, list[int]]:
     return "".join(folded), [*places, len(text)]
 
 
-def _pattern(name: str) -> re.Pattern[str] | None:
-    """What fits a name in a folded text: its words, however they are parted."""
+class _Words(NamedTuple):
+    """What fits a name in a folded text: its words, however they are parted; and the longest of them."""
+
+    longest: str
+    pattern: re.Pattern[str]
+
+
+def _words(name: str) -> _Words | None:
     parted = "".join(
         f" {character}" if character.isupper() and before.islower() else character
         for before, character in zip(f" {name}", name, strict=False)
@@ -221,11 +231,14 @@ def _pattern(name: str) -> re.Pattern[str] | None:
         else:
             pattern += "".join(r"[\s_]*" if each.isspace() or each == "_" else re.escape(each) for each in separator)
         pattern += re.escape(after)
-    return re.compile(pattern)
+    return _Words(max(pieces[::2], key=len), re.compile(pattern))
 
 
-def _occurrences(name: str, text: str) -> list[int]:
-    return [match.start() for match in re.finditer(rf"(?={re.escape(name)})", text)]
+def _occurrences(name: str, text: str) -> Iterator[int]:
+    place = text.find(name)
+    while place >= 0:
+        yield place
+        place = text.find(name, place + 1)
 
 
 def _only(text: str, start: int, end: int) -> bool:

@@ -113,6 +113,7 @@ def test_thinking_is_taken_off(text, rest, finished):
         ("", {"thought": True}, (THINKING,)),
         ("<think>cat", {"finish": "length"}, (THINKING, CUT)),
         ("cat", {"finish": "content_filter"}, (REFUSED,)),
+        ("bird", {"finish": "max_tokens"}, (NO_CLASS, CUT)),
         ("cat and 4", {}, (SEVERAL,)),
         ("cat, a cat", {}, ()),
         ("bird", {}, (NO_CLASS,)),
