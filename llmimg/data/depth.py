@@ -10,7 +10,7 @@ import numpy as np
 from llmimg.errors import UserError
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits
-_FEWEST = 32  # values below this say nothing: they may be 0..15 of 16 levels, or the darkest of 256
+FEWEST = 32  # values below this say nothing: they may be 0..15 of 16 levels, or the darkest of 256
 REMEDY = "save the images with 8 bits a sample"
 
 
@@ -30,7 +30,7 @@ def white_for(largest: int) -> int:
     Raises:
         UserError: where that cannot be known, because the samples go beyond 16 bits or stay below 5.
     """
-    if largest < _FEWEST:
+    if largest < FEWEST:
         raise UserError(
             f"the largest of its samples is {largest}, and what counts as white cannot be known from that; {REMEDY}"
         )

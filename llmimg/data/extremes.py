@@ -2,13 +2,13 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmimg.data.contents import keep_json, kept_json
-from llmimg.data.decoding import wide_samples
-from llmimg.data.depth import DEPTHS, white_for
+from llmimg.data.decoding import Decoding, wide_samples
+from llmimg.data.depth import DEPTHS, FEWEST, REMEDY, white_for
 from llmimg.data.samples import may_be_wide
 from llmimg.errors import UserError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _BATCH = 1000
+_SEEN = 64  # images of 8 bits a sample that are decoded, to see whether they are used
 _HEAD = 32  # bytes of a file, by which most kinds are told from those of more than 8 bits
 
 
@@ -32,41 +33,58 @@ def training_white(train: "Dataset", notes: list[str], cache: Path | None = None
     Raises:
         UserError: samples from which it cannot be known.
     """
-    kept = None if cache is None else cache / ".contents" / f"depths-{train._fingerprint}.json"
+    kept = None if cache is None else cache / ".contents" / f"white-{train._fingerprint}.json"
     found = (kept and kept_json(kept)) or _depths(train)
     if kept is not None:
         keep_json(kept, found)
     if found["first"] is None:
+        if 0 < found["seen"] < FEWEST:
+            few = min(_SEEN, len(train))
+            notes.append(
+                f"No sample of {few} training images goes beyond {found['seen']} of 255: they come out nearly black."
+            )
         return None
+    return _white(found, len(train), notes)
+
+
+def _white(found: Mapping[str, Any], images: int, notes: list[str]) -> int:
     largest, first, counts = found["largest"], found["first"], found["counts"]
     try:
         white = white_for(largest)
     except UserError as error:
         raise UserError(f"The training images, such as {first}, cannot be read: {error}.") from error
     total = sum(counts.values())
-    note = (
-        f"{total:,} of {len(train):,} training images have samples of more than 8 bits, up to {largest:,}: {white:,} "
-        f"counts as white ({white.bit_length()} bits)."
-    )
-    darker = sum(count for bits, count in counts.items() if int(bits) + 4 <= white.bit_length())
+    told = f"{total:,} of {images:,} training images have samples of more than 8 bits, up to {largest:,}"
+    darker = sum(count for bits, count in counts.items() if 0 < int(bits) <= white.bit_length() - 4)
+    if 2 * darker > total:
+        raise UserError(
+            f"{told} in {first}, but {darker:,} stay below a sixteenth of that: what counts as white cannot be known "
+            f"({REMEDY}, or leave out what goes so far beyond the others)."
+        )
+    notes.append(f"{told}: {white:,} counts as white ({white.bit_length()} bits).")
     if darker:
-        note += f" {darker:,} of them stay below a sixteenth of it, and come out nearly black."
-    notes.append(note)
+        notes.append(f"{darker:,} of them stay below a sixteenth of white, and come out nearly black.")
     return white
 
 
 def _depths(train: "Dataset") -> dict[str, Any]:
-    """The largest sample of more than 8 bits, the id of an image that has it, and images by the bits they need."""
+    """The largest sample of more than 8 bits, the id of an image that has it, and images by the bits they need; where
+    no image has more than 8, the largest `seen` in a few."""
     largest, first, counts = -1, None, Counter()
     for name, item in _candidates(train):
         with contextlib.suppress(UserError):  # a broken image is named where it is read
             samples = wide_samples(item)
             if samples is not None:
                 found = int(samples.max())
-                counts[next((bits for bits in DEPTHS if found < 2**bits), 32)] += 1
+                counts[next((bits for bits in (0, *DEPTHS) if found < 2**bits), 32)] += 1
                 if found > largest:
                     largest, first = found, name
-    return {"largest": largest, "first": first, "counts": {str(bits): count for bits, count in counts.items()}}
+    seen = 0
+    if first is None:
+        few = train[sorted({len(train) * place // _SEEN for place in range(_SEEN)})]
+        seen = max((int(image.max()) for image in Decoding()(few["image"])[0] if image is not None), default=0)
+    numbers = {str(bits): count for bits, count in counts.items()}
+    return {"largest": largest, "first": first, "counts": numbers, "seen": seen}
 
 
 def _candidates(train: "Dataset") -> Iterator[tuple[str, bytes | str]]:

@@ -1,5 +1,6 @@
 """Files that may hold images: by ending, by place, and what else lies there."""
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,11 +13,21 @@ from llmimg.errors import UserError
 # Left out: what starts another program (EPS starts Ghostscript), what is drawn and not stored (WMF), and what Pillow
 # knows by name only.
 _NO_RASTER = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
-Image.init()
-RASTER_FORMATS = tuple(sorted(set(Image.OPEN) - _NO_RASTER))
-RASTER_ENDINGS = frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in RASTER_FORMATS)
-
 _JUNK = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__"}
+
+
+@functools.cache
+def raster_formats() -> tuple[str, ...]:
+    """The formats of stored pixels that Pillow reads, for `Image.open(formats=)`."""
+    Image.init()  # a tenth of a second, when the first image is looked for
+    return tuple(sorted(set(Image.OPEN) - _NO_RASTER))
+
+
+@functools.cache
+def raster_endings() -> frozenset[str]:
+    """The endings of their files, with the dot, in lower case."""
+    formats = raster_formats()
+    return frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in formats)
 
 
 def local_path(text: str | Path) -> Path:
@@ -94,7 +105,7 @@ def left_out(root: Path, lying: Sequence[str], read: Iterable[str]) -> list[str]
 
 def is_image(name: str) -> bool:
     """Whether a file's ending is one of the raster formats that Pillow reads."""
-    return os.path.splitext(name)[1].lower() in RASTER_ENDINGS
+    return os.path.splitext(name)[1].lower() in raster_endings()
 
 
 def by_ending(names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from llmimg.data.columns import fingerprint
 from llmimg.data.depth import REMEDY
-from llmimg.data.files import RASTER_FORMATS
+from llmimg.data.files import raster_formats
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _file(values: np.ndarray) -> bytes:
     if values.size and values.dtype.kind != "b" and values.min() >= 0 and values.max() <= 255:
         data = values.astype(np.uint8).tobytes()
         try:
-            with Image.open(io.BytesIO(data), formats=RASTER_FORMATS):
+            with Image.open(io.BytesIO(data), formats=raster_formats()):
                 return data
         except Exception:  # Pillow's readers answer with nearly every kind of exception
             pass

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from llmimg.data.depth import REMEDY, to_8_bits
-from llmimg.data.files import RASTER_FORMATS, local_path
+from llmimg.data.files import local_path, raster_formats
 from llmimg.data.placement import WHITE
 from llmimg.errors import UserError
 
@@ -73,14 +73,14 @@ def opened(item: Any) -> np.ndarray | Wide:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
         if pixels is not None:
             return pixels.reshape(*pixels.shape[:2], channels)
-    with Image.open(io.BytesIO(data), formats=RASTER_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=raster_formats()) as image:
         return from_pillow(image, data)
 
 
 def opened_if_wide(item: bytes | str | Path) -> Wide | None:
     """The samples of a file (its bytes or path) that have more than 8 bits; one that has none is not decoded."""
     data = item if isinstance(item, bytes) else local_path(item).read_bytes()
-    with Image.open(io.BytesIO(data), formats=RASTER_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=raster_formats()) as image:
         if not image.mode.startswith("I") and ";16" not in _stored(image):
             return None
         pixels = from_pillow(image, data)

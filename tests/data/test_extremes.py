@@ -66,7 +66,20 @@ def test_what_cannot_be_known_is_refused(made, largest, message):
 
 def test_images_that_stay_far_below_the_others_are_counted(made):
     data = made((200, 60_000), kind="png", dtype="uint16")
-    assert any("9 of them stay below a sixteenth of it, and come out nearly black" in note for note in data.notes)
+    assert any("9 of them stay below a sixteenth of white, and come out nearly black" in note for note in data.notes)
+
+
+def test_one_image_that_goes_far_beyond_the_others_is_refused(made, tmp_path):
+    made((100, 250), kind="png", dtype="uint16")
+    Image.fromarray(np.full((2, 2), 60_000, np.uint16)).save(tmp_path / "set/train/b/odd.png")
+    with pytest.raises(UserError, match=r"up to 60,000 in train/b/odd\.png, but 17 stay below a sixteenth"):
+        made((100, 250), kind="png", dtype="uint16", validation_split="test", test_split="carve", test_fraction=0.1)
+
+
+def test_8_bits_that_use_few_of_their_values_are_said(made):
+    assert made((3, 16), kind="png", dtype="uint8").notes[-1] == (
+        "No sample of 18 training images goes beyond 16 of 255: they come out nearly black."
+    )
 
 
 def test_one_wide_image_among_many_is_found(made, tmp_path):
