@@ -14,7 +14,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parents[1]
 
-hypothesis.settings.register_profile("llmimg", deadline=None)
+# How long an example takes is no property of the code: on a busy machine any is slow.
+hypothesis.settings.register_profile("llmimg", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("llmimg")
 
 
@@ -126,6 +127,23 @@ def small_tokenizer(tmp_path_factory) -> Path:
     backend.train_from_iterator(["a dog sees the tree", *(f" {number}" for number in range(100))], trainer)
     folder = tmp_path_factory.mktemp("tokenizer")
     PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_wordpiece(tmp_path_factory) -> Path:
+    """A folder with a tokenizer as BERT's, with [CLS], [SEP] and [MASK], of a hundred tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    known = [*special.values(), "a", "dog", "sees", "the", "tree", *map(str, range(100))]
+    backend = Tokenizer(models.WordPiece({word: place for place, word in enumerate(known)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    framing = [(each, known.index(each)) for each in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=framing)
+    folder = tmp_path_factory.mktemp("wordpiece")
+    PreTrainedTokenizerFast(tokenizer_object=backend, **special).save_pretrained(folder)
     return folder
 
 

@@ -196,8 +196,8 @@ def corpus(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", ["clm", "mlm"])
-def test_plain_text_beside_images(run, corpus, small_tokenizer, minilm_folder, task):
-    model, tokenizer = ("gpt2_tiny", small_tokenizer) if task == "clm" else ("bert_tiny", minilm_folder)
+def test_plain_text_beside_images(run, corpus, small_tokenizer, small_wordpiece, task):
+    model, tokenizer = ("gpt2_tiny", small_tokenizer) if task == "clm" else ("bert_tiny", small_wordpiece)
     folder = run(
         f"text-{task}", f"task={task}", f"model={model}", f"model.tokenizer={tokenizer}", "vocabulary=reuse",
         f"task.text={corpus}", "task.weights=[1,2]",

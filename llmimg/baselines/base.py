@@ -67,14 +67,18 @@ class Baseline(abc.ABC):
         """Fit to images uint8 `[N, H, W, C]` and labels int64 `[N]`.
 
         Raises:
-            UserError: where all labels are the same.
+            UserError: where all labels are the same, or an option is out of range.
         """
         chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[: self.train_images])
         images, labels = images[chosen], labels[chosen]
         if len(np.unique(labels)) < 2:
             raise UserError("All training images have one label, and there is nothing to tell apart: check the data.")
         features = self.features_of(images, seed)
-        return Fitted(self.estimator(seed).fit(features(images), labels), features, classes)
+        try:
+            estimator = self.estimator(seed).fit(features(images), labels)
+        except ValueError as error:  # scikit-learn's own words name the option and its range
+            raise UserError(f"scikit-learn cannot fit with these model.options: {error}") from error
+        return Fitted(estimator, features, classes)
 
     def features_of(self, images: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
         """What is fitted to: pixels from 0 to 1, unless a subclass makes more of them."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from llmimg.baselines.base import BASELINES, Baseline
+from llmimg.baselines.base import BASELINES, Baseline, Fitted
+from llmimg.errors import UserError
 
 
 @BASELINES.register("logistic")
@@ -79,6 +80,15 @@ class Knn(Baseline):
     """
 
     neighbors: int = 3
+
+    def fit(self, images: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Fitted:
+        known = min(len(images), self.train_images or len(images))
+        if not 1 <= self.neighbors <= known:
+            raise UserError(
+                f"model.options.neighbors={self.neighbors} is out of range: it takes 1 to {known:,}, the number of "
+                "training images."
+            )
+        return super().fit(images, labels, classes, seed)
 
     def estimator(self, seed: int) -> Any:
         from sklearn.neighbors import KNeighborsClassifier

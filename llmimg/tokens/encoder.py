@@ -65,8 +65,11 @@ class Encoder:
             spans = self.vocabulary.lookup.spans(pieces) if room is not None else ()
             if room is not None and len(spans) > room:
                 pieces = Ragged.from_rows([pieces[0][: spans[room, 0]]], pieces.values.dtype)
-            back.append(self.textifier.read(pieces, *image.shape[:2]))
-        return None if any(image is None for image in back) else [image[0] for image in back]
+            given = self.textifier.read(pieces, *image.shape[:2])
+            if given is None:
+                return None
+            back.append(given[0])
+        return back
 
 
 def write_all(textifier: Textifier, images: Sequence[np.ndarray]) -> Ragged:
