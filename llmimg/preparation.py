@@ -45,6 +45,7 @@ def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encod
     pieces = write_all(textifier, _some_images(settings, data, decoding))
     encoder = Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
     notes.append(encoder.vocabulary.note)
+    notes.extend(_other_tokens(settings, encoder))
     return encoder
 
 
@@ -69,6 +70,23 @@ def _tokenizer(
     if path:
         return load_tokenizer(path, gguf_file, settings.model.revision)
     return load_tokenizer(settings.model.tokenizer)
+
+
+def _other_tokens(settings: Configuration, encoder: Encoder) -> list[str]:
+    """That a pretrained model is given the ids of another tokenizer than its own, where it is."""
+    path, gguf_file = settings.model.location
+    if not settings.vocabulary.path or path is None or settings.vocabulary_name not in ("reuse", "extend"):
+        return []
+    whose = f"The tokenizer of '{settings.vocabulary.path}' (vocabulary.path)"
+    try:
+        own = load_tokenizer(path, gguf_file, settings.model.revision).get_vocab()
+    except UserError:
+        return [f"{whose} is held against nothing: '{path}' has none of its own."]
+    given = encoder.vocabulary.tokenizer.get_vocab()
+    others = sum(given.get(token) != place for token, place in own.items())
+    if not others:
+        return []
+    return [f"{whose} is not the model's own: {others:,} of its {len(own):,} tokens have other ids there."]
 
 
 def cache_options(settings: Configuration) -> dict[str, Any]:

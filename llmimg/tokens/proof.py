@@ -88,11 +88,19 @@ class Contexts:
         return set().union(*(self._rests.get(text[place:], ()) for place in range(len(text))))
 
     def encode(self, texts: list[str]) -> list[Encoding]:
-        return encoded(self.backend, texts)
+        """Each text, unframed.
+
+        Raises:
+            NotProven: where the tokenizer refuses one, as it has no token for the unknown.
+        """
+        try:
+            return encoded(self.backend, texts)
+        except UserError as error:
+            raise NotProven("it refuses pieces that are cut off") from error
 
     def _ids(self, texts: list[str], otherwise: list[int]) -> list[list[int]]:
         """Ids of each text; of one that the tokenizer refuses, as it has no token for the unknown, `otherwise`."""
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(NotProven):
             return [encoding.ids for encoding in self.encode(texts)]
         return [otherwise] if len(texts) == 1 else [self._ids([text], otherwise)[0] for text in texts]
 

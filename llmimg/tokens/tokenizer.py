@@ -43,7 +43,7 @@ def settled(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
 def compared_to_file(tokenizer: PreTrainedTokenizerFast, path: str) -> PreTrainedTokenizerFast:
     """A settled tokenizer, with a remark where it does not read as the `tokenizer.json` that it comes from."""
     file = Path(path) / "tokenizer.json"
-    if file.is_file():
+    if file.is_file() and type(tokenizer) is not PreTrainedTokenizerFast:  # which does read as the file says
         backend = Tokenizer.from_file(str(file))
         backend.no_truncation()
         backend.no_padding()
@@ -130,13 +130,18 @@ def may_leave_out(backend: Tokenizer) -> bool:
 
 def mark_pieces(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[str]) -> None:
     """Note in the tokenizer which of its tokens are pieces of images; it is saved with it."""
-    tokenizer.init_kwargs[_PIECES] = list(dict.fromkeys([*tokenizer.init_kwargs.get(_PIECES, ()), *pieces]))
+    tokenizer.init_kwargs[_PIECES] = list(dict.fromkeys([*marked_pieces(tokenizer), *pieces]))
+
+
+def marked_pieces(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """What `mark_pieces` noted, now or before it was saved."""
+    return list(tokenizer.init_kwargs.get(_PIECES, ()))
 
 
 def open_text_reader(tokenizer: PreTrainedTokenizerFast) -> Tokenizer | None:
     """The tokenizer as it was before pieces of images were added to it, which would take the words of a sentence for
     themselves; None where there are none."""
-    pieces = set(tokenizer.init_kwargs.get(_PIECES, ()))
+    pieces = set(marked_pieces(tokenizer))
     if not pieces:
         return None
     written = json.loads(tokenizer.backend_tokenizer.to_str())

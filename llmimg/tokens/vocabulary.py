@@ -26,6 +26,7 @@ from llmimg.tokens.tokenizer import (
     inside_reader,
     leaves_out,
     mark_pieces,
+    marked_pieces,
     may_leave_out,
     open_text_reader,
     settled,
@@ -43,8 +44,6 @@ class Vocabulary:
         lookup: pieces → token ids.
         replaced: ids of tokens added to a pretrained tokenizer → the ids each stands for, if any.
         note: which way tokens are made, and why; and what was changed of the tokenizer.
-        plain: what reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which
-            would take the words of a sentence for themselves.
         inside: whether images' texts are read as standing inside a text: without the space that some tokenizers put in
             front of one.
     """
@@ -54,8 +53,13 @@ class Vocabulary:
     lookup: TokenTable | BatchTokenizer | MergedPieces
     replaced: Mapping[int, tuple[int, ...]]
     note: str
-    plain: Tokenizer | None = None
     inside: bool = False
+
+    @functools.cached_property
+    def plain(self) -> Tokenizer | None:
+        """What reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which would
+        take the words of a sentence for themselves; None where it has none."""
+        return open_text_reader(self.tokenizer)
 
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
         """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
@@ -185,8 +189,8 @@ class Vocabulary:
     @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of the tokenizer's contents and the way ids are made."""
-        readers = [self.tokenizer.backend_tokenizer, *([self.plain] if self.plain else [])]
-        contents = "".join(reader.to_str() for reader in readers) + type(self.lookup).__name__
+        contents = self.tokenizer.backend_tokenizer.to_str() + type(self.lookup).__name__
+        contents += "".join(marked_pieces(self.tokenizer))
         contents += " inside a text" if self.inside else ""
         return hashlib.sha256(contents.encode()).hexdigest()
 
@@ -266,7 +270,7 @@ def _assemble(
     replaced: Mapping[int, tuple[int, ...]],
     inside: bool = False,
 ) -> Vocabulary:
-    backend, unknown, plain = tokenizer.backend_tokenizer, unknown_id(tokenizer), open_text_reader(tokenizer)
+    backend, unknown = tokenizer.backend_tokenizer, unknown_id(tokenizer)
     backend = inside_reader(backend) or backend if inside else backend
     contexts = Contexts(textifier.grammar, backend, of_pieces=name == "own")
     check_readable(contexts, unknown, tokenizer.name_or_path or name)
@@ -277,7 +281,7 @@ def _assemble(
         lookup = BatchTokenizer(textifier.lexicon, backend, unknown)
         note = f"Tokens: by the fast tokenizer in batches, as they cannot be looked up piece by piece ({reason})."
     note = " ".join([note, *tokenizer.remarks])
-    return Vocabulary(name, tokenizer, lookup, replaced, note, plain, inside)
+    return Vocabulary(name, tokenizer, lookup, replaced, note, inside)
 
 
 def _learn(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:

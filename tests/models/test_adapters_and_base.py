@@ -147,3 +147,18 @@ def _parts(folder):
 
     encoder = load_encoder(folder)
     return encoder.textifier, encoder.vocabulary.tokenizer
+
+
+def test_a_tokenizer_that_is_not_the_models_is_said(pair, run, tmp_path):
+    again = ("model=pretrained", f"model.path={pair[0]}", *FEW)
+    same = run("same-tokenizer", *again, f"vocabulary.path={pair[0] / 'model'}")
+    assert "not the model's own" not in (same / "run.log").read_text()
+    tokenizer = json.loads((pair[0] / "model" / "tokenizer.json").read_text())
+    known = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = dict(
+        zip(known, [*list(known.values())[:-2], *list(known.values())[:-3:-1]], strict=True)
+    )
+    shutil.copytree(pair[0] / "model", tmp_path / "other")
+    (tmp_path / "other" / "tokenizer.json").write_text(json.dumps(tokenizer))
+    other = run("other-tokenizer", *again, f"vocabulary.path={tmp_path / 'other'}")
+    assert "2 of its" in (other / "run.log").read_text()
