@@ -35,7 +35,6 @@ ADAPTATIONS = {
     "full": AdaptationSettings(),
     "merged": AdaptationSettings("lora", rank=2),
     "adapters": AdaptationSettings("lora", rank=2, save="adapters"),
-    "frozen": AdaptationSettings("frozen"),
 }
 ENCODERS = ("bert", "modernbert")
 
@@ -148,7 +147,7 @@ def test_saved_and_asked_again_it_gives_the_same(architecture, readout, adaptati
     np.testing.assert_allclose(asked_again(tmp_path / "model", readout), before, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["gpt2", "bert"])
 def test_adapters_of_adapters(architecture, bases, tmp_path):
     """Training goes on from a folder of adapters, and what comes of it belongs to that folder."""
     how, base = ADAPTATIONS["adapters"], bases(architecture, "head")
