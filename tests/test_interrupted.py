@@ -33,6 +33,7 @@ WAYS = {
         "early_stopping.metric=loss",
         "trainer.learning_rate=0.3",
         "ema=0.1",
+        "trainer.save_total_limit=1",  # and the best
         "trainer.logging_strategy=epoch",
     ),
 }

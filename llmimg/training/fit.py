@@ -69,7 +69,7 @@ class _Trainer(Interruptible):
             if self.args.bf16_full_eval or self.args.fp16_full_eval:
                 meanwhile.enter_context(unchanged(self.model))
             meanwhile.enter_context(own_precision(self))
-            share_statistics(self.model)
+            share_statistics(self)
             return super().evaluation_loop(*args, **kwargs)
 
     def get_eval_dataloader(self, eval_dataset=None):

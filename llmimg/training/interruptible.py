@@ -57,7 +57,8 @@ class Interruptible(Trainer):
             )
             self._remove_older()
         self.clock.stop()
-        return super()._finalize_training(trial, num_train_samples, start_time)
+        with self._removing_none():  # the last one is gone on from until the run is finished
+            return super()._finalize_training(trial, num_train_samples, start_time)
 
     def _maybe_log_save_evaluate(self, tr_loss, grad_norm, *args, learning_rate=None, **kwargs):
         control, self.last = self.control, (grad_norm, learning_rate)
@@ -68,11 +69,8 @@ class Interruptible(Trainer):
     def _save_checkpoint(self, model, trial):
         """Written, completed by what is ours, sealed, and only then are others removed: whenever the run is killed, a
         whole one is there."""
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        try:
+        with self._removing_none():
             super()._save_checkpoint(model, trial)
-        finally:
-            self.args.save_total_limit = limit
         loss = float(self.accelerator.gather(self._tr_loss).mean())
         self.accelerator.wait_for_everyone()  # each process writes its random numbers
         if not self.args.should_save:
@@ -97,6 +95,14 @@ class Interruptible(Trainer):
             rate=rate,
         ).seal(checkpoint)
         self._remove_older()
+
+    @contextlib.contextmanager
+    def _removing_none(self):
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            yield
+        finally:
+            self.args.save_total_limit = limit
 
     def _remove_older(self):
         if self.args.should_save:

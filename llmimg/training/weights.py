@@ -42,12 +42,13 @@ def unchanged(model: PreTrainedModel) -> Iterator[None]:
             module._buffers.update(kept)
 
 
-def share_statistics(model: PreTrainedModel) -> None:
+def share_statistics(trainer: Trainer) -> None:
     """Give all processes the first one's running statistics (of BatchNorm): each counts its own images, and the first
     one's are saved."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        for value in model.buffers():
-            torch.distributed.broadcast(value, src=0)
+    if trainer.args.world_size > 1:
+        for value in trainer.model.buffers():
+            if value.is_floating_point() and value.device.type == trainer.args.device.type:
+                torch.distributed.broadcast(value, src=0)
 
 
 def frozen_fingerprint(model: PreTrainedModel) -> str:
