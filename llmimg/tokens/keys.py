@@ -26,6 +26,7 @@ LIBRARIES = (
     "opencv-contrib-python-headless",
     "opencv-python",
     "opencv-python-headless",
+    "pandas",
     "pillow",
     "pyarrow",
     "safetensors",
