@@ -91,7 +91,8 @@ def _fetch(settings: "DataSettings", root: Path | None, notes: list[str], cache:
                 hint = nearest(settings.config or "", known)
                 wrong = f"no variant '{settings.config}'" if settings.config else "several variants"
                 raise UserError(f"'{path}' has {wrong}; data.config= names one: {hint}") from error
-        raise UserError(f"The data set '{path}' cannot be loaded: {_line(error)}") from error
+        why = f" {_line(error.__cause__)}" if isinstance(error.__cause__, Exception) else ""
+        raise UserError(f"The data set '{path}' cannot be loaded: {_line(error)}{why}") from error
 
 
 def _line(error: Exception) -> str:
