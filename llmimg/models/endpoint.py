@@ -141,8 +141,8 @@ class Endpoint:
         if cost is not None and self.options.most_cost is not None and cost > self.options.most_cost:
             raise UserError(
                 f"The answers would cost about {cost:.4g}, and model.options.most_cost={self.options.most_cost:g}: "
-                f"raise it, or ask less (data.test_samples, task.shots, a shorter text). So far "
-                f"{len(self._answered):,} requests were made."
+                f"raise it, or ask less (data.test_samples, task.shots, a shorter text). "
+                f"Requests made so far: {len(self._answered):,}."
             )
 
     def _key(self, request: Request, take: int) -> str:

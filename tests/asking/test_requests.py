@@ -43,7 +43,7 @@ def test_failures_that_pass_are_tried_again(ask, server):
 def test_the_cost_is_estimated_before_it_is_paid(ask, server):
     server.says = "7"
     prices = ("readout=generate", "model.options.input_price=10", "model.options.output_price=100")
-    with pytest.raises(UserError, match=r"would cost about 0\.0\d+.*most_cost=0\.001.*So far 1 requests were made"):
+    with pytest.raises(UserError, match=r"would cost about 0\.0\d+.*most_cost=0\.001.*Requests made so far: 1"):
         ask("dear", *prices, "model.options.most_cost=0.001")
     assert len(server.seen) == 1
     folder = ask("paid", *prices)

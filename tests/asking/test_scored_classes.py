@@ -34,7 +34,9 @@ def test_log_probabilities_of_another_place_are_refused_before_the_first_image(a
     assert len(server.seen) <= 8
 
 
-@pytest.mark.parametrize("how", [{"noise": 0.03}, {"certain": True, "finish": "length", "name": "x/tiny-0613"}])
+@pytest.mark.parametrize(
+    "how", [{"noise": 0.03}, {"certain": True, "finish": "length", "name": "x/tiny-0613", "window": 7}]
+)
 def test_an_honest_server_is_believed(ask, server, local, how):
     """Whatever its precision, and where it calls greedy tokens certain."""
     for name, value in how.items():
@@ -43,6 +45,7 @@ def test_an_honest_server_is_believed(ask, server, local, how):
     here = np.array(columns(local)["probabilities"])
     np.testing.assert_allclose(columns(folder)["probabilities"], here, atol=0.02 if "noise" in how else 1e-5)
     assert ("differ by up to 0.06 nats" in log(folder)) == ("noise" in how)
+    assert ("counts 7 tokens read of a prompt that it echoes as 1" in log(folder)) == ("window" in how)
 
 
 def test_log_probabilities_that_wander_are_refused(ask, server):
@@ -78,11 +81,6 @@ def test_an_answer_that_begins_the_text_has_no_probability(ask, server):
     server.bare = True
     with pytest.raises(UserError, match=r"put some words in front of \{image\} in task\.template"):
         ask("begins", "readout=score", "readout.normalise=prior", "task.template='{image}{answer}'", "task.shots=0")
-
-
-def test_a_count_that_is_not_of_what_is_echoed_is_said(ask, server):
-    server.window = 7
-    assert "counts 7 tokens read of a prompt that it echoes as 1" in log(ask("counts", "readout=score"))
 
 
 def test_each_request_is_counted_once(ask, server):
