@@ -1,13 +1,16 @@
 """How much room texts get: ends that are coded, augmented texts, and what is longer than all."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from llmimg import Recogniser
+from llmimg import Recogniser, UserError
+from llmimg.context import framed
+from llmimg.tokens.layout import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,3 +64,52 @@ def test_augmented_texts_that_do_not_fit_are_cut_and_counted(run, even):
     assert "texts longer than the 10 tokens" in (folder / "report.html").read_text()
     assert np.isfinite(json.loads((folder / "metrics.json").read_text())["test/loss"])
     assert len(Recogniser.load(folder)(np.zeros((2, 8, 8, 1), np.uint8))) == 2
+
+
+def test_test_images_with_longer_texts_than_any_of_training_have_room(run, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for place, image in enumerate(noise):
+                pixels = image if split == "test" else np.full_like(image, place)
+                Image.fromarray(pixels).save(tmp_path / split / label / f"{place}.png")
+    small = ("data.train_samples=null", "data.val_samples=null", "data.test_samples=null")
+    folder = run("longer", "data=folder", f"data.path={tmp_path}", *small, *RUNS)
+    tokens = pyarrow.parquet.read_table(folder / "predictions.parquet")["tokens"].to_pylist()
+    assert max(tokens) > 40 and json.loads((folder / "metrics.json").read_text())["data/truncated_images"] == 0
+
+
+def test_blocks_of_images_of_several_sizes_are_refused(run, tmp_path):
+    """… also where the first images have one size: rectangles would be hidden elsewhere in the others."""
+    for label, size in (("first", (4, 4)), ("second", (2, 8))):
+        (tmp_path / label).mkdir()
+        for place in range(40):
+            Image.fromarray(np.full(size, 5 * place, np.uint8)).save(tmp_path / label / f"{place}.png")
+    small = ("data.train_samples=null", "data.val_samples=null", "data.test_samples=null")
+    with pytest.raises(UserError, match=r"task\.mask=block hides rectangles"):
+        how = ("task=mlm", "task.mask=block", "model=bert_tiny", "textify=gray")
+        run("blocks", "data=folder", f"data.path={tmp_path}", *small, *how)
+
+
+@pytest.mark.parametrize(
+    ("ids", "lengths", "expected"),
+    [
+        ({"eos": 7}, [3, 3], Prompt((7,), ())),
+        ({"eos": 7}, [3, 4], Prompt((7,), (7,))),
+        ({"bos": 5, "eos": 7}, [3, 4], Prompt((7,), (7,))),
+        ({"bos": 5}, [3, 3], Prompt((5,), ())),
+        ({"sep": 6}, [3, 4], Prompt((6,), (6,))),
+        ({}, [3, 3], "no token that may stand in front of a text"),
+        ({"bos": 5}, [3, 4], r"differ in length \(3 to 4 tokens\), and the tokenizer has no token that ends one"),
+    ],
+)
+def test_what_a_tokenizer_has_no_token_for_is_said(ids, lengths, expected):
+    tokens = SimpleNamespace(**{f"{name}_token_id": ids.get(name) for name in ("bos", "eos", "sep", "cls")})
+    vocabulary = SimpleNamespace(framing=([], []), tokenizer=tokens)
+    if isinstance(expected, Prompt):
+        assert framed(vocabulary, True, np.array(lengths)) == expected
+        assert framed(vocabulary, False, np.array(lengths)) == Prompt((), ())
+    else:
+        with pytest.raises(UserError, match=expected):
+            framed(vocabulary, True, np.array(lengths))
