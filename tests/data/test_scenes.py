@@ -1,7 +1,9 @@
 """Made-up scenes: what is said of a picture is true of its pixels."""
 
 import dataclasses
+import re
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,7 +109,7 @@ def test_no_more_of_a_thing_is_hidden_than_was_said(wanted, overlap):
             if sum(other.category == thing.category for other in things) == 1:
                 seen = (mask == thing.category + 1).sum()
                 hidden.append(1 - seen / whole[thing.category, thing.size])
-    assert max(hidden, default=0) <= overlap
+    assert max(hidden, default=0) <= overlap + 1e-9
     assert min(hidden, default=0) >= 0
 
 
@@ -189,7 +191,7 @@ def test_every_shape_color_and_size_can_be_told_from_its_pixels():
         share, corners = painted.mean(), painted[[0, 0, -1, -1], [0, -1, 0, -1]]
         found = {
             "square": share == 1,
-            "cross": share < 0.65 and not corners.any(),
+            "cross": share < 0.7 and not corners.any(),
             "circle": 0.7 < share < 0.95 and not corners.any(),
             "triangle": 0.4 < share < 0.65 and painted[-1].all() and painted[0].mean() < 0.4,
         }
@@ -200,6 +202,16 @@ def test_every_shape_color_and_size_can_be_told_from_its_pixels():
     assert len(seen) > 90  # of 4 · 8 · 3
 
 
+def test_the_pages_picture_is_what_its_code_draws(tmp_path, monkeypatch):
+    from PIL import Image
+
+    docs = Path(__file__).parents[2] / "docs"
+    (code,) = re.findall(r"```python\n(import numpy.*?)```", (docs / "data.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert np.array_equal(Image.open(tmp_path / "scenes.png"), Image.open(docs / "scenes.png"))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -207,8 +219,8 @@ def test_every_shape_color_and_size_can_be_told_from_its_pixels():
         ({"train": 0}, r"data\.scenes\.train is 0"),
         ({"most": 0}, r"data\.scenes\.most is 0"),
         ({"least": 5}, r"data\.scenes\.least is 5: it must lie between 0 and 4"),
-        ({"canvas": 12}, r"data\.scenes\.canvas is 12: .* between 16 and 1,024 \(as large as"),
-        ({"canvas": (32, 12)}, r"data\.scenes\.canvas is 12"),
+        ({"canvas": 12}, r"data\.scenes\.canvas is 12: .* between 13 and 1,024 \(as large as"),
+        ({"canvas": (32, 12), "things": "digits"}, r"data\.scenes\.canvas is 12: .* between 16"),
         ({"sizes": (12, 8)}, r"data\.scenes\.sizes is \[12, 8\]: it takes one to three"),
         ({"sizes": ()}, r"data\.scenes\.sizes is \[\]"),
         ({"sizes": (8, 9, 10, 11)}, r"one to three sizes"),

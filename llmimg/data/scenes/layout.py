@@ -1,7 +1,7 @@
 """Where things lie: how many, which, in what size and colour, and at which place, for many scenes at once.
 
-Things are placed one after the other, later ones on top. One that finds no place in its size is tried in the smallest,
-and then left out. A scene that has too few is begun again.
+Things are placed one after the other, the largest first, later ones on top. One that finds no place is tried in the
+sizes below its own, and then left out. A scene that has too few is begun again.
 
 Which split a layout may appear in is decided by the layout itself, by a hash of all its things: a scene whose layout
 belongs to another split is begun again too. So no scene of one split is one of another, whatever the numbers.
@@ -17,7 +17,7 @@ from llmimg.data.scenes.things import Things
 from llmimg.errors import UserError
 
 _SHARES = {"test": (0, 1), "validation": (1, 2), "train": (2, 10)}  # of the ten that layouts' hashes fall to
-_TRIES = 24  # places, half of them in the smallest size
+_TRIES = 12  # places, in each size
 _BEGINNINGS = 1000  # of one scene
 _TOGETHER = 16
 _HOPELESS = 500  # scenes begun, none of which had room for what it must have
@@ -109,26 +109,33 @@ class _Placing:
         self.seen = np.zeros((len(seeds), settings.most), np.int64)  # pixels of each thing
 
     def placed(self, exemplars: np.ndarray) -> Layout:
-        count = self.settings.least + integers(self.seeds, 0, self.settings.most - self.settings.least + 1)
-        for number in range(self.settings.most):
-            self._place(number, exemplars, np.flatnonzero(count > number))
+        settings, things, most = self.settings, self.things, self.settings.most
+        count = settings.least + integers(self.seeds, 0, most - settings.least + 1)
+        streams = _STREAMS * np.arange(1, most + 1)
+        drawn = [
+            np.stack([integers(self.seeds, stream + which, bound) for stream in streams], axis=1)
+            for which, bound in enumerate((things.sizes, len(exemplars), len(things.paints)))
+        ]
+        rank = np.where(np.arange(most) < count[:, None], drawn[0], -1)
+        order = np.argsort(-rank, axis=1, kind="stable")
+        size, exemplar, color = (np.take_along_axis(each, order, axis=1) for each in drawn)
+        for number in range(most):
+            rows = np.flatnonzero(count > number)
+            self._place(number, exemplars[exemplar[:, number]], size[:, number], color[:, number], rows)
         height, width = self.settings.canvas
         self.layout.owner[:] = self.owner[:, :height, :width]
         self.layout.cover[:] = self.cover[:, :height, :width]
         return self.layout
 
-    def _place(self, number: int, exemplars: np.ndarray, rows: np.ndarray) -> None:
-        """Put the thing `number` into the scenes `rows`, wherever a place is found."""
+    def _place(self, number: int, exemplar, size, color, rows: np.ndarray) -> None:
+        """Put the thing `number`, int64 [N] each of what it is, into the scenes `rows`, wherever a place is found."""
         things, (height, width) = self.things, self.settings.canvas
         stream = _STREAMS * (number + 1)
-        exemplar = exemplars[integers(self.seeds, stream, len(exemplars))]
-        size = integers(self.seeds, stream + 1, things.sizes)
-        color = integers(self.seeds, stream + 2, len(things.paints))
-        for attempt in range(_TRIES):
+        for attempt in range(_TRIES * things.sizes):
             if not len(rows):
                 return
-            chosen = size[rows] if attempt < _TRIES // 2 else 0
-            patch, seeds = exemplar[rows] * things.sizes + chosen, self.seeds[rows]
+            patch = exemplar[rows] * things.sizes + np.maximum(size[rows] - attempt // _TRIES, 0)
+            seeds = self.seeds[rows]
             top = integers(seeds, stream + 3 + 2 * attempt, height - things.heights[patch] + 1)
             left = integers(seeds, stream + 4 + 2 * attempt, width - things.widths[patch] + 1)
             fits, hidden = self._fits(rows, patch, color[rows], top, left)

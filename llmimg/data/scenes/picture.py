@@ -25,9 +25,11 @@ def paint(layout: Layout, things: Things, settings: SceneSettings, seeds: np.nda
     image[:] = ground[:, None, None, None]
     for stroke in range(settings.clutter):
         _stroke(image, ground, seeds, _CLUTTER_STREAM + 16 * stroke)
-    paints = np.concatenate([np.zeros((scenes, 1, channels), np.uint8), things.paints[layout.color]], axis=1)
-    paint = paints[np.arange(scenes)[:, None, None], layout.owner].astype(np.float32)
-    image += (paint - image) * (layout.cover[..., None] / np.float32(255))
+    scene, row, column = np.nonzero(layout.owner)
+    paint = things.paints[layout.color[scene, layout.owner[scene, row, column] - 1]]
+    under = image[scene, row, column]
+    share = layout.cover[scene, row, column, None] / np.float32(255)
+    image[scene, row, column] = under + (paint - under) * share
     if settings.noise:
         values = random_bytes(seeds, _NOISE_STREAM, image[0].size).reshape(image.shape)
         image += _normal(settings.noise)[values]

@@ -8,6 +8,7 @@ from llmimg.settings import choose
 KINDS = ("shapes", "digits")
 QUESTIONS = ("count", "count_of", "exists", "extreme", "relation", "size", "color", "shape")
 _OF_SHAPES = ("color", "shape")  # digits have no colour to ask for
+SIZES = {"shapes": (7, 10, 13), "digits": (8, 12, 16)}
 _SIZE_WORDS = {1: (), 2: ("small", "large"), 3: ("small", "medium", "large")}
 _SMALLEST = {"shapes": 5, "digits": 8}  # pixels: what can still be told apart
 
@@ -27,7 +28,7 @@ class SceneSettings:
     canvas: tuple[int, int] | int = 32  # (height, width) in pixels; a single number becomes a square
     least: int = 1  # things in a scene
     most: int = 4
-    sizes: tuple[int, ...] = (8, 12, 16)  # pixels a side of a thing, ascending; three are small, medium and large
+    sizes: tuple[int, ...] | None = None  # pixels a side, ascending, one to three; None: SIZES
     overlap: float = 0.0  # the share of a thing that others may hide; 0 keeps all boxes a pixel apart
     clutter: int = 0  # dim strokes behind the things, which are no objects
     noise: float = 6.0  # standard deviation of what is added to every sample, of 255
@@ -35,6 +36,8 @@ class SceneSettings:
 
     def __post_init__(self) -> None:
         choose(self.things, dict.fromkeys(KINDS), "data.scenes.things")
+        if self.sizes is None:
+            object.__setattr__(self, "sizes", SIZES[self.things])
         if isinstance(self.canvas, int):
             object.__setattr__(self, "canvas", (self.canvas, self.canvas))
         ranges = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from llmimg.data.settings import DataSettings
 
 READS = frozenset({"scenes"})
-_BATCH = 500  # scenes that are made at a time
+_BATCH = 1000  # scenes that are made at a time
 _LIBRARIES = ("numpy", "opencv-python-headless", "scikit-learn")
 
 
