@@ -21,7 +21,7 @@ from llmimg.models.language import context_limit, make_model
 from llmimg.models.loading import origin
 from llmimg.models.quantised import parameter_counts
 from llmimg.preparation import common_boxes, make_encoder, make_prompts, prepare_split, prepare_text
-from llmimg.provenance import identify, load_data
+from llmimg.provenance import identify, load_data, save_trained_on
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS
 from llmimg.recogniser import Recogniser
@@ -143,6 +143,7 @@ def run_experiment(
     if is_first_process():
         learned = merged(model, settings.adaptation)
         Recogniser(learned, encoder, readout, began_from, identity.plain()).save(folder.model)
+        save_trained_on(settings, ids["train"].pixels if learns else (), folder.model)
         notes.extend(check_recogniser(folder.model, texts["test"], outputs["test"].predictions, arguments))
         table = _predictions(task, data.test, texts["test"], outputs["test"])
         save_predictions(table, data.label_names, folder)

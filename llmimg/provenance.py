@@ -3,9 +3,11 @@ what the run in a folder was of."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from llmimg.configuration import Configuration
 from llmimg.data import SPLITS, Data, load
@@ -33,6 +35,8 @@ from llmimg.tokens.learned import run_decoding
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_TRAINED_ON = "training_images.safetensors"  # uint8 [N, 16]: hashes of pixels
 
 
 def load_data(settings: Configuration, notes: list[str]) -> Data:
@@ -128,6 +132,7 @@ def identify(
     hashes = {name: hashes[name] for name in parts}
     labels = {name: _labels(part) for name, part in parts.items()}
     told = [str(each) for each in overlaps(hashes, labels)]
+    told += _seen_before(settings, hashes["test"])
     if told and settings.data.overlap == "error":
         raise UserError(
             f"{' '.join(told)} data.overlap=drop leaves the copies out of training, data.overlap=say goes on with them."
@@ -146,6 +151,31 @@ def identify(
             "another run_dir=, or start over with force=true."
         )
     return identity
+
+
+def _seen_before(settings: Configuration, test: Hashes) -> list[str]:
+    known = _trained_on(settings)
+    total, seen = (sum(pixels is not None for pixels in test), sum(pixels in known for pixels in test))
+    if not seen:
+        return []
+    return [
+        f"{seen:,} of {total:,} test images are also among those that the model in '{settings.model.path}' learned."
+    ]
+
+
+def _trained_on(settings: Configuration) -> set[str]:
+    """The hashes of the images that the model a run begins from has learned, where it comes from a run."""
+    file = Path(settings.model.location[0] or "") / _TRAINED_ON
+    if settings.model.kind != "language" or not settings.model.location[0] or not file.is_file():
+        return set()
+    return {bytes(each).hex() for each in load_file(file)["pixels"]}
+
+
+def save_trained_on(settings: Configuration, training: Hashes, folder: Path) -> None:
+    """Keep with a model which images it has learned: of this run, and of the run that it began from."""
+    known = sorted({*training, *_trained_on(settings)} - {None})
+    pixels = np.frombuffer(bytes.fromhex("".join(known)), np.uint8).reshape(-1, 16)
+    save_file({"pixels": pixels}, folder / _TRAINED_ON)
 
 
 def check_finished(settings: Configuration, folder: RunFolder) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from llmimg.carry_out import carry_out
 from llmimg.data.decoding import decode
@@ -128,6 +129,26 @@ def test_overlap_is_left_out_or_refused(settings, root):
     notes = " ".join(json.loads((run / "record.json").read_text())["notes"])
     assert "left out (data.overlap=drop)" in notes and "also among" not in notes
     assert carry_out(wanted)  # finished before
+
+
+def test_test_images_that_the_model_began_with_are_counted(settings, root):
+    first = settings("text", "first", "data.split_seed=0")
+    carry_out(first)
+    carved = ("data.test_split=carve", f"model.path={first['run_dir']}", "model=pretrained", "data.split_seed=0")
+    second = settings("text", "second", *carved)
+    carry_out(second)
+    run = Path(second["run_dir"])
+    notes = json.loads((run / "record.json").read_text())["notes"]
+    learned = _learned(Path(first["run_dir"]))
+    seen = sum(
+        each in learned for each in pyarrow.parquet.read_table(run / "predictions.parquet")["pixels"].to_pylist()
+    )
+    assert seen and any(f"{seen} of 4 test images are also among those that the model in" in note for note in notes)
+    assert learned <= _learned(run)
+
+
+def _learned(run: Path) -> set[str]:
+    return {bytes(each).hex() for each in load_file(run / "model" / "training_images.safetensors")["pixels"]}
 
 
 def test_plain_text_is_data_too(settings, root, gpt2_folder):
