@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from llmimg import Recogniser
+from llmimg import Recogniser, UserError
 from llmimg.carry_out import carry_out
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -137,3 +137,8 @@ def test_the_rate_of_the_highest_layer_is_shown(run):
     folder = run("slower", "layer_decay=0.5", "trainer.lr_scheduler_type=constant", "trainer.learning_rate=0.125")
     rates = {entry["learning_rate"] for entry in record(folder)["history"] if "loss" in entry}
     assert rates == {0.125}
+
+
+def test_a_best_by_what_is_not_scored_is_refused(run):
+    with pytest.raises(UserError, match=r"metric_for_best_model=f1 is no validation score: .*macro_f1"):
+        run("f1", *BEST, "trainer.metric_for_best_model=f1")

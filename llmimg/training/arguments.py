@@ -13,6 +13,7 @@ _OURS = {
     "output_dir": "set run_dir= instead",
     "seed": "set seed= instead",
     "remove_unused_columns": "batches are made by the task's collator",
+    "resume_from_checkpoint": "an unfinished run goes on by itself, and force=true starts over",
     "restore_callback_states_from_checkpoint": "an interrupted run goes on as if it had not been",
 }
 _AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")

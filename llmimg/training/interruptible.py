@@ -7,6 +7,8 @@ import torch
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
+from llmimg.errors import UserError
+from llmimg.settings import nearest
 from llmimg.training.average import Average
 from llmimg.training.callbacks import Clock
 from llmimg.training.checkpoint import Manifest
@@ -59,6 +61,13 @@ class Interruptible(Trainer):
         self.clock.stop()
         with self._removing_none():  # the last one is gone on from until the run is finished
             return super()._finalize_training(trial, num_train_samples, start_time)
+
+    def _determine_best_metric(self, metrics, trial):
+        name = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
+        known = sorted(key.removeprefix("eval_") for key in metrics if key.startswith("eval_"))
+        if name not in known:
+            raise UserError(f"trainer.metric_for_best_model={name} is no validation score: {nearest(name, known)}")
+        return super()._determine_best_metric(metrics, trial)
 
     def _maybe_log_save_evaluate(self, tr_loss, grad_norm, *args, learning_rate=None, **kwargs):
         control, self.last = self.control, (grad_norm, learning_rate)

@@ -31,6 +31,7 @@ def test_without_an_accelerator_several_processes_would_find_each_other(tmp_path
         ({"learnig_rate": 1}, r"no setting 'trainer\.learnig_rate': did you mean 'learning_rate'"),
         ({"evaluation_strategy": "no"}, r"did you mean 'eval_strategy'"),
         ({"seed": 1}, r"'trainer\.seed' follows from the run: set seed= instead"),
+        ({"resume_from_checkpoint": True}, r"follows from the run: an unfinished run goes on by itself"),
         ({"output_dir": "x"}, r"'trainer\.output_dir' follows from the run: set run_dir= instead"),
     ],
 )
