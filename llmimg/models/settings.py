@@ -97,6 +97,11 @@ class ModelSettings:
                 f"The model '{self.name}' is pretrained and has no path: give model.path= a hub id or a folder."
             )
 
+        if self.path and self.architecture is not None:
+            raise UserError(
+                f"model.path={self.path} would be passed over: the model '{self.name}' starts from scratch. Take "
+                "model=pretrained."
+            )
         if self.path and self.path.endswith(".gguf") and not Path(self.path).expanduser().is_file():
             raise UserError(f"There is no GGUF file {self.path} (model.path): check where it is.")
 

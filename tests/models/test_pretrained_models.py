@@ -6,7 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageClassification
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    AutoModelForMaskedLM,
+    PreTrainedTokenizerFast,
+)
 
 from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
@@ -115,6 +121,38 @@ def test_added_pieces_begin_as_the_mean_of_what_they_replace(minilm_folder, mini
     assert torch.equal(new[: len(old)], old)
 
 
+@pytest.mark.parametrize("architecture", ["llama", "bert", "gpt2"])
+def test_what_writes_tokens_has_rows_for_new_ones_too(architecture, scratch, pretrained, textifier, tmp_path):
+    """Tied to the embeddings or not: means of the rows of what a piece stands for, or rows of its own."""
+    auto_class = AutoModelForMaskedLM if architecture == "bert" else AutoModelForCausalLM
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    backend.train_from_iterator([], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="!")
+    before = make_model(scratch(architecture), make_vocabulary("reuse", textifier, tokenizer), 90, auto_class, {})
+    with torch.no_grad():
+        if before.get_output_embeddings().bias is not None:
+            before.get_output_embeddings().bias.normal_()
+    before.save_pretrained(tmp_path)
+
+    vocabulary = make_vocabulary("extend", textifier, copy.deepcopy(tokenizer))
+    model = make_model(pretrained(tmp_path), vocabulary, 90, auto_class, {})
+    old, new = before.get_output_embeddings(), model.get_output_embeddings()
+    assert len(vocabulary.replaced) > 200
+    for added, replaced in list(vocabulary.replaced.items())[::40]:
+        torch.testing.assert_close(new.weight[added], old.weight[list(replaced)].mean(dim=0))
+        if old.bias is not None:
+            torch.testing.assert_close(new.bias[added], old.bias[list(replaced)].mean(dim=0))
+    tied = old.weight is before.get_input_embeddings().weight
+    assert (new.weight is model.get_input_embeddings().weight) == tied == (architecture != "llama")
+
+    own = make_model(pretrained(tmp_path), make_vocabulary("own", textifier, None), 90, auto_class, {})
+    rows = own.get_output_embeddings()
+    assert not (rows.weight[:, None, :4] == old.weight[None, : len(rows.weight), :4]).all(dim=2).any()
+    assert rows.bias is None or not rows.bias.any()
+
+
 def test_a_folder_in_hugging_face_s_layout(folder, pretrained, textifier, task):
     vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
     model = make_model(pretrained(folder), vocabulary, 40, Head.auto_class, task.head())
@@ -170,6 +208,11 @@ def test_a_model_without_such_a_head(scratch, textifier, task):
 def test_a_pretrained_model_needs_a_path():
     with pytest.raises(UserError, match=r"pretrained and has no path: give model\.path="):
         ModelSettings(name="mine")
+
+
+def test_a_path_is_not_passed_over():
+    with pytest.raises(UserError, match=r"model\.path=somewhere would be passed over: .* Take model=pretrained"):
+        ModelSettings(name="gpt2_tiny", architecture="gpt2", path="somewhere")
 
 
 def test_controls_have_the_shape_and_nothing_of_what_was_learned(folder, textifier, task):

@@ -83,3 +83,15 @@ def test_metrics():
         clm.metrics(np.zeros((2, 2)), None)
     with pytest.raises(UserError, match=r"diverged"):
         clm.metrics(np.array([[np.nan, 1]]), None)
+
+
+def test_what_a_recogniser_hides_follows_from_the_image_and_from_nothing_else():
+    """Images of no split have no row: not the same places in every one, and the same in one wherever it stands."""
+    readout, _ = made("mlm", "bert", rate=0.5)
+    rng = np.random.default_rng(0)
+    images = [{"image_ids": rng.integers(5, 40, 10).astype(np.uint16)} for _ in range(8)]
+    together = readout.batch(images)["hidden"]
+    assert len({tuple((row != -100).tolist()) for row in together}) > 4
+    for image, row in zip(images, together, strict=True):
+        wider = {"image_ids": image["image_ids"].astype(np.uint32)}
+        assert torch.equal(readout.batch([wider])["hidden"][0], row)
