@@ -110,6 +110,11 @@ class Configuration:
         _check_adaptation(configuration)
         if getattr(task, "text", ()) and configuration.tokens.permute != "none":
             raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
+        if configuration.data.fresh and configuration.model.kind != "language":
+            raise UserError(
+                "data.fresh=true makes images for language models while they train, and "
+                f"model={configuration.model.name} is none: set data.fresh=false."
+            )
         if configuration.augment.mixup and configuration.readout_name != "head":
             raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
         if configuration.readout_name not in ("score", "generate") and getattr(task, "shots", 0):
@@ -143,6 +148,11 @@ class Configuration:
         name = self._named(settings, "textify")
         del settings["name"]
         return textify.make(name, **settings)
+
+    @property
+    def live(self) -> bool:
+        """Whether training images are written as text while training, as they differ from epoch to epoch."""
+        return self.augment.active or self.data.fresh
 
     @property
     def vocabulary_name(self) -> str:

@@ -84,8 +84,8 @@ def make_layout(
 ) -> Layout:
     """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
 
-    Augmented texts of varying length may become longer than any seen before: a context of our own choice has a margin
-    for them, and what is longer still is cut in training, and counted (`AugmentedImageTexts.room`).
+    Augmented or fresh texts of varying length may become longer than any seen before: a context of our own choice has a
+    margin for them, and what is longer still is cut in training, and counted (`AugmentedImageTexts.room`).
 
     Args:
         lengths: `text_lengths(…)`.
@@ -95,7 +95,7 @@ def make_layout(
     """
     tokens = settings.tokens
     longest = int(lengths.max(initial=0))
-    if settings.augment.active and lengths.min(initial=longest) < longest:
+    if settings.live and lengths.min(initial=longest) < longest:
         longest = int(np.ceil(_MARGIN * longest))
     limits = [each for each in (limit, tokens.max_length) if each is not None]
     layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, prompt, tokens.permute)

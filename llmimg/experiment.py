@@ -104,7 +104,7 @@ def run_experiment(
         log.info("\n".join(notes[said:]))
     model = adapted(model, settings.adaptation, encoder.vocabulary.has_new_tokens)
 
-    # Train: what the Trainer reads are image ids, or images written afresh where they are augmented.
+    # Train: what the Trainer reads are image ids, or images written afresh where they are augmented or made anew.
     texts = {split: _image_texts(settings, data, split, ids, encoder, layout, task) for split in SPLITS}
     trainer = make_trainer(
         model,
@@ -199,7 +199,7 @@ def _image_texts(
 ) -> ImageTexts:
     images = getattr(data, split)
     annotations = {name: images.select_columns([name]).with_format("numpy")[:][name] for name in task.columns}
-    if split == "train" and settings.augment.active:
+    if split == "train" and settings.live:
         return AugmentedImageTexts(
             ids[split],
             annotations,
@@ -209,6 +209,7 @@ def _image_texts(
             settings=settings.augment,
             seed=settings.seed,
             room=layout.room,
+            fresh=data.fresh,
         )
     # What is hidden from it differs from seed to seed; what it is tested on does not.
     return ImageTexts(ids[split], annotations, ids[split].whole, seed=settings.seed if split == "train" else 0)

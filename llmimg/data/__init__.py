@@ -9,6 +9,7 @@ from llmimg.data.draws import example_seeds
 from llmimg.data.placement import Placement, place
 from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.settings import DataSettings
+from llmimg.data.sources import FreshRows
 from llmimg.data.splits import SPLITS, Data, load
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Data",
     "DataSettings",
     "Decoding",
+    "FreshRows",
     "Placement",
     "SceneSettings",
     "augment",

@@ -42,6 +42,7 @@ class DataSettings:
     fit: str = "stretch"
     broken: str = "error"  # what becomes of an image that cannot be decoded
     overlap: str = "say"  # what becomes of images that are, pixel by pixel, in two splits
+    fresh: bool = False  # whether training images are made anew in every epoch
     scenes: SceneSettings = field(default_factory=SceneSettings)  # what source=scenes makes up
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from llmimg.data.extremes import training_white
 from llmimg.data.names import alike, shown, without_training
 from llmimg.data.roles import choose_splits
 from llmimg.data.settings import CARVE, DataSettings
-from llmimg.data.sources import load_source
+from llmimg.data.sources import FreshRows, fresh_rows, load_source
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Data:
     """Three splits with the columns image, label and id (see `llmimg.data.columns`).
 
     `decoding` is how their images are read, by what the training split's samples say. `notes` are sentences about what
-    was done to the source that a reader of the results must know.
+    was done to the source that a reader of the results must know. `fresh` makes training rows anew for an epoch, where
+    `data.fresh` asks for it.
     """
 
     train: "Dataset"
@@ -42,6 +43,7 @@ class Data:
     label_names: tuple[str, ...]
     decoding: Decoding
     notes: tuple[str, ...]
+    fresh: FreshRows | None = None
 
 
 @dataclass
@@ -87,7 +89,10 @@ def load(settings: DataSettings, labelled: bool = True, cache: Path | None = Non
     if labelled:
         notes += _class_notes(classes, parts, settings)
     decoding = Decoding(settings.size, settings.fit, training_white(chosen["train"], notes, cache))
-    return Data(**chosen, label_names=classes, decoding=decoding, notes=tuple(notes))
+    fresh = fresh_rows(settings, labelled) if settings.fresh else None
+    if fresh:
+        notes.append("Training images are made anew in every epoch (data.fresh); what is counted is the first's.")
+    return Data(**chosen, label_names=classes, decoding=decoding, notes=tuple(notes), fresh=fresh)
 
 
 def _class_notes(names: Sequence[str], parts: Mapping[str, _Part], settings: DataSettings) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the Trainer reads: prepared image ids, or, with augmentation, images written as text on the fly."""
+"""What the Trainer reads: prepared image ids, or, where images differ from epoch to epoch, those written on the fly."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import datasets
 import numpy as np
 import torch
 
-from llmimg.data import AugmentSettings, augment_all, blended, example_seeds, mixing
+from llmimg.data import AugmentSettings, FreshRows, augment_all, blended, example_seeds, mixing
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.store import ImageIds
 
@@ -52,30 +52,32 @@ class ImageTexts(torch.utils.data.Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         rows = self.rows[indices]
-        return self._examples(rows, [self.ids[row] for row in rows])
+        return self._examples(rows, [self.ids[row] for row in rows], self._annotated(rows))
 
-    def _examples(self, rows: np.ndarray, ids: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    def _examples(
+        self, rows: np.ndarray, ids: Sequence[np.ndarray], annotated: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
         draws = self._seeds(rows)
         return [
-            {"image_ids": each, "draw": draw, **self._annotated(row)}
-            for row, each, draw in zip(rows, ids, draws, strict=True)
+            {"image_ids": each, "draw": draw, **known} for each, draw, known in zip(ids, draws, annotated, strict=True)
         ]
 
     def _seeds(self, rows: np.ndarray) -> np.ndarray:
         return example_seeds(self.seed, int(self.epoch), rows)
 
-    def _annotated(self, row: int) -> dict[str, Any]:
-        return {name: column[row] for name, column in self.annotations.items()}
+    def _annotated(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        return [{name: column[row] for name, column in self.annotations.items()} for row in rows]
 
 
 class AugmentedImageTexts(ImageTexts):
-    """The same, with each image changed, afresh in every epoch, before it is written as text.
+    """The same, with each image changed, or another, afresh in every epoch, before it is written as text.
 
     Args:
-        images: the undecoded images, in the order of `ids`.
+        images: the undecoded images and their `id`, in the order of `ids`.
         encoder: writes them.
         settings: how they are changed.
         room: how many tokens of a text the model reads; a longer one is cut, and counted. None has room for all.
+        fresh: gives images and annotations of an epoch by the rows' ids; None takes `images` in every one.
     """
 
     def __init__(
@@ -89,9 +91,11 @@ class AugmentedImageTexts(ImageTexts):
         settings: AugmentSettings,
         seed: int,
         room: int | None = None,
+        fresh: FreshRows | None = None,
     ):
         super().__init__(ids, annotations, rows, seed=seed)
-        self.images = images.select_columns(["image"])
+        self.images = images.select_columns(["image" if fresh is None else "id"])
+        self.fresh = fresh
         self.encoder = encoder
         self.settings = settings
         self.room = room
@@ -99,18 +103,26 @@ class AugmentedImageTexts(ImageTexts):
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         rows = self.rows[indices]
-        images = self._changed(rows)
+        images, annotated = self._changed(rows)
         if not self.settings.mixup:
-            return self._examples(rows, self._ids(images))
+            return self._examples(rows, self._ids(images), annotated)
         places, shares = mixing(self.settings.mixup, self._seeds(rows), len(self.rows))
-        partners = self.rows[places]
-        ids = self._ids(blended(images, self._changed(partners), shares))
-        blends = zip(self._examples(rows, ids), partners, shares, strict=True)
-        return [{**each, "blend": (self._annotated(other), share)} for each, other, share in blends]
+        others, known = self._changed(self.rows[places])
+        ids = self._ids(blended(images, others, shares))
+        blends = zip(self._examples(rows, ids, annotated), known, shares, strict=True)
+        return [{**each, "blend": (other, share)} for each, other, share in blends]
 
-    def _changed(self, rows: np.ndarray) -> list[np.ndarray]:
-        images, _ = self.encoder.decoding(self.images[rows]["image"])
-        return augment_all(images, self.settings, self._seeds(rows))
+    def _changed(self, rows: np.ndarray) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+        """The images of this epoch, and what is known of them."""
+        if self.fresh is None:
+            stored, annotated = self.images[rows]["image"], self._annotated(rows)
+        else:
+            made = self.fresh(self.images[rows]["id"], int(self.epoch))
+            stored, columns = made["image"], [made[name] for name in self.annotations]
+            annotated = [dict(zip(self.annotations, values, strict=True)) for values in zip(*columns, strict=True)]
+            annotated = annotated or [{} for _ in rows]  # where nothing is needed
+        images, _ = self.encoder.decoding(stored)
+        return augment_all(images, self.settings, self._seeds(rows)), annotated
 
     def _ids(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         ids = self.encoder.ids(images)
@@ -124,8 +136,8 @@ class AugmentedImageTexts(ImageTexts):
         if not self._cut:
             return []
         # Other ranks, and what ran before an interruption, count for themselves.
+        what = "Augmentation made" if self.fresh is None else "Making images anew gave"
         return [
-            f"Augmentation made at least {int(self._cut):,} texts longer than the {self.room:,} tokens that the "
-            "context has room for: they were cut in training. A larger tokens.max_length, or another augment, avoids "
-            "it."
+            f"{what} at least {int(self._cut):,} texts longer than the {self.room:,} tokens that the context has "
+            "room for: they were cut in training. A larger tokens.max_length, or another augment, avoids it."
         ]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from llmimg.configuration import Configuration
 from llmimg.data import DataSettings, SceneSettings, decode, load
 from llmimg.data.scenes.make import make_scenes
 from llmimg.data.sources import load_source
@@ -73,9 +74,35 @@ def test_settings_of_other_sources_are_refused_and_so_are_scenes_elsewhere():
         load_source(DataSettings("digits", source="digits", scenes=FEW))
 
 
-def test_a_whole_run_reads_scenes(run):
-    few = ("data.scenes.train=80", "data.scenes.validation=40", "data.scenes.test=40")
-    folder = run("scenes", "data=scenes", *few, "data.scenes.canvas=16", "data.scenes.sizes=[6,9]", "textify=gray")
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_whole_run_reads_scenes(run, fresh):
+    few = ("data.scenes.train=80", "data.scenes.validation=40", "data.scenes.test=40", f"data.fresh={fresh}".lower())
+    small = ("data.scenes.canvas=16", "data.scenes.sizes=[6,9]", "textify=gray")
+    folder = run(f"scenes{fresh}", "data=scenes", *few, *small)
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["data/train_images"] == 64 and metrics["data/tokens_per_image"] >= 256
+    assert metrics["data/train_images"] == 64 and metrics["data/tokens_per_image"] == 256
     assert 0 <= metrics["test/accuracy"] <= 1
+    assert ("made anew in every epoch" in (folder / "report.html").read_text()) == fresh
+
+
+def test_fresh_rows_are_those_of_the_epoch():
+    data = load(settings_of(fresh=True, train_samples=20))
+    assert any("made anew in every epoch" in note for note in data.notes)
+    ids = data.train["id"][3:9]
+    first, later = (data.fresh(ids, epoch) for epoch in (0, 5))
+    stored = data.train.select(range(3, 9))
+    assert first["image"] == stored["image"] and first["label"] == stored["label"]
+    made = make_scenes(FEW, "train", 0, np.array([int(each) for each in ids]), epoch=5)
+    assert [np.array_equal(decode(row), image) for row, image in zip(later["image"], made.images, strict=True)] == [
+        1
+    ] * 6
+    assert later["label"] == [things[0].category for things in made.things]
+
+
+def test_fresh_is_refused_where_it_means_nothing(plain):
+    with pytest.raises(UserError, match=r"data\.fresh means nothing to data\.source=digits: leave it out"):
+        load_source(DataSettings("digits", source="digits", fresh=True))
+    with pytest.raises(UserError, match=r"Scenes without a thing have no label to learn: set data\.scenes\.least=1"):
+        load(settings_of(SceneSettings(train=20, validation=5, test=5, least=0), fresh=True))
+    with pytest.raises(UserError, match=r"data\.fresh=true makes images for language models .* model=logistic is none"):
+        Configuration.of(plain("x", "data=scenes", "data.fresh=true", "model=logistic"))

@@ -115,3 +115,27 @@ def test_blended_images_have_both_labels(ids, images, encoder):
         wanted[LABELS[row]] += shares[row]
         wanted[LABELS[partners[row]]] += 1 - shares[row]
         assert labels[row] == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("settings", [AugmentSettings("none"), SETTINGS], ids=["as made", "moved"])
+def test_fresh_images_are_those_of_the_epoch_with_their_labels(images, ids, encoder, settings):
+    def fresh(names, epoch):
+        numbers = np.array([int(name) for name in names])
+        return {
+            "image": list(PIXELS[(numbers + epoch) % 12]),
+            "label": LABELS[(numbers + epoch) % 12],
+            "caption": names,
+        }
+
+    rows = np.delete(np.arange(12), 5)
+    texts = AugmentedImageTexts(
+        ids, {"label": LABELS}, rows, images=images, encoder=encoder, settings=settings, seed=7, fresh=fresh
+    )
+    for epoch in (0, 3):
+        texts.begin_epoch(epoch)
+        shifted = PIXELS[(np.arange(12) + epoch) % 12][..., None]
+        expected = encoder.ids(list(augment(shifted, settings, example_seeds(7, epoch, np.arange(12)))))
+        read_rows = texts.__getitems__([0, 10, 4])
+        assert [row["image_ids"].tolist() for row in read_rows] == [expected[row].tolist() for row in (0, 11, 4)]
+        assert [row["label"] for row in read_rows] == [LABELS[(row + epoch) % 12] for row in (0, 11, 4)]
+        assert all("caption" not in row for row in read_rows)

@@ -5,13 +5,15 @@ A source is a module of this package with
 - `READS`: which of the settings in `PARTICULAR` mean something to it;
 - `load(settings, notes, cache) -> {split: datasets.Dataset}` with the canonical columns of `llmimg.data.columns`,
   classes alike in all splits and fingerprints of what the rows hold, the same in every process. It holds what it read
-  against what lies there, and adds the difference to `notes`.
+  against what lies there, and adds the difference to `notes`;
+- where it reads `data.fresh`, `fresh(settings, ids, epoch)`: the columns of these training rows in an epoch.
 """
 
 import dataclasses
+import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from llmimg.data.settings import DataSettings
 
 SOURCES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-PARTICULAR = ("path", "config", "revision", "image_column", "label_column", "label_names", "scenes")
+PARTICULAR = ("path", "config", "revision", "image_column", "label_column", "label_names", "fresh", "scenes")
+
+FreshRows = Callable[[Sequence[str], int], Mapping[str, Sequence[Any]]]  # (ids, epoch) → columns
 
 
 def load_source(
@@ -46,6 +50,21 @@ def load_source(
     if "path" in source.READS and not settings.path:
         raise UserError(f"data.source={settings.source} needs data.path=.")
     return source.load(settings, [] if notes is None else notes, cache)
+
+
+def fresh_rows(settings: "DataSettings", labelled: bool) -> FreshRows:
+    """What makes training rows anew in every epoch.
+
+    Args:
+        labelled: whether every row must have a label.
+
+    Raises:
+        UserError: where it must, and some would not.
+    """
+    source = importlib.import_module(f"{__name__}.{settings.source}")
+    if labelled and settings.scenes.least == 0:
+        raise UserError("Scenes without a thing have no label to learn: set data.scenes.least=1, or data.fresh=false.")
+    return functools.partial(source.fresh, settings)
 
 
 def _defaults(settings: "DataSettings") -> dict[str, Any]:

@@ -13,7 +13,7 @@ The label is the class of the topmost thing (the leftmost of several), and that 
 `data.scenes`, `data.split_seed` and their number alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from llmimg.data.scenes.words import Thing, Words
     from llmimg.data.settings import DataSettings
 
-READS = frozenset({"scenes"})
+READS = frozenset({"fresh", "scenes"})
 _BATCH = 1000  # scenes that are made at a time
 _LIBRARIES = ("numpy", "opencv-python-headless", "scikit-learn")
 
@@ -43,6 +43,13 @@ def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict
     that decide them."""
     words = scene_words(settings.scenes)
     return {split: _split(settings, split, words, notes) for split in make.SPLITS}
+
+
+def fresh(settings: "DataSettings", ids: Sequence[str], epoch: int) -> dict[str, list[Any]]:
+    """The columns of training rows as they are in an epoch; in the first, 0, as they were loaded."""
+    numbers = np.array([int(each) for each in ids], np.int64)
+    scenes = make_scenes(settings.scenes, "train", settings.split_seed, numbers, epoch)
+    return _columns(scenes, numbers, scene_words(settings.scenes))
 
 
 def _split(settings: "DataSettings", split: str, words: "Words", notes: list[str]) -> "Dataset":
