@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 import llmimg
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 
 # How a run is carried out, not what it is: these may differ between the folder's configuration and ours.
 FREE = {"run_dir", "dry_run", "force", "launch.processes", "tokens.cache_dir", "tokens.num_proc"}
@@ -38,7 +39,7 @@ class RunFolder:
     """The folder of one run; only the first process writes to it."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path).expanduser()
+        self.path = local_path(path)
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self._log_file: logging.FileHandler | None = None

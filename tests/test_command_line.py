@@ -13,6 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmimg.command_line import command_line
+from llmimg.errors import UserError
+from llmimg.paths import local_path
+from llmimg.tokens.folders import cache_folder
 
 ROOT = Path(__file__).parents[1]
 TYPED = ["2024_05", "1.10", "007", "1e3", "0x10", "Büro", "图片", "~/images", "Photos (1)", "it's", "a,b", "#1", "x&y"]
@@ -114,3 +117,17 @@ def test_a_runs_own_folder_can_be_named():
     made = "runs/digits/model=bert_tiny,augment=none,data.path=%2Fa/seed=0"
     assert read(f"model.path={made}") == [made]
     assert json.dumps(read(f"run_dir={made}")) == json.dumps([made])
+
+
+def test_a_home_is_meant_only_where_nothing_stands_there_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_path("~") == Path.home()
+    assert local_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+    Path("~").mkdir()
+    assert local_path("~") == Path("~")
+
+
+def test_a_cache_without_a_home_is_asked_for(monkeypatch):
+    monkeypatch.delenv("LLMIMG_CACHE", raising=False)
+    with pytest.raises(UserError, match="There is no home for the cache"):
+        cache_folder("~nobody-of-this-name")

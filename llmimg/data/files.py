@@ -30,17 +30,6 @@ def raster_endings() -> frozenset[str]:
     return frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in formats)
 
 
-def local_path(text: str | Path) -> Path:
-    """The path as it stands, if something is there; else with a leading `~` taken for the user's home."""
-    path = Path(text)
-    if path.exists() or not str(text).startswith("~"):
-        return path
-    try:
-        return path.expanduser()
-    except RuntimeError:  # a user without a home
-        return path
-
-
 def is_junk(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or what systems and file managers leave behind."""
     return name.startswith(".") or name.lower() in _JUNK

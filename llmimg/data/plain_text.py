@@ -7,8 +7,9 @@ from pathlib import Path
 
 from llmimg.data.columns import fingerprint
 from llmimg.data.contents import file_hashes
-from llmimg.data.files import files_below, local_path
+from llmimg.data.files import files_below
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 
 END = ""  # stands behind a file's last line; a line itself is never empty, as it keeps its break
 

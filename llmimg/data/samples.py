@@ -17,9 +17,10 @@ import numpy as np
 from PIL import Image
 
 from llmimg.data.depth import REMEDY, to_8_bits
-from llmimg.data.files import local_path, raster_formats
+from llmimg.data.files import raster_formats
 from llmimg.data.placement import WHITE
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 
 # Images are decoded in worker processes, one a core: OpenCV's own threads would only crowd them, and a pool of threads
 # that was started before a fork hangs after it.

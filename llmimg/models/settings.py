@@ -1,11 +1,11 @@
 """conf/model and conf/adaptation."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 from llmimg.settings import build, choose
 
 KINDS = ("language", "image", "baseline", "endpoint")
@@ -102,7 +102,7 @@ class ModelSettings:
                 f"model.path={self.path} would be passed over: the model '{self.name}' starts from scratch. Take "
                 "model=pretrained."
             )
-        if self.path and self.path.endswith(".gguf") and not Path(self.path).expanduser().is_file():
+        if self.path and self.path.endswith(".gguf") and not local_path(self.path).is_file():
             raise UserError(f"There is no GGUF file {self.path} (model.path): check where it is.")
 
     @property
@@ -115,7 +115,7 @@ class ModelSettings:
         it."""
         if self.path is None:
             return None, None
-        path = Path(self.path).expanduser()
+        path = local_path(self.path)
         if path.suffix == ".gguf" and self.gguf_file is None:
             return str(path.parent), path.name
         if (path / "model" / "config.json").is_file():

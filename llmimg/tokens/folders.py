@@ -23,6 +23,7 @@ import xxhash
 from filelock import FileLock
 
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 
 log = logging.getLogger("llmimg")
 
@@ -32,8 +33,15 @@ _CHUNK = 2**24  # bytes hashed at once
 
 
 def cache_folder(cache_dir: str | None = None) -> Path:
-    """The folder of all that is prepared."""
-    return Path(cache_dir or os.environ.get("LLMIMG_CACHE") or "~/.cache/llmimg").expanduser()
+    """The folder of all that is prepared.
+
+    Raises:
+        UserError: for a user without a home who names none.
+    """
+    folder = local_path(cache_dir or os.environ.get("LLMIMG_CACHE") or "~/.cache/llmimg")
+    if str(folder).startswith("~"):
+        raise UserError(f"There is no home for the cache {folder}: name a folder by LLMIMG_CACHE or tokens.cache_dir.")
+    return folder
 
 
 def keep(

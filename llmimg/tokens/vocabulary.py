@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import functools
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -14,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
 from llmimg.hub import load_tokenizer_files
+from llmimg.paths import local_path
 from llmimg.settings import choose
 from llmimg.textify import Lexicon, Ragged, Textifier
 from llmimg.tokens.bpe import SPECIAL, MergedPieces
@@ -215,7 +215,7 @@ def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None
     Raises:
         UserError: where there is none, or only a slow one.
     """
-    path = os.path.expanduser(path)
+    path = str(local_path(path))
     tokenizer = load_tokenizer_files(path, gguf_file, revision)
     if not tokenizer.is_fast:
         raise UserError(

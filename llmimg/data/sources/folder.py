@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from llmimg.data.columns import fingerprint, from_files
 from llmimg.data.contents import file_hashes
-from llmimg.data.files import files_below, folders_in, is_image, left_out, local_path
+from llmimg.data.files import files_below, folders_in, is_image, left_out
 from llmimg.data.names import nearest_name, same
 from llmimg.data.roles import choose_splits
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from llmimg.data.columns import fingerprint, rows
 from llmimg.data.contents import file_hashes
-from llmimg.data.files import local_path
 from llmimg.data.hub_folder import HubFolder, config_names, load_folder
 from llmimg.data.labels import classes
 from llmimg.data.pixel_columns import as_images, holds_numbers
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 from llmimg.settings import nearest
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmimg.data.columns import from_pixels
-from llmimg.data.files import files_below, left_out, local_path
+from llmimg.data.files import files_below, left_out
 from llmimg.errors import UserError
+from llmimg.paths import local_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
