@@ -31,7 +31,6 @@ TYPED += [
     "a: b",
     'say "a"',
     " lead",
-    "-1",
 ]
 # What stands in quotes as a whole is Hydra's, and so is what refers to other settings.
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(

@@ -268,3 +268,12 @@ def test_profile(plain):
 def test_one_batch_is_learned_by_heart(plain):
     splits = ("data.val_samples=32", "data.test_samples=37", "trainer.disable_tqdm=true")
     assert carry_out(plain("overfit", "debug=overfit", base=splits))["train/loss"] < 0.02
+
+
+@pytest.mark.parametrize("model", ["gpt2_tiny", "resnet_tiny"])
+def test_what_training_leaves_out_is_tested_all_the_same(run, model):
+    """Batches of 30: training drops what is left of its 64 images, and evaluation none of its 37."""
+    few = ("trainer.per_device_train_batch_size=30", "trainer.per_device_eval_batch_size=30")
+    folder = run(f"dropping-{model}", f"model={model}", "trainer.dataloader_drop_last=true", *few)
+    assert len(pyarrow.parquet.read_table(folder / "predictions.parquet")) == 37
+    assert json.loads((folder / "metrics.json").read_text())["data/test_images"] == 37

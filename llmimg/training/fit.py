@@ -27,6 +27,9 @@ from llmimg.training.weights import frozen_fingerprint, own_precision, share_sta
 
 log = logging.getLogger("llmimg")
 
+# Evaluation's own: every row counts, in its order, whatever training takes.
+_EVALUATION = {"dataloader_drop_last": False, "train_sampling_strategy": "random"}
+
 
 def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
     """The Trainer's settings for ending early: it keeps the best weights, and so saves whenever it evaluates."""
@@ -84,13 +87,14 @@ class _Trainer(Interruptible):
     def _evaluating(self):
         """What is put before the model for an answer may differ from what it learns from."""
         learning = self.data_collator
-        drop_last = self.args.dataloader_drop_last
+        given = {name: getattr(self.args, name) for name in _EVALUATION}
         self.data_collator = self.readout.batch if self.readout else learning
-        self.args.dataloader_drop_last = False  # of what is evaluated every row counts
+        vars(self.args).update(_EVALUATION)
         try:
             yield
         finally:
-            self.data_collator, self.args.dataloader_drop_last = learning, drop_last
+            self.data_collator = learning
+            vars(self.args).update(given)
 
     @property
     def terms(self) -> tuple[Term, ...]:
