@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Hashes = Sequence[str | None]  # `pixel_hash` of each row's image; None where it is broken
 
+_BATCH = 1000
 _NOT_KNOWN_OF = ("image", "id")  # columns that the fingerprint of a split does not look at: pixels and labels count
 
 
@@ -113,7 +114,7 @@ def split_identity(split: "Dataset", hashes: Hashes) -> SplitIdentity:
         split: in canonical columns; annotations are all but `image` and `id`.
         hashes: of its images.
     """
-    columns = {name: _as_text(split, name) for name in sorted(split.column_names) if name not in _NOT_KNOWN_OF}
+    columns = {name: _in_short(split, name) for name in sorted(split.column_names) if name not in _NOT_KNOWN_OF}
     rows = zip(*columns.values(), strict=True) if columns else ((),) * len(hashes)
     lines = [json.dumps([pixels, *row]) for pixels, row in zip(hashes, rows, strict=True)]
     labels = columns.get("label", [])
@@ -127,15 +128,17 @@ def split_identity(split: "Dataset", hashes: Hashes) -> SplitIdentity:
     )
 
 
-def _as_text(split: "Dataset", column: str) -> list[Any]:
-    """A column's values in JSON's types; classes by their names, None where there is none."""
-    values = split.data.column(column)
-    if split._indices is not None:
-        values = values.take(split._indices.column(0))
-    values, names = values.to_pylist(), getattr(split.features[column], "names", None)
-    if names is None:
-        return [value if value is None else str(value) for value in values]
-    return [names[value] if value is not None and value >= 0 else None for value in values]
+def _in_short(split: "Dataset", column: str) -> list[str | None]:
+    """A column's values: classes by their names, what else there is by its hash, None where there is none. Masks and
+    questions of a large split are too much to hold as text at once."""
+    names, found = getattr(split.features[column], "names", None), []
+    for batch in split.select_columns([column]).with_format("arrow").iter(_BATCH):
+        for value in batch[column].to_pylist():
+            if names is not None:
+                found.append(names[value] if value is not None and value >= 0 else None)
+            else:
+                found.append(None if value is None else xxhash.xxh3_128_hexdigest(str(value).encode()))
+    return found
 
 
 @dataclass(frozen=True)

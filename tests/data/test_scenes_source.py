@@ -7,6 +7,7 @@ import pytest
 
 from llmimg.configuration import Configuration
 from llmimg.data import DataSettings, SceneSettings, decode, load
+from llmimg.data.identity import split_identity
 from llmimg.data.scenes.make import make_scenes
 from llmimg.data.sources import load_source
 from llmimg.errors import UserError
@@ -65,6 +66,14 @@ def test_fingerprints_are_of_what_decides_the_rows():
     assert [one == other for one, other in zip(known, more, strict=True)] == [False, True, True]
     for other in (settings_of(split_seed=1), settings_of(SceneSettings(train=60, validation=11, test=12, noise=7.0))):
         assert not set(fingerprints(other)) & set(known)
+
+
+def test_a_splits_identity_is_of_all_that_is_known():
+    data = load(settings_of()).train
+    known = split_identity(data, ["pixels"] * len(data)).fingerprint
+    assert split_identity(load(settings_of()).train, ["pixels"] * len(data)).fingerprint == known
+    for column in COLUMNS - {"image", "id"}:
+        assert split_identity(data.remove_columns(column), ["pixels"] * len(data)).fingerprint != known
 
 
 def test_settings_of_other_sources_are_refused_and_so_are_scenes_elsewhere():
