@@ -32,7 +32,7 @@ def fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> frozenset[
                 weight[list(vocabulary.replaced)] = means.to(weight)
     elif size > len(before[0]):
         model.resize_token_embeddings(size)
-        if size > len(before[0]) + vocabulary.added_padding:
+        if {*range(len(before[0]), size)} - {vocabulary.tokenizer.pad_token_id}:  # padding is never read
             return frozenset(_matrices(model))
     return frozenset()
 

@@ -235,3 +235,23 @@ def test_controls_have_the_shape_and_nothing_of_what_was_learned(folder, textifi
 def test_a_control_needs_something_pretrained():
     with pytest.raises(UserError, match=r"model\.init=random is a control of pretrained models"):
         ModelSettings("gpt2_tiny", architecture="gpt2", init="random")
+
+
+def test_tokens_that_the_weights_have_no_rows_for_are_said(scratch, pretrained, textifier, tmp_path):
+    """… but for padding, which is never read."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    backend.train_from_iterator([], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)  # neither end nor padding
+    small = make_vocabulary("reuse", textifier, copy.deepcopy(tokenizer))
+    before = make_model(scratch("gpt2"), small, 90, AutoModelForCausalLM, {})
+    before.resize_token_embeddings(len(tokenizer))
+    before.save_pretrained(tmp_path)
+    for more, said in (([], False), (["<more>"], True)):
+        larger = copy.deepcopy(tokenizer)
+        larger.add_tokens(more)
+        vocabulary, notes = make_vocabulary("reuse", textifier, larger), []
+        model = make_model(pretrained(tmp_path), vocabulary, 90, AutoModelForCausalLM, {}, notes=notes)
+        assert model.get_input_embeddings().num_embeddings >= len(vocabulary.tokenizer) > len(tokenizer)
+        assert any("tokens" in note for note in notes) == said, notes
