@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 import llmimg
+from llmimg.atomic import replacing
 from llmimg.errors import UserError
 from llmimg.paths import local_path
 
@@ -181,12 +182,8 @@ class RunFolder:
 
 def write_text(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    try:
+    with replacing(file) as part:
         part.write_text(text, encoding="utf-8")
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # From the ground up. Rooms on one floor do not know each other; the files of one room may.
 FLOORS = [
     {"llmimg", "llmimg.errors"},  # the package itself: its version, and two names on demand
-    {"llmimg.settings", "llmimg.ranks", "llmimg.paths"},  # they know the errors alone
+    {"llmimg.settings", "llmimg.ranks", "llmimg.paths", "llmimg.atomic"},  # they know the errors alone
     {"llmimg.registry", "llmimg.run_folder"},
     {"llmimg.textify", "llmimg.metrics"},
     {"llmimg.data", "llmimg.hub"},  # what comes in: images, and models of others
@@ -119,7 +119,8 @@ def test_textify_stands_on_numpy_and_the_ground_on_nothing():
         if room_of(module) == "llmimg.textify":
             lazily = {"cv2", "skimage", "sklearn", "threadpoolctl"}  # where a textifier needs them
             assert libraries(file) <= {"llmimg", "numpy", *lazily, *STANDARD}, module
-        if module in ("llmimg", "llmimg.errors", "llmimg.settings", "llmimg.ranks", "llmimg.paths", "llmimg.registry"):
+        ground = {"", ".errors", ".settings", ".ranks", ".paths", ".atomic", ".registry"}
+        if module in {f"llmimg{name}" for name in ground}:
             assert libraries(file) <= {"llmimg", *STANDARD}, module
 
 

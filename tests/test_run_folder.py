@@ -3,6 +3,7 @@ import json
 import pytest
 
 import llmimg
+from llmimg.atomic import replacing
 from llmimg.errors import UserError
 from llmimg.run_folder import RunFolder, flatten, write_text
 
@@ -121,3 +122,15 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_flatten():
     assert flatten({"a": {"b": {"c": 1}, "d": (1, 2)}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}
+
+
+def test_several_may_write_one_file_at_once(tmp_path):
+    file = tmp_path / "report.html"
+    with replacing(file) as one, replacing(file) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert file.read_text() == "one"
+    with pytest.raises(OSError), replacing(file) as part:
+        part.write_text("half")
+        raise OSError
+    assert file.read_text() == "one" and list(tmp_path.iterdir()) == [file]

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llmimg.atomic import replacing
+
 _SETTLED = 3 * 10**9  # ns: a file changed less long ago may change once more without its times telling
 _Stamp = tuple[int, ...]
 
@@ -77,11 +79,7 @@ def kept_json(file: Path) -> dict[str, Any]:
 def keep_json(file: Path, values: dict[str, Any]) -> None:
     """Keep a few values in a file, whole or not at all; where it cannot be written, nothing is kept."""
     text = json.dumps(values).encode()
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(file) as part:
             part.write_bytes(_digest(text).encode() + b"\n" + text)
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)

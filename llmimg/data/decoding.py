@@ -13,6 +13,7 @@
 How files are opened is in `llmimg.data.samples`.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from llmimg.data.placement import FITS, WHITE, check_size, place
 from llmimg.data.samples import Wide, opened, opened_if_wide
 from llmimg.errors import UserError
 from llmimg.settings import choose
+
+_ADDRESS = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")  # Pillow names the object in memory that it read from
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def _guarded(name: str | None, read: Callable[[], Any]) -> Any:
         reason = f"it is larger than Pillow's limit on decompression bombs allows ({error})"
     except Exception as error:  # Pillow's readers answer broken files with nearly every kind of exception
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or repr(error)
+        reason = _ADDRESS.sub("", reason)
     raise UserError(f"The image {name or 'given'} cannot be read: {reason.rstrip('.')}.")
 
 

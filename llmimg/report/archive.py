@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
 
+from llmimg.atomic import replacing
 from llmimg.errors import UserError
 from llmimg.report.record import Example, RunRecord
 from llmimg.run_folder import RunFolder, write_text
@@ -40,13 +40,8 @@ def save_predictions(table: Mapping[str, Any], class_names: Sequence[str], folde
     if place >= 0:
         field = columns.schema.field(place).with_metadata(names)
         columns = columns.cast(columns.schema.set(place, field).with_metadata(names))
-    file = folder.path / "predictions.parquet"
-    part = file.with_name(f".{file.name}.part")
-    try:
+    with replacing(folder.path / "predictions.parquet") as part:
         pyarrow.parquet.write_table(columns, part)
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_record(path: str | Path) -> RunRecord:

@@ -294,6 +294,16 @@ def test_decompression_bombs_are_refused(monkeypatch):
         decode(saved(COLOUR, "bmp"), "b")
 
 
+def test_the_same_problem_is_told_in_the_same_words():
+    def told(data):
+        with pytest.raises(UserError, match="The image four cannot be read: cannot identify image file") as error:
+            decode(data, "four")
+        return str(error.value)
+
+    data = [bytes([place] * 40) for place in range(8)]  # all kept, so that each has a place in memory of its own
+    assert len({told(each) for each in data}) == 1
+
+
 def test_a_batch_goes_on_past_a_broken_image(tmp_path):
     missing = {"bytes": None, "path": str(tmp_path / "x.png")}
     images, problems = Decoding((4, 4))([COLOUR, b"rubbish", missing], ["a", "b", "c"])
