@@ -8,7 +8,7 @@ change, and types the columns of a table: `01` becomes 1, `NA` nothing (#4467).
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,21 +30,39 @@ _KEYWORDS = {"train", "training", "validation", "valid", "dev", "val", "test", "
 
 @dataclass(frozen=True)
 class HubFolder:
-    """What was read, a hash of what all files hold, and the folder in which `load_dataset` found them."""
+    """What was read, a hash of what all files hold, and the folder in which `load_dataset` found them.
+
+    Of a local folder also the names below it of the files that lie there, of those that `load_dataset` opened, and the
+    endings of images that it finds by their place; empty where it found none so.
+    """
 
     splits: "DatasetDict"
     contents: str
     place: str
+    lying: Sequence[str] = ()
+    opened: Sequence[str] = ()
+    endings: Sequence[str] = ()
+
+    def left_out(self, root: Path, images: Collection[str]) -> list[str]:
+        """Sentences on what lies there and was not read; `images` are those of the rows, by their names below it."""
+        about = [name for name in self.lying if _ABOUT.fullmatch(name)]
+        lying = [name for name in self.lying if name not in about]
+        notes = left_out(root, lying, {*self.opened, *images})
+        found = [name for name in self.opened if _ending(name) in self.endings]
+        unused = len(set(found).difference(images))
+        if unused and not any(_ending(name) == ".zip" for name in self.opened):
+            notes.append(f"{unused:,} of {len(found):,} images have no line in the metadata and were left out.")
+        return notes
 
 
 def load_folder(root: Path, config: str | None, notes: list[str], cache: Path | None) -> HubFolder:
     """All splits of a folder, its tables' columns as text; errors of `load_dataset` pass.
 
-    What `datasets` keeps of it lies in a folder named by a hash of the files, so that nothing old comes back. What lies
-    there and was not read is added to `notes`.
+    What `datasets` keeps of it lies in a folder named by a hash of the files, so that nothing old comes back.
 
     Raises:
-        UserError: where a folder's name would be taken for a split's and leave out the others.
+        UserError: where a folder's name would be taken for a split's and leave out the others, or a split's name is not
+            known for its capitals.
     """
     from datasets import load_dataset, load_dataset_builder
 
@@ -54,15 +72,15 @@ def load_folder(root: Path, config: str | None, notes: list[str], cache: Path | 
     with _text_as_written():
         builder = load_dataset_builder(place, config, cache_dir=home)
         files = _relative(builder.config.data_files or {}, place)
+        endings = builder.EXTENSIONS if builder.name == "imagefolder" else ()
         everything = {}
-        if builder.name == "imagefolder" and not _has_card(root, names):
-            everything = _all_of_them(root, names, files, builder.EXTENSIONS, notes)
+        if not _has_card(root, names):
+            _check_case(root, names, [name for each in files.values() for name in each], endings)
+        if endings and not _has_card(root, names):
+            everything = _all_of_them(root, names, files, endings, notes)
         splits = load_dataset(place, config, cache_dir=home, **everything)
-    read = names if everything else [name for each in files.values() for name in each]
-    notes += left_out(root, [name for name in names if not _ABOUT.fullmatch(name)], read)
-    if builder.name == "imagefolder":
-        notes += _without_a_line(read, builder.EXTENSIONS, sum(map(len, splits.values())))
-    return HubFolder(splits, fingerprint(config or "", *names, *hashes), place)
+    opened = names if everything else [name for each in files.values() for name in each]
+    return HubFolder(splits, fingerprint(config or "", *names, *hashes), place, names, opened, endings)
 
 
 def config_names(root: Path, cache: Path | None) -> list[str]:
@@ -80,10 +98,11 @@ def _place(root: Path, names: Sequence[str], hashes: Sequence[str]) -> tuple[str
     from datasets import config
 
     home = Path(config.HF_DATASETS_CACHE) / "llmimg" / fingerprint(str(root), *names, *hashes)
+    kept = str(home / "kept")  # apart from the links: what is kept would be read as one more file of the folder
     real = os.path.realpath(root)
     if _PLAIN.fullmatch(real) and not real.endswith(".py"):
-        return str(home), real
-    return str(home), os.path.realpath(_mirrored(root, names, home / "files"))
+        return kept, real
+    return kept, os.path.realpath(_mirrored(root, names, home / "links"))
 
 
 def _mirrored(root: Path, names: Sequence[str], place: Path) -> Path:
@@ -123,6 +142,23 @@ def _has_card(root: Path, names: Sequence[str]) -> bool:
     return any("data_files" in (root / name).read_text(encoding="utf-8", errors="replace") for name in said)
 
 
+def _check_case(root: Path, lying: Sequence[str], read: Sequence[str], endings: Sequence[str]) -> None:
+    """Refuse what would be read as training data because it has a split's name in capitals, which nobody looks for."""
+    tables = [name for name in lying if name.split("/")[-1].startswith("metadata.")]
+    for name in read:
+        top, _, rest = name.partition("/")
+        if _ending(name) in endings:  # such a folder may also be a class
+            parts = top if "/" in rest or any(table.startswith(f"{top}/") for table in tables) else ""
+        else:
+            parts = name
+        words = [word for word in re.split(r"[-._ 0-9/]+", parts) if word.casefold() in _KEYWORDS]
+        if words and not _KEYWORDS.intersection(words):
+            raise UserError(
+                f"load_dataset does not know '{words[0]}' in '{root / name}' as a split's name, which it writes in small "
+                f"letters, and would train on it: rename it to '{words[0].lower()}'."
+            )
+
+
 def _all_of_them(
     root: Path, lying: Sequence[str], files: Mapping[str, Sequence[str]], endings: Sequence[str], notes: list[str]
 ) -> dict[str, dict[str, str]]:
@@ -153,14 +189,6 @@ def _folder_of_a_split(name: str) -> str | None:
     """The folder on a file's path whose name `load_dataset` takes for a split's."""
     folders = name.split("/")[:-1]
     return next((folder for folder in folders if _KEYWORDS.intersection(re.split(r"[-._ 0-9]+", folder))), None)
-
-
-def _without_a_line(read: Sequence[str], endings: Sequence[str], rows: int) -> list[str]:
-    """A sentence on images that a table of metadata has no line for."""
-    images = sum(_ending(name) in endings for name in read)
-    if rows >= images or any(_ending(name) == ".zip" for name in read):
-        return []
-    return [f"{images - rows:,} of {images:,} images have no line in the metadata and were left out."]
 
 
 def _ending(name: str) -> str:

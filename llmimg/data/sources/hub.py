@@ -36,7 +36,7 @@ def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict
     image = _column(settings, "image", features, Image)
     label = _column(settings, "label", features, ClassLabel)
     names, numbers = classes(settings, label, read.splits, notes)
-    found = {}
+    found, used = {}, set()
     for split, data in read.splits.items():
         contents = read.contents or _kept_contents(data, cache)
         data = _images(settings, data, image, fingerprint(contents, split))
@@ -44,9 +44,12 @@ def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict
         below = [os.path.relpath(path, read.place) if _is_below(path, read.place) else path for path in stored]
         if root is not None and _is_by_path(data):  # a path in a table is one below its folder, wherever we are started
             data = _with_paths(data, [str(root / path) if path else None for path in below])
+        used.update(below)
         key = fingerprint(contents, split, image, *below, *names, numbers[split].astype("<i8").tobytes())
         data = data.add_column("label", numbers[split], feature=ClassLabel(names=names))
         found[split] = data.add_column("id", rows(len(data)), new_fingerprint=key)
+    if root is not None:
+        notes += read.left_out(root, used)
     return found
 
 
