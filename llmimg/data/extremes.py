@@ -33,10 +33,7 @@ def training_white(train: "Dataset", notes: list[str], cache: Path | None = None
     Raises:
         UserError: samples from which it cannot be known.
     """
-    kept = None if cache is None else cache / ".contents" / f"white-{train._fingerprint}.json"
-    found = (kept and kept_json(kept)) or _depths(train)
-    if kept is not None:
-        keep_json(kept, found)
+    found = _kept_depths(train, cache)
     if found["first"] is None:
         if 0 < found["seen"] < FEWEST:
             few = min(_SEEN, len(train))
@@ -55,7 +52,7 @@ def _white(found: Mapping[str, Any], images: int, notes: list[str]) -> int:
         raise UserError(f"The training images, such as {first}, cannot be read: {error}.") from error
     total = sum(counts.values())
     told = f"{total:,} of {images:,} training images have samples of more than 8 bits, up to {largest:,}"
-    darker = sum(count for bits, count in counts.items() if 0 < int(bits) <= white.bit_length() - 4)
+    darker = _darker(counts, white)
     if 2 * darker > total:
         raise UserError(
             f"{told} in {first}, but {darker:,} stay below a sixteenth of that: what counts as white cannot be known "
@@ -65,6 +62,45 @@ def _white(found: Mapping[str, Any], images: int, notes: list[str]) -> int:
     if darker:
         notes.append(f"{darker:,} of them stay below a sixteenth of white, and come out nearly black.")
     return white
+
+
+def check_darkness(name: str, split: "Dataset", white: int | None, notes: list[str], cache: Path | None = None) -> None:
+    """Note how many images of more than 8 bits of a split that says nothing about white come out nearly black by it.
+
+    Args:
+        name: of the split.
+        white: what `training_white` found; other arguments are as there.
+
+    Raises:
+        UserError: where most of them do, as if they were kept in other units than the training images.
+    """
+    if white is None or white == white_for(FEWEST):
+        return
+    counts = _kept_depths(split, cache)["counts"]
+    total, darker = sum(counts.values()), _darker(counts, white)
+    if not darker:
+        return
+    told = f"{darker:,} of {total:,} {name} images of more than 8 bits stay below a sixteenth of {white:,}"
+    if 2 * darker > total:
+        raise UserError(
+            f"{told}, which counts as white by the training images, and would come out nearly black: {REMEDY}, or "
+            f"bring both to one range."
+        )
+    notes.append(f"{told}, which counts as white: they come out nearly black.")
+
+
+def _darker(counts: Mapping[str, int], white: int) -> int:
+    """How many images stay below a sixteenth of white, other than empty ones."""
+    return sum(count for bits, count in counts.items() if 0 < int(bits) <= white.bit_length() - 4)
+
+
+def _kept_depths(split: "Dataset", cache: Path | None) -> dict[str, Any]:
+    """As `_depths`, found once for the same rows."""
+    kept = None if cache is None else cache / ".contents" / f"white-{split._fingerprint}.json"
+    found = (kept and kept_json(kept)) or _depths(split)
+    if kept is not None:
+        keep_json(kept, found)
+    return found
 
 
 def _depths(train: "Dataset") -> dict[str, Any]:

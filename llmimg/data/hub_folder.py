@@ -154,8 +154,8 @@ def _check_case(root: Path, lying: Sequence[str], read: Sequence[str], endings: 
         words = [word for word in re.split(r"[-._ 0-9/]+", parts) if word.casefold() in _KEYWORDS]
         if words and not _KEYWORDS.intersection(words):
             raise UserError(
-                f"load_dataset does not know '{words[0]}' in '{root / name}' as a split's name, which it writes in small "
-                f"letters, and would train on it: rename it to '{words[0].lower()}'."
+                f"load_dataset does not know '{words[0]}' in '{root / name}' as a split's name, which it writes in "
+                f"small letters, and would train on it: rename it to '{words[0].lower()}'."
             )
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from llmimg.data.depth import REMEDY, to_8_bits
 from llmimg.data.files import raster_formats
+from llmimg.data.misread import as_stored, check_sign, clear_level, jpeg2000_bits, wide_planes
 from llmimg.data.placement import WHITE
 from llmimg.errors import UserError
 from llmimg.paths import local_path
@@ -138,8 +139,10 @@ def from_pillow(image: Image.Image, data: bytes | None = None) -> np.ndarray | W
     if getattr(image, "is_animated", False):
         image.seek(0)
     kind = _stored(image)
+    clear_level(image)
     image.load()
-    pixels = _wide_colour(image, kind, data) if ";16" in kind else _by_pillow(image, kind)
+    check_sign(image)
+    pixels = _wide_colour(image, kind, data) if ";16" in kind else _by_pillow(image, kind, data)
     turn = _TURNS.get(_orientation(image))
     if turn is None:
         return pixels
@@ -148,13 +151,13 @@ def from_pillow(image: Image.Image, data: bytes | None = None) -> np.ndarray | W
     return np.ascontiguousarray(turn(pixels))
 
 
-def _by_pillow(image: Image.Image, kind: str) -> np.ndarray | Wide:
+def _by_pillow(image: Image.Image, kind: str, data: bytes | None) -> np.ndarray | Wide:
     if image.mode.startswith("I"):
         clear = image.info.get("transparency")
         samples = np.asarray(image).astype(np.int64)[:, :, None]
         if kind == _SCALED:
             return (samples >> 8).astype(np.uint8)
-        return Wide(samples, (clear,) if isinstance(clear, int) else None)
+        return Wide(as_stored(image, samples, data), (clear,) if isinstance(clear, int) else None)
     if image.mode == "F":
         raise UserError(f"its samples are floating-point numbers of no stated range; {REMEDY}")
     gray = image.mode in ("1", "L", "LA", "La")
@@ -168,6 +171,10 @@ def _by_pillow(image: Image.Image, kind: str) -> np.ndarray | Wide:
 def _stored(image: Image.Image) -> str:
     """How the samples of an image that is not read yet are stored, where Pillow's mode does not say it: "RGB;16B" and
     others with ";16" of 16 bits a sample, of which Pillow would drop the low byte."""
+    if wide_planes(image):
+        return f"{image.mode};16 in planes"
+    if not image.mode.startswith("I") and (bits := jpeg2000_bits(image)) > 8:
+        return f"{image.mode};16 of {bits}"
     for tile in getattr(image, "tile", ()):
         kind, *more = tile.args if isinstance(tile.args, tuple) else (tile.args,)
         if tile.codec_name.startswith("ppm") and more and more[0] != 255:
@@ -182,7 +189,7 @@ def _stored(image: Image.Image) -> str:
 def _wide_colour(image: Image.Image, kind: str, data: bytes | None) -> Wide:
     """The samples of an image that Pillow gives 8 bits of, by OpenCV."""
     whole = None
-    if data is not None and image.mode in ("L", "LA", "RGB", "RGBA", "RGBX"):
+    if data is not None and not kind.endswith("planes") and image.mode in ("L", "LA", "RGB", "RGBA", "RGBX"):
         whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if whole is None or whole.dtype != np.uint16 or whole.shape[:2] != image.size[::-1]:
         raise UserError(f"it has 16 bits a sample ({kind}), of which only 8 could be read; {REMEDY}")
@@ -190,6 +197,8 @@ def _wide_colour(image: Image.Image, kind: str, data: bytes | None) -> Wide:
     bands = kind.split(";")[0]  # OpenCV may give more: colour for gray, and a transparent colour as alpha
     order = {"L": [0], "LA": [0, -1], "RGB": [2, 1, 0], "RGBX": [2, 1, 0], "RGBA": [2, 1, 0, 3]}[bands]
     samples = samples[:, :, order]
+    if " of " in kind:  # as Pillow brings gray to 16 bits
+        samples <<= 16 - int(kind.split(" of ")[1])
     clear = image.info.get("transparency")
     return Wide(samples, clear if isinstance(clear, tuple) else None)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from llmimg.data.columns import fingerprint
 from llmimg.data.decoding import Decoding
-from llmimg.data.extremes import training_white
+from llmimg.data.extremes import check_darkness, training_white
 from llmimg.data.names import alike, shown, without_training
 from llmimg.data.roles import choose_splits
 from llmimg.data.settings import CARVE, DataSettings
@@ -88,7 +88,10 @@ def load(settings: DataSettings, labelled: bool = True, cache: Path | None = Non
     classes = tuple(chosen["train"].features["label"].names)
     if labelled:
         notes += _class_notes(classes, parts, settings)
-    decoding = Decoding(settings.size, settings.fit, training_white(chosen["train"], notes, cache))
+    white = training_white(chosen["train"], notes, cache)
+    for role in ("validation", "test"):
+        check_darkness(role, chosen[role], white, notes, cache)
+    decoding = Decoding(settings.size, settings.fit, white)
     fresh = fresh_rows(settings, labelled) if settings.fresh else None
     if fresh:
         notes.append("Training images are made anew in every epoch (data.fresh); what is counted is the first's.")

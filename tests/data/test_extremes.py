@@ -87,3 +87,10 @@ def test_one_wide_image_among_many_is_found(made, tmp_path):
     Image.fromarray(np.full((2, 2), 3000, np.uint16)).save(tmp_path / "set/train/a/one.png")
     data = made((3, 200), kind="png", dtype="uint8", validation_split="test", test_split="carve", test_fraction=0.01)
     assert data.decoding.white == 4095 and "1 of " in data.notes[-1]
+
+
+def test_test_images_in_other_units_do_not_come_out_black_without_a_word(made):
+    with pytest.raises(UserError, match="4 of 4 test images of more than 8 bits stay below a sixteenth of 65,535"):
+        made((30_000, 60_000), test=(100, 250), kind="png", dtype="uint16")
+    notes = made((30_000, 60_000), test=(100, 60_000), kind="png", dtype="uint16").notes
+    assert any(note.startswith("2 of 4 test images of more than 8 bits") for note in notes)
