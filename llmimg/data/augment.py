@@ -9,10 +9,10 @@ import numpy as np
 
 from llmimg.data.decoding import by_shape, stack
 from llmimg.data.draws import integers, uniform
+from llmimg.data.motion import EDGES, STREAMS, Motion
 from llmimg.errors import UserError
 from llmimg.settings import choose
 
-_EDGES = {"edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 _RANGES = {
     "shift": (0, math.inf, "0 or more pixels"),
     "rotate": (0, 180, "0 to 180 degrees"),
@@ -23,9 +23,6 @@ _RANGES = {
     "cutout": (0, 1, "0 to 1"),
     "mixup": (0, math.inf, "0 or more"),
 }
-_NAMES = ("flip", "down", "right", "angle", "size", "slant", "area", "aspect", "top", "left")
-_NAMES += ("brightness", "contrast", "saturation", "row", "column", "partner", "share")
-_STREAMS = {name: stream for stream, name in enumerate(_NAMES)}  # each random quantity is a stream of its own
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class AugmentSettings:
     mixup: float = 0.0
 
     def __post_init__(self) -> None:
-        choose(self.fill, _EDGES, "augment.fill")
+        choose(self.fill, EDGES, "augment.fill")
         for name, (least, most, described) in _RANGES.items():
             if not least <= getattr(self, name) <= most:
                 raise UserError(f"augment.{name} is {getattr(self, name)}: it must be {described}.")
@@ -96,10 +93,7 @@ def augment(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray | S
     Nothing to do returns `images` itself.
     """
     seeds = np.asarray(seeds).astype(np.uint64)
-    if settings.flip or settings.shift:
-        images = _moved(images, settings, seeds)
-    if settings.warps:
-        images = _warped(images, settings, seeds)
+    images = Motion.of(settings, images.shape[1:3], seeds).images(images)
     if settings.color:
         images = _recolored(images, settings.color, seeds)
     if settings.cutout:
@@ -107,58 +101,11 @@ def augment(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray | S
     return images
 
 
-def _moved(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray) -> np.ndarray:
-    """Mirrored and moved by whole pixels, drawn evenly: nothing is interpolated."""
-    count, height, width = images.shape[:3]
-    down, right = (
-        integers(seeds, stream, 2 * settings.shift + 1) - settings.shift
-        for stream in map(_STREAMS.get, ("down", "right"))
-    )
-    rows, columns = np.arange(height) - down[:, None], np.arange(width) - right[:, None]
-    uncovered = (((rows < 0) | (rows >= height))[:, :, None] | ((columns < 0) | (columns >= width))[:, None, :])[
-        ..., None
-    ]
-    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    if settings.flip:
-        columns = np.where(integers(seeds, _STREAMS["flip"], 2)[:, None] == 1, width - 1 - columns, columns)
-    moved = images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return np.where(uncovered, 0, moved).astype(np.uint8) if settings.fill == "black" else moved
-
-
-def _warped(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray) -> np.ndarray:
-    """Cut out, turned, scaled and slanted about the middle in one affine map, resampled once, bilinearly."""
-    count, height, width, channels = images.shape
-    maps = np.eye(3)[None].repeat(count, axis=0)  # (x, y, 1) about the middle: result → image
-    angle = np.deg2rad(uniform(seeds, _STREAMS["angle"], -settings.rotate, settings.rotate))
-    slant = np.tan(np.deg2rad(uniform(seeds, _STREAMS["slant"], -settings.shear, settings.shear)))
-    size = 1 + uniform(seeds, _STREAMS["size"], -settings.scale, settings.scale)
-    maps[:, 0, 0], maps[:, 0, 1] = np.cos(angle), np.cos(angle) * slant - np.sin(angle)
-    maps[:, 1, 0], maps[:, 1, 1] = np.sin(angle), np.sin(angle) * slant + np.cos(angle)
-    maps[:, :2, :2] /= size[:, None, None]
-    if settings.crop < 1:
-        area = uniform(seeds, _STREAMS["area"], settings.crop, 1)
-        aspect = np.exp(uniform(seeds, _STREAMS["aspect"], math.log(3 / 4), math.log(4 / 3)))
-        wide, high = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
-        cut = np.zeros_like(maps)
-        cut[:, 0, 0], cut[:, 1, 1], cut[:, 2, 2] = wide, high, 1
-        cut[:, 0, 2] = uniform(seeds, _STREAMS["left"], -0.5, 0.5) * (1 - wide) * width
-        cut[:, 1, 2] = uniform(seeds, _STREAMS["top"], -0.5, 0.5) * (1 - high) * height
-        maps = cut @ maps
-    to_middle = np.array([[1, 0, (1 - width) / 2], [0, 1, (1 - height) / 2], [0, 0, 1]])
-    maps = np.linalg.inv(to_middle) @ maps @ to_middle
-    flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, _EDGES[settings.fill]
-    warped = [
-        cv2.warpAffine(image, each[:2], (width, height), flags=flags, borderMode=border)
-        for image, each in zip(images, maps, strict=True)
-    ]
-    return np.stack(warped).reshape(count, height, width, channels)
-
-
 def _recolored(images: np.ndarray, strength: float, seeds: np.ndarray) -> np.ndarray:
     """Brightness times, contrast about the mean gray times, saturation about gray times 1 ± `strength`, in turn."""
     brightness, contrast, saturation = (
         1 + uniform(seeds, stream, -strength, strength)
-        for stream in map(_STREAMS.get, ("brightness", "contrast", "saturation"))
+        for stream in map(STREAMS.get, ("brightness", "contrast", "saturation"))
     )
     changed = []
     for place, image in enumerate(images):
@@ -179,7 +126,7 @@ def _cut_out(images: np.ndarray, share: float, seeds: np.ndarray) -> np.ndarray:
     side = max(1, round(share * min(height, width)))
     top, left = (
         integers(seeds, stream, size) - side // 2
-        for stream, size in ((_STREAMS["row"], height), (_STREAMS["column"], width))
+        for stream, size in ((STREAMS["row"], height), (STREAMS["column"], width))
     )
     rows, columns = np.arange(height) - top[:, None], np.arange(width) - left[:, None]
     inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
@@ -193,8 +140,8 @@ def mixing(alpha: float, seeds: np.ndarray, total: int) -> tuple[np.ndarray, np.
     """
     from scipy.stats import beta
 
-    shares = beta.ppf(uniform(seeds, _STREAMS["share"]), alpha, alpha)
-    return integers(seeds, _STREAMS["partner"], total), np.maximum(shares, 1 - shares)
+    shares = beta.ppf(uniform(seeds, STREAMS["share"]), alpha, alpha)
+    return integers(seeds, STREAMS["partner"], total), np.maximum(shares, 1 - shares)
 
 
 def blended(images: Sequence[np.ndarray], partners: Sequence[np.ndarray], shares: np.ndarray) -> list[np.ndarray]:

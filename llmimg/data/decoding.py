@@ -24,7 +24,7 @@ from PIL import Image
 
 from llmimg.data.depth import check_white
 from llmimg.data.identity import pixel_hash
-from llmimg.data.placement import FITS, WHITE, check_size, place
+from llmimg.data.placement import FITS, WHITE, Placement, check_size, place
 from llmimg.data.samples import Wide, opened, opened_if_wide
 from llmimg.errors import UserError
 from llmimg.settings import choose
@@ -88,10 +88,15 @@ class Decoding:
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, C] → uint8 [*size, C]; what `pad` leaves uncovered is white."""
-        old = image.shape[:2]
-        if self.size is None or old == tuple(self.size):
-            return image
-        return place(old, tuple(self.size), self.fit).image(image, WHITE)
+        placement = self.placement(image.shape[:2])
+        return image if placement is None else placement.image(image, WHITE)
+
+    def placement(self, old: tuple[int, int]) -> Placement | None:
+        """Where an image of `old` (height, width) comes to lie, so that what lies on it can be moved along; None where
+        it stays as it is."""
+        if self.size is None or tuple(old) == tuple(self.size):
+            return None
+        return place(tuple(old), tuple(self.size), self.fit)
 
 
 def decode(item: Any, name: str | None = None, white: int | None = None) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""Boxes and masks, moved along with their image: what brings it to size, and what augmentation does to it.
+
+Objects are those of a row: {"bbox": [[x, y, width, height], …] in pixels, …}, whose other entries have a value for each
+box. What a box loses at a border is clipped; an object whose box has no area left is dropped.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from llmimg.data.augment import AugmentSettings, augment
+from llmimg.data.decoding import Decoding, by_shape
+from llmimg.data.motion import Motion, as_corners, from_corners
+
+VOID = 255  # in a mask: of no class
+
+Objects = Mapping[str, Sequence[Any]]
+
+
+def fitted(
+    decoding: Decoding, size: tuple[int, int], objects: Objects | None = None, mask: np.ndarray | None = None
+) -> tuple[dict[str, list[Any]] | None, np.ndarray | None]:
+    """What lies on an image of `size` (height, width) → the same on `decoding.fitted(image)`; None stays None.
+
+    Args:
+        mask: class numbers, uint8 `[H, W]`; each pixel takes its nearest one's, and what `pad` leaves uncovered is 255.
+    """
+    placement = decoding.placement(size)
+    if objects is not None:
+        corners = as_corners(objects["bbox"])
+        objects = _kept(objects, corners if placement is None else placement.boxes(corners))
+    return objects, mask if mask is None or placement is None else placement.mask(mask, VOID)
+
+
+def augment_rows(
+    images: Sequence[np.ndarray],
+    settings: AugmentSettings,
+    seeds: np.ndarray | Sequence[int],
+    objects: Sequence[Objects] | None = None,
+    masks: Sequence[np.ndarray] | None = None,
+) -> tuple[list[np.ndarray], list[dict[str, list[Any]]] | None, list[np.ndarray] | None]:
+    """`augment_all` of images uint8 `[H, W, C]`, and what lies on each: (images, objects, masks), None staying None.
+
+    Colour and cutout leave objects and masks as they are. Where `augment.fill` is black, a mask is 255 where the image
+    is uncovered.
+    """
+    seeds = np.asarray(seeds).astype(np.uint64)
+    changed: list[np.ndarray] = [None] * len(images)
+    moved_objects: list[dict[str, list[Any]]] | None = None if objects is None else [None] * len(images)
+    moved_masks: list[np.ndarray] | None = None if masks is None else [None] * len(images)
+    for places in by_shape(images):
+        batch = np.stack([images[place] for place in places])
+        motion = Motion.of(settings, batch.shape[1:3], seeds[places])
+        new_masks = None if masks is None else motion.masks(np.stack([masks[place] for place in places]), VOID)
+        for index, (place, image) in enumerate(zip(places, augment(batch, settings, seeds[places]), strict=True)):
+            changed[place] = image
+            if objects is not None:
+                moved_objects[place] = _kept(objects[place], motion.boxes(index, as_corners(objects[place]["bbox"])))
+            if masks is not None:
+                moved_masks[place] = new_masks[index]
+    return changed, moved_objects, moved_masks
+
+
+def _kept(objects: Objects, corners: np.ndarray) -> dict[str, list[Any]]:
+    """The objects at new places, x0, y0, x1, y1 `[M, 4]`, without those that have no area there."""
+    rows = np.flatnonzero((corners[:, 2:] > corners[:, :2]).all(axis=1))
+    kept = {name: [values[row] for row in rows] for name, values in objects.items() if name != "bbox"}
+    return {"bbox": from_corners(corners[rows]).tolist(), **kept}
