@@ -48,6 +48,14 @@ class Readout(abc.ABC):
         """What the model learns from: its arguments, labels among them."""
         return self.batch(rows)
 
+    def given(self, model: Any, batch: Batch) -> Batch:
+        """A training batch, of which labels are left out, as a model's arguments.
+
+        Raises:
+            UserError: a model that would not read it as it is meant, with what to do.
+        """
+        return batch
+
     def batch(self, rows: Rows) -> Batch:
         """What `outputs` reads; with the task's `labels` where the rows have annotations."""
         ids, mask = self.layout([row["image_ids"] for row in rows])

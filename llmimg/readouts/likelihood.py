@@ -1,14 +1,17 @@
 """How likely a model finds an image's text: what pretraining makes better."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
 from llmimg.errors import UserError
+from llmimg.readouts.attention import attention_argument
 from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
 from llmimg.readouts.loss import IGNORED, Term
+from llmimg.readouts.sight import check_causal, stay_apart
 from llmimg.tasks.masks import hidden_tokens, instead
 from llmimg.tokens.packing import pack
 
@@ -40,14 +43,51 @@ class Likelihood(Readout):
         if not room:
             return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
         sequences = [ids[mask == 1].numpy() for ids, mask in zip(*batch.values(), strict=True)]
-        ids, positions, owners = pack(sequences, max(room, self.layout.context), self.layout.pad)
+        return self._packed(sequences, max(room, self.layout.context))
+
+    def _packed(self, sequences: Sequence[np.ndarray], room: int) -> Batch:
+        ids, positions, owners = pack(sequences, room, self.layout.pad)
         allowed = (owners[:, :, None] == owners[:, None, :]) & np.tri(ids.shape[1], dtype=bool)
         labels = np.where((positions > 0) & (owners >= 0), ids, IGNORED)  # nothing foretells a sequence's first token
         return tensors(input_ids=ids, position_ids=positions, attention_mask=allowed[:, None], labels=labels)
 
+    def given(self, model: PreTrainedModel, batch: Batch) -> Batch:
+        if not self.task.settings.pack:
+            return batch
+        self._check_apart(model, batch)
+        return _as_arguments(model, batch)
+
+    def _check_apart(self, model: PreTrainedModel, batch: Batch) -> None:
+        """Tried with the batch's longest sequence, and half of it behind it."""
+        row, last = divmod(int(batch["position_ids"].argmax()), batch["position_ids"].shape[1])
+        longest = batch["input_ids"][row, last - int(batch["position_ids"][row, last]) : last + 1]
+        sequences = [longest, longest[: (len(longest) + 1) // 2]]
+        pair = self._packed([each.cpu().numpy() for each in sequences], sum(map(len, sequences)))
+        del pair["labels"]
+        pair = _as_arguments(model, {name: each.to(longest.device) for name, each in pair.items()})
+        training = model.training
+        model.eval()
+        apart = stay_apart(
+            model,
+            len(longest),
+            lambda: model(**pair, use_cache=False).logits[0],
+            lambda: torch.cat([model(input_ids=each[None], use_cache=False).logits[0] for each in sequences]),
+        )
+        model.train(training)
+        if not apart:
+            raise UserError(
+                f"The model '{model.config.model_type}' does not keep the sequences of one row apart: leave task.pack "
+                "out, which gives each a row of its own."
+            )
+
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        check_causal(model, batch["input_ids"][0][batch["attention_mask"][0] == 1])
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
         return _costs(model(**batch).logits[:, :-1], labels[:, 1:])
+
+
+def _as_arguments(model: PreTrainedModel, packed: Batch) -> Batch:
+    return {**packed, "attention_mask": attention_argument(packed["attention_mask"][:, 0], model)}
 
 
 def _seed_of(ids: np.ndarray) -> int:

@@ -123,7 +123,11 @@ class _Trainer(Interruptible):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """This batch's share of the step's mean cost; `num_items_in_batch` is as `get_batch_samples` counts it."""
         known = {term.labels: inputs[term.labels] for term in self.terms}
-        outputs = model(**{name: each for name, each in inputs.items() if name not in known})
+        given = {name: each for name, each in inputs.items() if name not in known}
+        if self.readout:
+            with own_precision(self):
+                given = self.readout.given(self.accelerator.unwrap_model(model), given)
+        outputs = model(**given)
         loss = sum(
             term.cost(outputs.logits, known[term.labels], count, self.args.label_smoothing_factor)
             for term, count in zip(self.terms, num_items_in_batch, strict=True)

@@ -1,0 +1,81 @@
+"""What the tokens of a model see, found by trying: not every causal model goes by the mask that it is given.
+
+A sliding window, a convolution, a recurrent state or a bias on distances reads whatever stands in front; several
+sequences side by side in one row would run into one another, and nothing would fail.
+"""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from llmimg.errors import UserError
+
+_EXACT, _HALF = 1e-3, 0.1  # nats: how far rounding carries log-probabilities, in float32 and in half of it
+
+
+@dataclass
+class _Known:
+    """What was found of a model: whether it is causal, and whether sequences stay apart in rows of up to `longest`."""
+
+    causal: bool = False
+    apart: bool = True
+    longest: int = 0
+
+
+_KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, _Known] = weakref.WeakKeyDictionary()
+
+
+def check_causal(model: PreTrainedModel, ids: torch.Tensor) -> None:
+    """Try, once for each model, whether a token's logits depend on what follows it.
+
+    Args:
+        ids: a sequence, int64 `[L]`.
+
+    Raises:
+        UserError: where they do: what the model says of the next token is said knowing it.
+    """
+    known = _KNOWN.setdefault(model, _Known())
+    if known.causal or len(ids) < 2:
+        return
+    half = len(ids) // 2
+    with torch.no_grad():
+        begun, whole = (model(input_ids=each[None], use_cache=False).logits[0, half - 1] for each in (ids[:half], ids))
+    if not _alike(begun, whole, model):
+        raise UserError(
+            f"The model '{model.config.model_type}' sees what comes after a token, and this task and readout need a "
+            "causal one: take model=gpt2_tiny or another decoder, or readout=head."
+        )
+    known.causal = True
+
+
+def stay_apart(
+    model: PreTrainedModel, length: int, together: Callable[[], torch.Tensor], alone: Callable[[], torch.Tensor]
+) -> bool:
+    """Whether sequences that share a row of so many tokens have the logits that each has in a row of its own. It is
+    tried whenever a row is longer than any before: a window shows in long rows only.
+
+    Args:
+        together, alone: give the same logits `[…, V]`, taken in both ways.
+    """
+    known = _KNOWN.setdefault(model, _Known())
+    if known.apart and length > known.longest:
+        with torch.no_grad():
+            try:
+                shared = together()
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # whatever an architecture makes of a mask that it does not know
+                known.apart = False
+            else:
+                known.apart = _alike(shared, alone(), model)
+        known.longest = length
+    return known.apart
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor, model: PreTrainedModel) -> bool:
+    apart = one.float().log_softmax(dim=-1) - other.float().log_softmax(dim=-1)
+    exact = model.dtype == torch.float32 and not getattr(model, "is_quantized", False)
+    return bool(apart.square().mean(dim=-1).sqrt().max() <= (_EXACT if exact else _HALF))
