@@ -88,9 +88,13 @@ def run_experiment(
     arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
     learns = arguments.do_train and settings.adaptation.name != "none"
     texts_read = [text.fingerprint for text in plain_text["train"]]
-    start = begin(folder, arguments, learns, notes, identity.fingerprint, encoder.vocabulary.fingerprint, *texts_read)
+    began_from = origin(settings.model)
+    # Weights that do not learn are held against the checkpoint by themselves.
+    weights = began_from["base"]["weights"] if "base" in began_from and settings.adaptation.name == "full" else None
+    about = (identity.fingerprint, encoder.vocabulary.fingerprint, *texts_read, *([weights] if weights else []))
+    start = begin(folder, arguments, learns, notes, *about)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
-    began_from, said = origin(settings.model), len(notes)
+    said = len(notes)
     model = make_model(
         settings.model,
         encoder.vocabulary,

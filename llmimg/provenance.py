@@ -1,6 +1,7 @@
 """Which data a run stands for: read for every kind of model by one way, known by pixels and labels, and held against
 what the run in a folder was of."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -179,15 +180,39 @@ def save_trained_on(settings: Configuration, training: Hashes, folder: Path) -> 
 
 
 def check_finished(settings: Configuration, folder: RunFolder) -> list[str]:
-    """Hold the data of a finished run against what they are now: by the contents of their source, and by all pixels
-    only where these differ.
+    """Hold the data of a finished run, and the weights that it began from, against what they are now: data by the
+    contents of their source, and by all pixels only where these differ.
 
     Returns:
         What a reader must know: that this could not be done.
 
     Raises:
-        UserError: where they are other data.
+        UserError: where they are others.
     """
+    return _check_data(settings, folder) + _check_base(settings, folder)
+
+
+def _check_base(settings: Configuration, folder: RunFolder) -> list[str]:
+    described = folder.model / "recogniser.json"
+    told = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
+    base = told.get("origin", {}).get("base", {})
+    path, gguf_file = settings.model.location
+    if not base.get("weights") or settings.model.kind != "language" or path is None:
+        return []
+    from llmimg.hub import weights_fingerprint  # takes seconds, which only runs that begin from others' weights need
+
+    now = weights_fingerprint(path, settings.model.revision, gguf_file)
+    if now is None:
+        return [f"The weights that this run began from are no longer in '{path}', so that they were not checked."]
+    if now != base["weights"]:
+        raise UserError(
+            f"{folder.path} holds a finished run that began from other weights than '{path}' has now: put those back, "
+            "choose another run_dir=, or start over with force=true."
+        )
+    return []
+
+
+def _check_data(settings: Configuration, folder: RunFolder) -> list[str]:
     there = _recorded(folder)
     if there is None:
         return [f"{folder.path} does not say which data it is of (data.json), so that they were not checked."]

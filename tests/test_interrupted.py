@@ -198,6 +198,6 @@ def test_other_tokens_are_refused(plain, straight, tmp_path):
     one, other = list(told["model"]["vocab"].items())[-2:]
     told["model"]["vocab"] |= {one[0]: other[1], other[0]: one[1]}
     file.write_text(json.dumps(told))
-    with pytest.raises(UserError, match=r"tokens that they are written in, are not those that .*force=true"):
+    with pytest.raises(UserError, match=r"tokens that they are written in, .* are not those of .*force=true"):
         carry_out(settings)
     carry_out({**settings, "force": True})

@@ -147,6 +147,22 @@ def test_test_images_that_the_model_began_with_are_counted(settings, root):
     assert learned <= _learned(run)
 
 
+def test_weights_that_a_run_began_from_may_not_change(settings):
+    first = settings("text", "before")
+    carry_out(first)
+    more = ("model=pretrained", f"model.path={first['run_dir']}", "trainer.save_strategy=steps", "trainer.save_steps=1")
+    second = settings("text", "after", *more)
+    carry_out(second)
+    carry_out({**first, "seed": 1, "force": True})
+    with pytest.raises(UserError, match=r"finished run that began from other weights than .*force=true"):
+        carry_out(second)
+    run = Path(second["run_dir"])
+    (run / "metrics.json").unlink()
+    with pytest.raises(UserError, match=r"the weights that training began from, are not those of .*force=true"):
+        carry_out(second)
+    carry_out({**second, "force": True})
+
+
 def _learned(run: Path) -> set[str]:
     return {bytes(each).hex() for each in load_file(run / "model" / "training_images.safetensors")["pixels"]}
 

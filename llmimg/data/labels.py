@@ -25,8 +25,9 @@ def classes(
     """The classes' names, and the class number of each row (int64, -1: unlabelled) of each split.
 
     Classes are those of a ClassLabel, or the values over all splits: text sorted by itself, whole numbers (as text too,
-    if all are written so) by their size. Text that differs by its Unicode form alone is one class. Unlabelled are
-    missing values, empty text and negative numbers; what stood for that is added to `notes`.
+    if all are written so) by their size. Text that differs by its Unicode form alone is one class. `data.label_names`
+    gives their order where it holds the names that they have, and other names where it does not. Unlabelled are missing
+    values, empty text and negative numbers; what stood for that is added to `notes`.
 
     Raises:
         UserError: a column of another type, or values that `data.label_names` has no name for.
@@ -38,8 +39,10 @@ def classes(
     if known is not None:
         if given and len(given) != len(known):
             raise UserError(f"data.label_names has {len(given)} names, but '{label}' has {len(known)} classes.")
-        places: Mapping[object, int] = dict(enumerate(range(len(known))))
         names = given or known
+        by_name = sorted(map(same, names)) == sorted(map(same, known))  # then what is given is their order
+        order = [list(map(same, names)).index(same(name)) for name in known] if by_name else range(len(known))
+        places: Mapping[object, int] = dict(enumerate(order))
     else:
         _check_type(label, next(iter(columns.values())).type)
         names, places = _from_values(label, columns, given)

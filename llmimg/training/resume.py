@@ -86,8 +86,8 @@ def _found(folder: Path, data: str) -> Start:
         else:
             if manifest.data != data:
                 raise UserError(
-                    f"The data, or the tokens that they are written in, are not those that {path} was trained on: put "
-                    "them back, set another run_dir=, or start over with force=true."
+                    f"The data, the tokens that they are written in, or the weights that training began from, are not "
+                    f"those of {path}: put them back, set another run_dir=, or start over with force=true."
                 )
             if manifest.resumable or manifest.ended:
                 break

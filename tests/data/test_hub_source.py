@@ -54,6 +54,16 @@ def test_plain_labels_become_classes(hub_folder, make_png, labels, given, names,
     assert splits["train"]["label"][:] == numbers and splits["test"]["label"][:] == numbers[:1]
 
 
+@pytest.mark.parametrize(
+    ("given", "numbers"), [(("b", "a"), [1, 0, 0]), (("a", "b"), [0, 1, 1]), (("x", "y"), [0, 1, 1])]
+)
+def test_names_that_classes_have_already_give_their_order(hub_folder, make_png, given, numbers):
+    rows = {"image": [{"bytes": make_png(), "path": None}] * 3, "label": [0, 1, 1]}
+    folder = hub_folder({"image": Image(), "label": ClassLabel(names=["a", "b"])}, train=rows)
+    data = hub(folder, label_names=given)["train"]
+    assert data["label"][:] == numbers and data.features["label"].names == list(given)
+
+
 def test_encoded_bytes_can_be_named_as_the_image_column(hub_folder, make_png):
     features = {"raw": Value("binary"), "label": ClassLabel(names=["a", "b"])}
     folder = hub_folder(features, train={"raw": [make_png(9)] * 2, "label": [0, 1]})
