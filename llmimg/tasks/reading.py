@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from llmimg.errors import UserError
+from llmimg.tasks.endings import BROKEN_OFF, CUT, REFUSED, ending
+from llmimg.tasks.scripts import in_word, is_form, is_hangul, without_spaces
 from llmimg.tasks.thinking import without_thinking
 
-CUT = "cut off"
 EMPTY = "empty"
 THINKING = "thinking only"
-REFUSED = "refused"
 SEVERAL = "several classes"
 AMBIGUOUS = "ambiguous"
 NO_CLASS = "no class"
 
-# `finish_reason`, as different servers say it.
-_CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length")
-_REFUSED = ("content_filter", "refusal", "safety")
 _SEPARATORS = r"[\s_\-\\]"
 _SAME = str.maketrans("‘’ʼ“”‐‑‒–—−", "'''\"\"------")  # typographic forms of what names are written with
 
@@ -31,7 +28,7 @@ class Reading:
     Attributes:
         label: the class named; None where none is, or it cannot be told which.
         problems: what is to be known of the answer, of the names above: those that explain why there is no label,
-            and `CUT` and `SEVERAL` beside one.
+            and `CUT`, `BROKEN_OFF` and `SEVERAL` beside one.
     """
 
     label: int | None
@@ -69,9 +66,9 @@ class AnswerReader:
             one_line: whether a name must begin on the first line that holds anything.
             thought: whether there was thinking that the text is without already.
         """
-        cut = (CUT,) if finish in _CUT_OFF else ()
-        if finish in _REFUSED:
-            return Reading(None, (REFUSED,))
+        cut = tuple(filter(None, [ending(finish)]))
+        if REFUSED in cut:
+            return Reading(None, cut)
         spoken = without_thinking(text)
         said = unicodedata.normalize("NFC", spoken.text).strip()
         if not said:
@@ -162,6 +159,7 @@ def reading_notes(readings: Iterable[Reading], most_tokens: int | None) -> list[
 
 _SENTENCES = {
     CUT: "{count} were cut off at the limit{limit}: raise it with +model.options.extra.max_tokens=1000.",
+    BROKEN_OFF: "{count} ended for another reason than their own end (finish in predictions.parquet).",
     EMPTY: "{count} were empty, and count as wrong.",
     THINKING: "{count} held thinking alone, and count as wrong: give the model room to come to an end "
     "(+model.options.extra.max_tokens=4000), and take task.chat=true, or switch its thinking off.",
@@ -199,7 +197,7 @@ def _fold(text: str) -> tuple[str, list[int]]:
     text's length last."""
     folded, places = [], []
     for place, character in enumerate(text):
-        if unicodedata.category(character) == "Cf":  # joiners, marks of direction, soft hyphens
+        if unicodedata.category(character) == "Cf" or is_form(character):  # joiners, marks of direction, soft hyphens
             continue
         same = unicodedata.normalize("NFKC", character.translate(_SAME)).casefold().translate(_SAME)
         folded.append(same)
@@ -242,7 +240,7 @@ def _occurrences(name: str, text: str) -> Iterator[int]:
 
 
 def _only(text: str, start: int, end: int) -> bool:
-    return not any(_in_word(character) for character in text[:start] + text[end:])
+    return not any(in_word(character) for character in text[:start] + text[end:])
 
 
 def _begins(text: str, place: int) -> bool:
@@ -252,7 +250,7 @@ def _begins(text: str, place: int) -> bool:
     before, after = text[place - 1], text[place]
     if after.isdigit() and re.search(r"\d[.,]\Z", text[:place]):  # the 5 of 2.5
         return False
-    return _apart(before, after, _without_spaces(before) or _without_spaces(after))
+    return _apart(before, after, without_spaces(before) or without_spaces(after))
 
 
 def _ends(text: str, place: int) -> bool:
@@ -263,36 +261,10 @@ def _ends(text: str, place: int) -> bool:
     if before.isdigit() and re.match(r"[.,]\d", text[place:]):
         return False
     # Korean puts spaces between words, and particles behind them.
-    return _apart(before, after, any(_without_spaces(each) or _is_hangul(each) for each in (before, after)))
+    return _apart(before, after, any(without_spaces(each) or is_hangul(each) for each in (before, after)))
 
 
 def _apart(before: str, after: str, anywhere: bool) -> bool:
-    if unicodedata.category(after)[0] == "M" and _in_word(before):  # a sign of the letter before it
+    if unicodedata.category(after)[0] == "M" and in_word(after) and in_word(before):  # a sign of the letter before it
         return False
-    return anywhere or not _in_word(before) or not _in_word(after)
-
-
-def _in_word(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LNM"
-
-
-_UNSPACED = (
-    (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
-    (0x1000, 0x109F),  # Burmese
-    (0x1780, 0x17FF),  # Khmer
-    (0x2E80, 0x312F),  # radicals, kana, bopomofo
-    (0x31A0, 0x31FF),
-    (0x3400, 0x4DBF),  # ideographs
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0xFF66, 0xFF9F),  # narrow kana
-    (0x20000, 0x3FFFF),
-)
-
-
-def _without_spaces(character: str) -> bool:
-    return any(first <= ord(character) <= last for first, last in _UNSPACED)
-
-
-def _is_hangul(character: str) -> bool:
-    return 0x1100 <= ord(character) <= 0x11FF or 0xAC00 <= ord(character) <= 0xD7AF
+    return anywhere or not in_word(before) or not in_word(after)

@@ -3,13 +3,16 @@
 import re
 from typing import NamedTuple
 
-_WORD = r"(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad)"
-# Opening and closing marks: tags of most models; Mistral; Kimi; Cohere; OpenThinker; Gemma.
+_WORD = r"(?:\w+[:_-])?(?:ant)?(?:think|thinking|thoughts?|reason|reasoning|reflection|monologue|analysis|scratchpad)"
+_TAG = rf"{_WORD}(?:[_-]\w+)?"
+_LEFT, _RIGHT = r"(?:[<＜]|&lt;)\|?\s*", r"\s*\|?(?:[>＞]|&gt;)"
+# Opening and closing marks: tags of most models, as they are or in other brackets; Mistral; Kimi; Cohere; OpenThinker;
+# Gemma; Granite; Apriel.
 _MARKS = re.compile(
-    rf"(?P<open><(?:\w+:)?{_WORD}(?:\s[^<>]*)?>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>"
-    r"|<\|channel>thought|<unused94>)"
-    rf"|(?P<close></(?:\w+:)?{_WORD}\s*>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>"
-    r"|<channel\|>|<unused95>)",
+    rf"(?P<open>{_LEFT}{_TAG}(?:\s[^<>]*)?{_RIGHT}|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>"
+    r"|<\|channel>thought|<unused94>|\AHere is my thought process:|\AHere are my reasoning steps:)"
+    rf"|(?P<close>{_LEFT}[/／\\]\s*{_TAG}{_RIGHT}|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>"
+    r"|<channel\|>|<unused95>|Here is my response:|\[BEGIN FINAL RESPONSE\])",
     re.IGNORECASE,
 )
 # gpt-oss answers in channels, of which `final` is the answer; servers that drop special tokens leave their names.

@@ -7,12 +7,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmimg.errors import UserError
+from llmimg.tasks.endings import BROKEN_OFF, CUT, REFUSED
 from llmimg.tasks.reading import (
     AMBIGUOUS,
-    CUT,
     EMPTY,
     NO_CLASS,
-    REFUSED,
     SEVERAL,
     THINKING,
     AnswerReader,
@@ -76,6 +75,9 @@ WORDS = ("4", "cat", "catfish", "dog")
         (("straße", "weg"), "STRASSE", "straße"),
         (("cat", "dog"), "ｃａｔ", "cat"),
         (("baker's", "x"), "baker’s", "baker's"),
+        (("1", "11"), "1\ufe0f\u20e3", "1"),
+        (("❤\ufe0f", "💔"), "❤", "❤\ufe0f"),
+        (("❤", "💔"), "a ❤\ufe0f!", "❤"),
     ],
 )
 def test_the_class_named_first_is_read(names, text, name):
@@ -97,6 +99,18 @@ def test_the_class_named_first_is_read(names, text, name):
         ("analysisWe see dark.assistantfinallight", "light", True),
         ("analysisWe see dark", "", False),
         ("I think light", "I think light", True),
+        ("<antThinking>dark?</antThinking>light", "light", True),
+        ("<thought_process>dark</thought_process>light", "light", True),
+        ("<inner_monologue>dark</inner_monologue>light", "light", True),
+        ("< think >dark</ think >light", "light", True),
+        ("<think>dark<\\think>light", "light", True),
+        ("<|think|>dark<|/think|>light", "light", True),
+        ("&lt;think&gt;dark&lt;/think&gt;light", "light", True),
+        ("＜think＞dark＜／think＞light", "light", True),
+        ("Here is my thought process:\ndark\nHere is my response:light", "light", True),
+        ("Here are my reasoning steps:\ndark\n[BEGIN FINAL RESPONSE]light", "light", True),
+        ("Here is my thought process:\ndark", "", False),
+        ("a <b>light</b> one", "a <b>light</b> one", True),
     ],
 )  # fmt: skip
 def test_thinking_is_taken_off(text, rest, finished):
@@ -113,6 +127,9 @@ def test_thinking_is_taken_off(text, rest, finished):
         ("", {"thought": True}, (THINKING,)),
         ("<think>cat", {"finish": "length"}, (THINKING, CUT)),
         ("cat", {"finish": "content_filter"}, (REFUSED,)),
+        ("cat", {"finish": "SAFETY"}, (REFUSED,)),
+        ("bird", {"finish": "MAX_TOKENS"}, (NO_CLASS, CUT)),
+        ("bird", {"finish": "abort"}, (NO_CLASS, BROKEN_OFF)),
         ("bird", {"finish": "max_tokens"}, (NO_CLASS, CUT)),
         ("cat and 4", {}, (SEVERAL,)),
         ("cat, a cat", {}, ()),
