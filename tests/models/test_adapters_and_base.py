@@ -14,6 +14,7 @@ from llmimg.hub import weights_fingerprint
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import Head
+from llmimg.recogniser import load_encoder
 from llmimg.tokens.vocabulary import make_vocabulary
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -137,16 +138,10 @@ def opened(folder, how: str) -> list[str]:
         Recogniser.load(folder)
     else:
         settings = ModelSettings("base", path=str(folder))
-        vocabulary = make_vocabulary("reuse", *_parts(folder))
+        encoder, _ = load_encoder(folder)
+        vocabulary = make_vocabulary("reuse", encoder.textifier, encoder.vocabulary.tokenizer)
         make_model(settings, vocabulary, 66, Head.auto_class, {}, notes=notes)
     return notes
-
-
-def _parts(folder):
-    from llmimg.recogniser import load_encoder
-
-    encoder = load_encoder(folder)
-    return encoder.textifier, encoder.vocabulary.tokenizer
 
 
 def test_a_tokenizer_that_is_not_the_models_is_said(pair, run, tmp_path):

@@ -165,7 +165,7 @@ def test_ids_take_the_smallest_type_that_holds_the_vocabulary(size, dtype):
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     assert token_dtype(backend) == dtype
     textifier = make("gray", levels=4)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="0")
     ids = make_vocabulary("reuse", textifier, tokenizer).lookup(textifier.write(np.zeros((1, 2, 2, 1), np.uint8)))
     assert ids.values.dtype == dtype
     batches = BatchTokenizer(textifier.lexicon, backend)
