@@ -50,8 +50,7 @@ def load_data(settings: Configuration, notes: list[str]) -> Data:
     Raises:
         UserError: data that cannot be read, or of which nothing is left.
     """
-    labelled = "label" in TASKS[settings.task_name].columns
-    data = load(settings.data, labelled, cache_folder(settings.tokens.cache_dir))
+    data = load(settings.data, TASKS[settings.task_name].columns, cache_folder(settings.tokens.cache_dir))
     notes.extend(data.notes)
     if settings.data.overlap != "drop":
         return data

@@ -4,22 +4,34 @@ image: {"bytes", "path"} as files hold them (`Image(decode=False)`); label: Clas
 id: text that finds the row again in its source split (its number there, or a file's path in its folder). Where more is
 known of an image:
 
-- objects: {"bbox": [[x, y, width, height], …] in pixels, "category": [ClassLabel, …]}, and what else there is of each;
-- mask: an image like `image`, of one channel: the class number of each pixel;
-- caption, question, answer: text.
+- objects: {"bbox": [[x, y, width, height], …] in pixels of the image as decoded, "category": [ClassLabel, …]}, and what
+  else there is of each (`iscrowd` as COCO has it); no boxes where the image has no object;
+- mask: a PNG like `image`, of the image's size as decoded and one channel: each pixel's class number, 255 for none;
+- caption, question, answer: text, or a list of texts.
+
+Each is null where nothing is known of the image.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmimg.data.annotations.classes import Classes
 from llmimg.data.png import png_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset, Features
+
+
+class Source(dict[str, "Dataset"]):
+    """A source's splits by its own names; `classes` has those of `objects` and `mask`."""
+
+    def __init__(self, splits: Mapping[str, "Dataset"], classes: Mapping[str, Classes] | None = None):
+        super().__init__(splits)
+        self.classes = dict(classes or {})
 
 
 def fingerprint(*parts: str | bytes) -> str:

@@ -30,7 +30,7 @@ cv2.setNumThreads(1)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112  # EXIF's tag
 # What EXIF's orientations 2 to 8 do to pixels [H, W, C].
-_TURNS = {
+TURNS = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -143,7 +143,7 @@ def from_pillow(image: Image.Image, data: bytes | None = None) -> np.ndarray | W
     image.load()
     check_sign(image)
     pixels = _wide_colour(image, kind, data) if ";16" in kind else _by_pillow(image, kind, data)
-    turn = _TURNS.get(_orientation(image))
+    turn = TURNS.get(orientation(image))
     if turn is None:
         return pixels
     if isinstance(pixels, Wide):
@@ -203,7 +203,7 @@ def _wide_colour(image: Image.Image, kind: str, data: bytes | None) -> Wide:
     return Wide(samples, clear if isinstance(clear, tuple) else None)
 
 
-def _orientation(image: Image.Image) -> int | None:
+def orientation(image: Image.Image) -> int | None:
     try:
         return image.getexif().get(_ORIENTATION)
     except Exception:  # metadata that cannot be read are no reason to lose the image

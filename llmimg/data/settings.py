@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from llmimg.data.annotations.boxes import BAD_BOXES, LAYOUTS, UNITS
 from llmimg.data.placement import FITS, check_size
 from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.sources import SOURCES
@@ -28,7 +29,19 @@ class DataSettings:
     revision: str | None = None  # the hub's branch, tag or commit
     image_column: str | None = None  # None: the one column of feature type Image
     label_column: str | None = None  # None: the one column of feature type ClassLabel
-    label_names: tuple[str, ...] | None = None  # None: the source's own
+    label_names: tuple[str, ...] | None = (
+        None  # of classes, or of the numbers of boxes and masks; None: the source's own
+    )
+    objects_column: str | None = None  # None: the one that has boxes and categories, where a task needs it
+    mask_column: str | None = None  # None: the second image column, where a task needs it
+    caption_column: str | None = None  # None: by name, where a task needs it; so the two below
+    question_column: str | None = None
+    answer_column: str | None = None
+    boxes: str = "xywh"  # what the four numbers of a box are: corner and size, two corners, or middle and size
+    box_unit: str | None = None  # pixels or shares of the image; None: told by the boxes
+    bad_boxes: str = "error"  # what becomes of boxes that cannot be right
+    void: int | None = 255  # the number in a mask that stands for no class; None: all do
+    mask_colors: tuple[tuple[int, int, int], ...] | None = None  # of masks in colour: that of the numbers 0, 1, …
     train_split: str = "train"
     validation_split: str | None = None  # None: validation, valid, val or dev where there is one; else carved
     test_split: str | None = None  # None: test where there is one; else carved
@@ -48,6 +61,10 @@ class DataSettings:
     def __post_init__(self) -> None:
         for name, known in (("source", SOURCES), ("fit", FITS), ("broken", BROKEN), ("overlap", OVERLAP)):
             choose(getattr(self, name), dict.fromkeys(known), f"data.{name}")
+        for name, known in (("boxes", LAYOUTS), ("bad_boxes", BAD_BOXES), ("box_unit", UNITS)):
+            if getattr(self, name) is not None:
+                choose(getattr(self, name), dict.fromkeys(known), f"data.{name}")
+        self._check_masks()
         for name in ("val_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"data.{name} is {getattr(self, name)}: it must lie between 0 and 1, both excluded.")
@@ -61,3 +78,12 @@ class DataSettings:
         if isinstance(self.size, int):
             object.__setattr__(self, "size", (self.size, self.size))
         check_size(self.size)
+
+    def _check_masks(self) -> None:
+        if self.void is not None and not 0 <= self.void < 2**16:
+            raise UserError(
+                f"data.void is {self.void}: it must lie between 0 and 65535, or be null for no such number."
+            )
+        colors = self.mask_colors or ()
+        if any(not 0 <= value <= 255 for color in colors for value in color) or len(set(colors)) < len(colors):
+            raise UserError("data.mask_colors must be different colours, each of red, green and blue from 0 to 255.")

@@ -6,13 +6,14 @@ the source's order, so that reading them stays sequential.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmimg.data.annotations.classes import Classes
 from llmimg.data.columns import fingerprint
 from llmimg.data.decoding import Decoding
 from llmimg.data.extremes import check_darkness, training_white
@@ -26,12 +27,21 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 SPLITS = ("train", "validation", "test")
+_WHAT = {
+    "label": "Labels",
+    "objects": "Objects",
+    "mask": "Masks",
+    "caption": "Captions",
+    "question": "Questions",
+    "answer": "Answers",
+}
 
 
 @dataclass(frozen=True)
 class Data:
-    """Three splits with the columns image, label and id (see `llmimg.data.columns`).
+    """Three splits with the columns image, label and id, and what else there is of each image (`llmimg.data.columns`).
 
+    `label_names` are the classes of images; `classes` has those of the columns `objects` and `mask`, where there are.
     `decoding` is how their images are read, by what the training split's samples say. `notes` are sentences about what
     was done to the source that a reader of the results must know. `fresh` makes training rows anew for an epoch, where
     `data.fresh` asks for it.
@@ -43,6 +53,7 @@ class Data:
     label_names: tuple[str, ...]
     decoding: Decoding
     notes: tuple[str, ...]
+    classes: Mapping[str, Classes] = field(default_factory=dict)
     fresh: FreshRows | None = None
 
 
@@ -60,22 +71,22 @@ class _Part:
         return _Part(self.split, self.rows[kept], self.labels), _Part(self.split, self.rows[taken], self.labels), how
 
 
-def load(settings: DataSettings, labelled: bool = True, cache: Path | None = None) -> Data:
+def load(settings: DataSettings, needs: Collection[str] = ("label",), cache: Path | None = None) -> Data:
     """Read a source and lay out its splits; the same settings give the same rows, in every process.
 
     Args:
-        labelled: leave images without a label out.
+        needs: canonical columns (`llmimg.data.columns`) that a task needs besides the image: rows without are left out.
         cache: the folder of all that is prepared, to keep hashes of files in; None keeps nothing.
 
     Raises:
-        UserError: a source, column or split that is not there; a split without any label; more images asked for than
-            there are.
+        UserError: a source, column or split that is not there; annotations that cannot be right; a split without any of
+            what is needed; more images asked for than there are.
     """
     notes: list[str] = []
-    source = load_source(settings, notes, cache)
+    source = load_source(settings, notes, cache, needs)
     roles = choose_splits(source, settings)
     parts = {
-        role: _part(role, split, source[split], labelled, notes) for role, split in roles.items() if split is not None
+        role: _part(role, split, source[split], needs, notes) for role, split in roles.items() if split is not None
     }
     for role, fraction in (("test", settings.test_fraction), ("validation", settings.val_fraction)):
         if roles[role] is None:
@@ -86,16 +97,18 @@ def load(settings: DataSettings, labelled: bool = True, cache: Path | None = Non
             parts[role] = _subset(parts[role], role, setting, settings, notes)
     chosen = {role: _select(source[part.split], part) for role, part in parts.items()}
     classes = tuple(chosen["train"].features["label"].names)
-    if labelled:
+    if "label" in needs:
         notes += _class_notes(classes, parts, settings)
     white = training_white(chosen["train"], notes, cache)
     for role in ("validation", "test"):
         check_darkness(role, chosen[role], white, notes, cache)
     decoding = Decoding(settings.size, settings.fit, white)
-    fresh = fresh_rows(settings, labelled) if settings.fresh else None
+    fresh = fresh_rows(settings, "label" in needs) if settings.fresh else None
     if fresh:
         notes.append("Training images are made anew in every epoch (data.fresh); what is counted is the first's.")
-    return Data(**chosen, label_names=classes, decoding=decoding, notes=tuple(notes), fresh=fresh)
+    return Data(
+        **chosen, label_names=classes, decoding=decoding, notes=tuple(notes), classes=source.classes, fresh=fresh
+    )
 
 
 def _class_notes(names: Sequence[str], parts: Mapping[str, _Part], settings: DataSettings) -> list[str]:
@@ -150,21 +163,36 @@ def _exchange(labels: np.ndarray, side: np.ndarray, other: np.ndarray) -> None:
         counts[[frequent, missing]] += [-1, 1]
 
 
-def _part(role: str, split: str, data: "Dataset", labelled: bool, notes: list[str]) -> _Part:
+def _part(role: str, split: str, data: "Dataset", needs: Collection[str], notes: list[str]) -> _Part:
     labels = data.data.column("label").to_numpy()
     if len(labels) == 0:
         raise UserError(f"The {split} split holds no images: name another with data.{role}_split=.")
-    if not labelled:  # those without a label are drawn as a class of their own
-        return _Part(split, np.arange(len(labels)), np.where(labels >= 0, labels, max(labels.max() + 1, 0)))
-    rows = np.flatnonzero(labels >= 0)
-    if len(rows) == 0:
-        other = f", or data.{role}_split={CARVE} to set a part of the training split aside" if role != "train" else ""
-        raise UserError(f"Labels are missing from the {split} split: name another with data.{role}_split={other}.")
-    if len(rows) < len(labels):
-        notes.append(
-            f"{len(labels) - len(rows):,} of {len(labels):,} images of the {split} split have no label: dropped."
-        )
-    return _Part(split, rows, labels)
+    known = {"label": labels >= 0} if "label" in needs else {}
+    known |= {name: _is_said(data, name) for name in sorted(needs) if name != "label"}
+    rows = np.arange(len(labels))
+    for name, said in known.items():
+        if not said.any():
+            other = (
+                f", or data.{role}_split={CARVE} to set a part of the training split aside" if role != "train" else ""
+            )
+            raise UserError(
+                f"{_WHAT[name]} are missing from the {split} split: name another with data.{role}_split={other}."
+            )
+        if not said.all():
+            first = f" (such as '{data[int(np.flatnonzero(~said)[0])]['id']}')" if name != "label" else ""
+            notes.append(
+                f"{int((~said).sum()):,} of {len(said):,} images of the {split} split have no {name}{first}: dropped."
+            )
+        rows = rows[said[rows]]
+    if not len(rows):
+        raise UserError(f"No image of the {split} split has all of {shown(sorted(known))}.")
+    # Where labels do not matter, those without one are drawn as a class of their own.
+    return _Part(split, rows, labels if "label" in needs else np.where(labels >= 0, labels, max(labels.max() + 1, 0)))
+
+
+def _is_said(data: "Dataset", column: str) -> np.ndarray:
+    """Whether something is known of each row, bool [N]."""
+    return data.data.column(column).is_valid().to_numpy()
 
 
 def _carve(train: _Part, role: str, fraction: float, settings: DataSettings, notes: list[str]) -> tuple[_Part, _Part]:

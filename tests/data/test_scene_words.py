@@ -16,7 +16,7 @@ PLACES = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0,
 
 def data_of(**scenes):
     made = SceneSettings(**{"train": 250, "validation": 2, "test": 2, "noise": 0.0, **scenes})
-    return load(DataSettings("scenes", source="scenes", scenes=made), labelled=False)
+    return load(DataSettings("scenes", source="scenes", scenes=made), needs=())
 
 
 def read(row, names, overlap=False):

@@ -51,7 +51,7 @@ def test_columns_survive_the_choice_of_rows():
 
 def test_scenes_without_a_thing_are_unlabelled():
     empty = SceneSettings(train=60, validation=30, test=30, least=0, most=1)
-    every = load(settings_of(empty), labelled=False)
+    every = load(settings_of(empty), needs=())
     labels = np.array(every.train["label"])
     assert 0 < (labels == -1).sum() < 60
     data = load(settings_of(empty))

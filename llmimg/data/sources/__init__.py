@@ -3,9 +3,11 @@
 A source is a module of this package with
 
 - `READS`: which of the settings in `PARTICULAR` mean something to it;
-- `load(settings, notes, cache) -> {split: datasets.Dataset}` with the canonical columns of `llmimg.data.columns`,
-  classes alike in all splits and fingerprints of what the rows hold, the same in every process. It holds what it read
-  against what lies there, and adds the difference to `notes`;
+- `load(settings, needs, notes, cache) -> Source` or {split: datasets.Dataset}, with the canonical columns of
+  `llmimg.data.columns`: `image` and `id`, `label` (−1 where there is none), and of the others those that it always
+  has, those in `needs` and those that a setting names. Classes are alike in all splits, fingerprints are of what the
+  rows hold, the same in every process. It holds what it read against what lies there, and adds the difference to
+  `notes`;
 - where it reads `data.fresh`, `fresh(settings, ids, epoch)`: the columns of these training rows in an epoch.
 """
 
@@ -13,34 +15,42 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmimg.data.annotations.found import ANNOTATIONS
+from llmimg.data.columns import Source
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
     from llmimg.data.settings import DataSettings
 
 SOURCES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-PARTICULAR = ("path", "config", "revision", "image_column", "label_column", "label_names", "fresh", "scenes")
+COLUMNS = tuple(f"{name}_column" for name in ("image", "label", *ANNOTATIONS))
+BOXES, MASKS = ("bad_boxes",), ("void", "mask_colors")
+PARTICULAR = ("path", "config", "revision", *COLUMNS, "label_names", "boxes", "box_unit", *BOXES, *MASKS)
+PARTICULAR += ("fresh", "scenes")
 
 FreshRows = Callable[[Sequence[str], int], Mapping[str, Sequence[Any]]]  # (ids, epoch) → columns
 
 
 def load_source(
-    settings: "DataSettings", notes: list[str] | None = None, cache: Path | None = None
-) -> Mapping[str, "Dataset"]:
+    settings: "DataSettings",
+    notes: list[str] | None = None,
+    cache: Path | None = None,
+    needs: Collection[str] = ("label",),
+) -> Source:
     """All splits of `settings.source`, by the source's own names.
 
     Args:
+        needs: canonical columns that there must be, besides the image.
         notes: sentences that a reader of the results must know are added.
         cache: the folder of all that is prepared, to keep hashes of files in; None keeps nothing.
 
     Raises:
-        UserError: a setting that this source would ignore; no path where it needs one; or what the source refuses.
+        UserError: a setting that this source would ignore; no path where it needs one; a needed column that it does
+            not have; or what the source refuses.
     """
     source = importlib.import_module(f"{__name__}.{settings.source}")
     for name, default in _defaults(settings).items():
@@ -49,7 +59,11 @@ def load_source(
             raise UserError(f"data.{name} means nothing to data.source={settings.source}: {undo}.")
     if "path" in source.READS and not settings.path:
         raise UserError(f"data.source={settings.source} needs data.path=.")
-    return source.load(settings, [] if notes is None else notes, cache)
+    found = source.load(settings, frozenset(needs), [] if notes is None else notes, cache)
+    for name in needs:
+        if any(name not in data.column_names for data in found.values()):
+            raise UserError(f"The task needs the column '{name}', which data.source={settings.source} does not have.")
+    return found if isinstance(found, Source) else Source(found)
 
 
 def fresh_rows(settings: "DataSettings", labelled: bool) -> FreshRows:

@@ -4,6 +4,7 @@ They are the test part of UCI's "Optical Recognition of Handwritten Digits" (Alp
 0..16 become v · 255 / 16, rounded.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 READS = frozenset()
 
 
-def load(settings: "DataSettings", notes: list[str], cache: "Path | None") -> dict[str, "Dataset"]:
+def load(
+    settings: "DataSettings", needs: Collection[str], notes: list[str], cache: "Path | None"
+) -> dict[str, "Dataset"]:
     """All digits, as one split "train"."""
     from sklearn.datasets import load_digits
 

@@ -5,6 +5,7 @@ files of any raster format that Pillow reads, by their ending, of any size; hidd
 is counted. Only paths are kept: images are read when they are needed, and a broken one can be named.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 READS = frozenset({"path"})
 
 
-def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
+def load(
+    settings: "DataSettings", needs: Collection[str], notes: list[str], cache: Path | None
+) -> dict[str, "Dataset"]:
     """One split "train", or every split that ROOT has a folder for and that is used.
 
     Classes are the training folders, sorted by name; names that differ by their Unicode form alone are one class. The

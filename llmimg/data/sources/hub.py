@@ -6,51 +6,90 @@ brought to ClassLabel (`llmimg.data.labels`), one of nested lists of numbers to 
 """
 
 import os
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmimg.data.columns import fingerprint, rows
+import numpy as np
+
+from llmimg.data.annotations.found import annotation_columns, image_column, label_column
+from llmimg.data.annotations.hub import annotate
+from llmimg.data.columns import Source, fingerprint, rows
 from llmimg.data.contents import file_hashes
 from llmimg.data.hub_folder import HubFolder, config_names, load_folder
 from llmimg.data.labels import classes
 from llmimg.data.pixel_columns import as_images, holds_numbers
+from llmimg.data.roles import choose_splits
+from llmimg.data.sources import BOXES, COLUMNS, MASKS
 from llmimg.errors import UserError
 from llmimg.paths import local_path
 from llmimg.settings import nearest
 
 if TYPE_CHECKING:
-    from datasets import Dataset, Features
+    from datasets import Dataset
 
     from llmimg.data.settings import DataSettings
 
-READS = frozenset({"path", "config", "revision", "image_column", "label_column", "label_names"})
+READS = frozenset({"path", "config", "revision", *COLUMNS, "label_names", "boxes", "box_unit", *BOXES, *MASKS})
 
 
-def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
-    """Every split of the data set, by the data set's own names."""
-    from datasets import ClassLabel, Image
+def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cache: Path | None) -> Source:
+    """Every split of the data set, by the data set's own names; where there are annotations, those that are used."""
+    from datasets import ClassLabel
 
     root = _local(settings)
     read = _fetch(settings, root, notes, cache)
     features = next(iter(read.splits.values())).features
-    image = _column(settings, "image", features, Image)
-    label = _column(settings, "label", features, ClassLabel)
-    names, numbers = classes(settings, label, read.splits, notes)
-    found, used = {}, set()
-    for split, data in read.splits.items():
+    image = image_column(settings, features, needs)
+    annotations = annotation_columns(settings, features, image, needs)
+    splits = read.splits
+    if annotations:  # what is wrong with a split that is not used does not matter
+        splits = {split: splits[split] for split in choose_splits(splits, settings).values() if split is not None}
+    names, numbers = _labels(settings, needs, annotations, splits, notes)
+    found, masks, used = {}, {}, set()
+    for split, data in splits.items():
         contents = read.contents or _kept_contents(data, cache)
-        data = _images(settings, data, image, fingerprint(contents, split))
-        stored = _paths(data)
-        below = [os.path.relpath(path, read.place) if _is_below(path, read.place) else path for path in stored]
-        if root is not None and _is_by_path(data):  # a path in a table is one below its folder, wherever we are started
-            data = _with_paths(data, [str(root / path) if path else None for path in below])
+        images, below = _files(settings, read, root, data, image, fingerprint(contents, split))
+        if "mask" in annotations:
+            of_masks = fingerprint(contents, split, "mask")
+            masks[split], besides = _files(settings, read, root, data, annotations["mask"], of_masks)
+            used.update(besides)
         used.update(below)
         key = fingerprint(contents, split, image, *below, *names, numbers[split].astype("<i8").tobytes())
-        data = data.add_column("label", numbers[split], feature=ClassLabel(names=names))
-        found[split] = data.add_column("id", rows(len(data)), new_fingerprint=key)
+        images = images.add_column("label", numbers[split], feature=ClassLabel(names=names))
+        found[split] = images.add_column("id", rows(len(data)), new_fingerprint=key)
     if root is not None:
         notes += read.left_out(root, used)
-    return found
+    annotated = annotate(found, splits, masks, annotations, settings, notes)
+    return Source(annotated.splits, annotated.classes)
+
+
+def _labels(
+    settings: "DataSettings",
+    needs: Collection[str],
+    annotations: Collection[str],
+    splits: Mapping[str, "Dataset"],
+    notes: list[str],
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The classes' names, and of each split the class numbers of its images; −1 where none are needed nor found."""
+    label = label_column(settings, next(iter(splits.values())).features, needs)
+    if label is None:
+        return [], {split: np.full(len(data), -1, np.int64) for split, data in splits.items()}
+    if {"objects", "mask"} & set(annotations) and "label" not in needs:
+        settings = replace(settings, label_names=None)  # these are of what lies on the images
+    return classes(settings, label, splits, notes)
+
+
+def _files(
+    settings: "DataSettings", read: HubFolder, root: Path | None, data: "Dataset", column: str, key: str
+) -> tuple["Dataset", list[str]]:
+    """A column of images as the column `image` alone, undecoded, and where each lies, below the set's folder."""
+    data = _images(settings, data, column, key)
+    below = [os.path.relpath(path, read.place) if _is_below(path, read.place) else path for path in _paths(data)]
+    if root is not None and _is_by_path(data):  # a path in a table is one below its folder, wherever we are started
+        data = _with_paths(data, [str(root / path) if path else None for path in below])
+    return data, below
 
 
 def _kept_contents(data: "Dataset", cache: Path | None) -> str:
@@ -100,29 +139,6 @@ def _fetch(settings: "DataSettings", root: Path | None, notes: list[str], cache:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _column(settings: "DataSettings", which: str, features: "Features", kind: type) -> str:
-    """The name of the image or label column."""
-    wanted = getattr(settings, f"{which}_column")
-    if wanted is not None:
-        if wanted not in features:
-            raise UserError(
-                f"'{settings.path}' has no column '{wanted}' (data.{which}_column): {nearest(wanted, features)}"
-            )
-        return wanted
-    found = [name for name, feature in features.items() if isinstance(feature, kind)]
-    if len(found) != 1:
-        which_ones = (
-            f"several columns of type {kind.__name__} ({', '.join(found)})"
-            if found
-            else f"none of type {kind.__name__}"
-        )
-        raise UserError(
-            f"'{settings.path}' has {which_ones}: name the one to use with data.{which}_column=. "
-            f"Its columns: {', '.join(features)}."
-        )
-    return found[0]
 
 
 def _images(settings: "DataSettings", data: "Dataset", image: str, key: str) -> "Dataset":

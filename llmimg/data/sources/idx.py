@@ -8,6 +8,7 @@ and then the values.
 import gzip
 import math
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ READS = frozenset({"path", "label_names"})
 _PREFIXES = {"train": "train", "test": "t10k"}
 
 
-def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
+def load(
+    settings: "DataSettings", needs: Collection[str], notes: list[str], cache: Path | None
+) -> dict[str, "Dataset"]:
     """The splits "train" and, where its files are there, "test"."""
     folder = local_path(settings.path)
     if not folder.is_dir():

@@ -13,7 +13,7 @@ The label is the class of the topmost thing (the leftmost of several), and that 
 `data.scenes`, `data.split_seed` and their number alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmimg.data import draws
-from llmimg.data.columns import assembled, fingerprint
+from llmimg.data.annotations.classes import Classes
+from llmimg.data.columns import Source, assembled, fingerprint
 from llmimg.data.png import png_files
 from llmimg.data.scenes import make
 from llmimg.data.scenes.make import Scenes, make_scenes, scene_words
@@ -38,11 +39,16 @@ _BATCH = 1000  # scenes that are made at a time
 _LIBRARIES = ("numpy", "opencv-python-headless", "scikit-learn")
 
 
-def load(settings: "DataSettings", notes: list[str], cache: Path | None) -> dict[str, "Dataset"]:
+def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cache: Path | None) -> Source:
     """The splits "train", "validation" and "test", made up on the spot; fingerprints are of the settings and the code
     that decide them."""
     words = scene_words(settings.scenes)
-    return {split: _split(settings, split, words, notes) for split in make.SPLITS}
+    classes = {"objects": _classes(words.names), "mask": _classes(("ground", *words.names))}
+    return Source({split: _split(settings, split, words, notes) for split in make.SPLITS}, classes)
+
+
+def _classes(names: Sequence[str]) -> Classes:
+    return Classes(tuple(names), tuple(range(len(names))))
 
 
 def fresh(settings: "DataSettings", ids: Sequence[str], epoch: int) -> dict[str, list[Any]]:
