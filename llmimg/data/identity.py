@@ -24,7 +24,10 @@ _NOT_KNOWN_OF = ("image", "id")  # columns that the fingerprint of a split does 
 
 
 def pixel_hash(image: np.ndarray) -> str:
-    """Hash the shape and the values of an image, uint8 `[H, W, C]`: 32 hexadecimal digits (XXH3 of 128 bits)."""
+    """Hash the shape and the values of an image, uint8 `[H, W, C]`: 32 hexadecimal digits (XXH3 of 128 bits). Gray that
+    is stored in three channels, as in a GIF, is gray."""
+    if image.shape[2] == 3 and (image == image[..., :1]).all():
+        image = image[..., :1]
     digest = xxhash.xxh3_128(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image))
     return digest.hexdigest()

@@ -31,6 +31,13 @@ def test_pixels_count_and_neither_file_nor_size():
         assert all(np.array_equal(one, other) for one, other in zip(small[:4], plain[:4], strict=True))
 
 
+def test_gray_is_gray_in_whatever_it_is_stored():
+    gray = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    files = [stored(gray, "PNG"), stored(gray, "GIF"), stored(np.stack([gray] * 3, 2), "PNG"), gray]
+    assert set(Decoding().hashed(files)[2]) == {pixel_hash(gray[:, :, None])}
+    assert pixel_hash(np.stack([gray, gray, gray + 1], 2)) != pixel_hash(gray[:, :, None])
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_a_hash_knows_shape_and_every_value(seed):
     rng = np.random.default_rng(seed)
