@@ -150,7 +150,7 @@ def base_of(folder: str | Path) -> dict[str, Any]:
         named = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         base = {"path": named.get("base_model_name_or_path") or "", "revision": named.get("revision")}
     base = {"relative": None, "gguf_file": None, "weights": None, **base}
-    places = [str(folder / base["relative"])] if base["relative"] else []
+    places = [str(folder.resolve() / base["relative"])] if base["relative"] else []
     found = {
         place: weights_fingerprint(place, base["revision"], base["gguf_file"]) for place in [*places, base["path"]]
     }

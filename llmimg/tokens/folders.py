@@ -1,8 +1,8 @@
 """What is prepared once and kept: folders named by a key, each whole or not there.
 
 A folder is written beside its place and renamed when it is complete. Whoever holds the key's lock writes; others wait
-for it, be they ranks of one run or two runs. `about.json`, written last, has a checksum of every file: what does not
-agree with it when it is opened is made anew.
+for it, be they ranks of one run or two runs. `about.json`, written last, has a checksum of every file, and one of
+itself and the key: what does not agree with it when it is opened is made anew.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ def _write_whole(
     try:
         broken = sorted(write(work) or ())
         kept = {**about, "seconds": round(time.perf_counter() - started, 3), "broken": broken, "files": _files(work)}
-        (work / _ABOUT).write_text(json.dumps(kept | {"checksum": _checksum(kept)}, indent=1))
+        (work / _ABOUT).write_text(json.dumps(kept | {"checksum": _checksum(place, kept)}, indent=1))
         work.rename(place)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
@@ -99,10 +99,11 @@ def _write_whole(
 
 
 def _whole(place: Path) -> dict[str, Any] | None:
-    """What a folder's `about.json` says; None where it is missing, or a file is not what was written."""
+    """What a folder's `about.json` says; None where it is missing, a file is not what was written, or it was
+    under another key."""
     try:
         kept = json.loads((place / _ABOUT).read_text())
-        if kept.pop("checksum") == _checksum(kept) and kept["files"] == _files(place):
+        if kept.pop("checksum") == _checksum(place, kept) and kept["files"] == _files(place):
             return kept
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         pass
@@ -125,8 +126,9 @@ def _file_checksum(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _checksum(kept: Mapping[str, Any]) -> str:
-    return xxhash.xxh3_128_hexdigest(json.dumps(kept, sort_keys=True).encode())
+def _checksum(place: Path, kept: Mapping[str, Any]) -> str:
+    """Of what is said of a folder under this key: under another it is not what was asked for."""
+    return xxhash.xxh3_128_hexdigest(json.dumps([place.name, kept], sort_keys=True).encode())
 
 
 def _lock(place: Path, timeout: float = -1) -> FileLock:

@@ -76,6 +76,14 @@ def test_training_goes_on_from_them(pair, run):
     Recogniser.load(further, device="cpu")(IMAGE)
 
 
+def test_they_are_found_through_a_link(pair, moved, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "link").symlink_to(moved[1])
+    assert Recogniser.load(tmp_path / "deep" / "link", device="cpu")(IMAGE) == Recogniser.load(moved[1], device="cpu")(
+        IMAGE
+    )
+
+
 def test_a_base_that_was_trained_since_is_refused(moved):
     def trained(weights):
         weights["transformer.h.0.mlp.c_fc.bias"] += 0.01

@@ -50,6 +50,7 @@ def append(file):
     file.write_bytes(file.read_bytes() + b"\0")
 
 
+LEVELS = (("dark", 10), ("light", 200))
 DAMAGES = {
     "a byte flipped": (flip, "ids.arrow"),
     "cut short": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "ids.arrow"),
@@ -78,6 +79,17 @@ def test_what_is_damaged_is_made_anew_and_it_is_said(tmp_path, damage, caplog):
     caplog.clear()
     assert rows(prepare(images(), encoder(), "train", folder=tmp_path, about={})) == written
     assert caplog.messages == []
+
+
+def test_what_lies_under_the_key_of_another_is_made_anew(tmp_path):
+    sets = {name: from_pixels(np.full((6, 4, 4), level, np.uint8), np.arange(6) % 2, NAMES) for name, level in LEVELS}
+    made = {name: rows(prepare(each, encoder(), "train", folder=tmp_path, about={})) for name, each in sets.items()}
+    one, other = (path for path in tmp_path.iterdir() if path.is_dir() and not path.name.startswith("."))
+    one.rename(tmp_path / "between")
+    other.rename(one)
+    (tmp_path / "between").rename(other)
+    for name, each in sets.items():
+        assert rows(prepare(each, encoder(), "train", folder=tmp_path, about={})) == made[name]
 
 
 def test_what_was_learned_is_checked_too(tmp_path, caplog):
