@@ -4,7 +4,6 @@ The functions take plain arrays: `predictions` and `references` are class number
 `probabilities` is float [N, K], rows summing to one. `Classification` puts them behind the `evaluate` interface.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import datasets
@@ -12,10 +11,10 @@ import evaluate
 import numpy as np
 
 from llmimg.errors import UserError
+from llmimg.metrics.intervals import bootstrap_percentiles
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 BINS = 15
-RESAMPLES = 1000
 _ROUNDING = 1e-8
 SMALL = 20_000  # images: there the bootstraps take 0.4 s (10 classes), and macro F1 is known to about ±0.6 points
 
@@ -92,8 +91,8 @@ def macro_f1_interval(matrix: np.ndarray, classes: int | None = None, seed: int 
     def resampled(images: np.ndarray) -> float:
         return macro_f1(np.bincount(cells[images], minlength=matrix.size).reshape(matrix.shape), classes)
 
-    low, high = _percentiles(resampled, len(cells), seed)
-    return min(low, estimate), max(high, estimate)
+    low, high = bootstrap_percentiles(resampled, len(cells), seed)
+    return min(float(low), estimate), max(float(high), estimate)
 
 
 def calibration_interval(
@@ -111,7 +110,8 @@ def calibration_interval(
     estimate = _calibration_error(place, gap, bins)  # to the last digit what is reported: a sum depends on its order
     order = np.lexsort((gap, place))  # so that resampling does not depend on the order of the images
     place, gap = place[order], gap[order]
-    low, high = _percentiles(lambda images: _calibration_error(place[images], gap[images], bins), len(gap), seed)
+    ends = bootstrap_percentiles(lambda images: _calibration_error(place[images], gap[images], bins), len(gap), seed)
+    low, high = (float(end) for end in ends)
     return max(0.0, min(estimate, 2 * estimate - high)), min(1.0, max(estimate, 2 * estimate - low))
 
 
@@ -195,10 +195,3 @@ def _confidence(probabilities: np.ndarray, references: np.ndarray, bins: int) ->
 def _calibration_error(place: np.ndarray, gap: np.ndarray, bins: int) -> float:
     # A bin's share of images times |accuracy - confidence| is the absolute sum of its gaps over all images.
     return float(np.abs(np.bincount(place, gap, bins)).sum() / len(gap))
-
-
-def _percentiles(statistic: Callable[[np.ndarray], float], total: int, seed: int) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    values = [statistic(rng.integers(total, size=total, dtype=np.int32)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
