@@ -82,9 +82,9 @@ class Detection:
         and `map_small` … of the sizes that there are objects of. Without `intervals`, as for a curve, only the scores.
 
         AP takes the best precision at each recall or above, which chance moves up, and a resample once more: so its
-        percentiles are reflected. Of made-up detections these hold the AP of endless images in 93 to 96 % of draws with
-        300 objects a class (plain percentiles in 91 to 93), in 91 % with 50 (83 to 90), and in 69 to 78 % with 8 (44 to
-        70), where AP itself is too high by 0.04 to 0.05.
+        percentiles are reflected. Of made-up detections these hold the AP of endless images in 90 to 96 % of draws with
+        over 200 objects a class (plain percentiles in 73 to 93), in 81 to 92 % with some 50 (39 to 90), and in 69 to 78 %
+        with 8 (44 to 70): AP of few objects is itself too high, there by 0.04 to 0.05.
         """
         if not intervals:
             return self.values()
