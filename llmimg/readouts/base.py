@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmimg.readouts.loss import Term
+from llmimg.readouts.loss import Term, first_rows
 from llmimg.readouts.settings import SETTINGS
 from llmimg.registry import Registry
 from llmimg.settings import build
@@ -47,6 +47,10 @@ class Readout(abc.ABC):
     def training_batch(self, rows: Rows) -> Batch:
         """What the model learns from: its arguments, labels among them."""
         return self.batch(rows)
+
+    def first(self, batch: Batch, count: int) -> Batch:
+        """A training batch of its first examples alone; of none, one from which nothing is learned."""
+        return first_rows(batch, self.terms, count)
 
     def given(self, model: Any, batch: Batch) -> Batch:
         """A training batch, of which labels are left out, as a model's arguments.

@@ -49,7 +49,14 @@ class Likelihood(Readout):
         ids, positions, owners = pack(sequences, room, self.layout.pad)
         allowed = (owners[:, :, None] == owners[:, None, :]) & np.tri(ids.shape[1], dtype=bool)
         labels = np.where((positions > 0) & (owners >= 0), ids, IGNORED)  # nothing foretells a sequence's first token
-        return tensors(input_ids=ids, position_ids=positions, attention_mask=allowed[:, None], labels=labels)
+        return tensors(
+            input_ids=ids, position_ids=positions, attention_mask=allowed[:, None], owners=owners, labels=labels
+        )
+
+    def first(self, batch: Batch, count: int) -> Batch:
+        if not self.task.settings.pack:
+            return super().first(batch, count)
+        return {**batch, "labels": batch["labels"].masked_fill(batch["owners"] >= count, IGNORED)}
 
     def given(self, model: PreTrainedModel, batch: Batch) -> Batch:
         if not self.task.settings.pack:
@@ -87,7 +94,8 @@ class Likelihood(Readout):
 
 
 def _as_arguments(model: PreTrainedModel, packed: Batch) -> Batch:
-    return {**packed, "attention_mask": attention_argument(packed["attention_mask"][:, 0], model)}
+    arguments = {name: each for name, each in packed.items() if name != "owners"}
+    return {**arguments, "attention_mask": attention_argument(packed["attention_mask"][:, 0], model)}
 
 
 def _seed_of(ids: np.ndarray) -> int:

@@ -18,7 +18,7 @@ class Term:
 
     Attributes:
         labels: their key in a batch: class numbers int64 `[B]`, token ids int64 `[B, L]` (`IGNORED` where there is
-            nothing to learn), or each class's share float32 `[B, K]`.
+            nothing to learn), or each class's share float32 `[B, K]` (all 0 where there is nothing to learn).
         weight: what its mean is multiplied by.
         shifted: whether logits speak of the token after theirs, as a causal model's do.
     """
@@ -31,7 +31,7 @@ class Term:
         """How many labels of a batch are learned, int64 `[]`."""
         labels = self._aligned(batch[self.labels])
         if labels.is_floating_point():
-            return torch.tensor(len(labels), device=labels.device)
+            return labels.any(dim=-1).sum()
         return (labels != IGNORED).sum()
 
     def cost(
@@ -48,6 +48,8 @@ class Term:
         logits = (logits[:, :-1] if self.shifted else logits).float()
         count = count.clamp(min=1)
         if labels.is_floating_point():
+            learned = labels.any(dim=-1)
+            logits, labels = logits[learned], labels[learned]
             return (
                 self.weight
                 * torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
@@ -72,3 +74,12 @@ def counts(terms: Iterable[Term], batches: Iterable[Mapping[str, torch.Tensor]])
     """How many labels each term has in all batches of a step that are this process's: int64 `[T]`."""
     batches = list(batches)
     return torch.stack([torch.stack([term.count(batch) for batch in batches]).sum() for term in terms])
+
+
+def first_rows(batch: Mapping[str, torch.Tensor], terms: Iterable[Term], count: int) -> dict[str, torch.Tensor]:
+    """So many rows of a batch, from its start; of none, one from which nothing is learned."""
+    rows = {name: each[: max(count, 1)] for name, each in batch.items()}
+    for term in terms if not count else ():
+        labels = rows[term.labels]
+        rows[term.labels] = torch.full_like(labels, 0 if labels.is_floating_point() else IGNORED)
+    return rows

@@ -15,7 +15,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
-from llmimg.readouts.loss import Term, counts
+from llmimg.readouts.loss import Term, counts, first_rows
 from llmimg.tasks.base import Task
 from llmimg.training.average import Average
 from llmimg.training.callbacks import BeginEpoch, Clock, GoOn, Profile, SaveWhatMayBeBest, StopOnNaN
@@ -118,7 +118,21 @@ class _Trainer(Interruptible):
         batches = list(itertools.islice(epoch_iterator, num_batches))
         if not batches:
             return batches, None
+        if self.accelerator.gradient_state.end_of_dataloader:
+            batches[-1] = self._once(batches[-1])
         return batches, self.accelerator.reduce(counts(self.terms, batches).to(device), reduction="sum")
+
+    def _once(self, batch):
+        """An epoch's last batch, without the examples that are there a second time, so that each process has as many:
+        one process would not see them again."""
+        each, processes = self.args.train_batch_size, self.args.world_size
+        if self.args.accelerator_config.split_batches:
+            each //= processes
+        left = len(self.train_dataset) % (each * processes)
+        if processes == 1 or not left or self.args.dataloader_drop_last:
+            return batch
+        count = min(max(left - self.args.process_index * each, 0), each)
+        return self.readout.first(batch, count) if self.readout else first_rows(batch, self.terms, count)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """This batch's share of the step's mean cost; `num_items_in_batch` is as `get_batch_samples` counts it."""
