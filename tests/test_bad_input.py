@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parents[1]
 TINY = ("model.width=16", "trainer.max_steps=2", "trainer.disable_tqdm=true")
+WHOLE_BATCHES = ("trainer.dataloader_drop_last=true", "trainer.per_device_train_batch_size=32")
 
 
 @pytest.fixture
@@ -72,6 +73,7 @@ def hub_folder(tmp_path, pictures):
         (("trainer.learnig_rate=1",), r"no setting 'trainer\.learnig_rate': did you mean 'learning_rate'"),
         (("trainer.seed=3",), r"'trainer\.seed' follows from the run: set seed= instead"),
         (("trainer.optim=adm",), r"does not take these settings under trainer\.\*"),
+        ((*WHOLE_BATCHES, "data.train_samples=20"), r"Not one step was trained on 20 images"),
         (("textify.levels=1",), r"levels"),
         (("data.size=0",), r"data\.size is"),
         (("data.train_samples=5000",), r"data\.train_samples=5,000 asks for more images than the train split has"),

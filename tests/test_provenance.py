@@ -163,6 +163,16 @@ def test_weights_that_a_run_began_from_may_not_change(settings):
     carry_out({**second, "force": True})
 
 
+def test_images_in_another_size_than_a_run_had_are_told(settings):
+    first = settings("text", "sized", "data.size=4")
+    carry_out(first)
+    more = ("model=pretrained", f"model.path={first['run_dir']}", "trainer.do_train=false", "data.size=[5,4]")
+    second = settings("text", "resized", *more, "data.fit=pad", "tokens.overflow=truncate")
+    carry_out(second)
+    notes = json.loads((Path(second["run_dir"]) / "record.json").read_text())["notes"]
+    assert any("had data.size=(4, 4) (stretch), and this one has (5, 4) (pad)" in note for note in notes)
+
+
 def _learned(run: Path) -> set[str]:
     return {bytes(each).hex() for each in load_file(run / "model" / "training_images.safetensors")["pixels"]}
 

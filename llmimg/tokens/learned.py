@@ -133,12 +133,16 @@ def run_state(folder: str | None, textifier: Textifier, reuse: bool) -> Textifie
 
 
 def run_decoding(folder: str | None, decoding: Decoding, notes: list[str]) -> Decoding:
-    """The decoding of these data, white being what it was in an earlier run, whose `model` folder is given: a gray goes
-    on to mean what it meant. Where these data say otherwise, it is added to `notes`."""
+    """The decoding of the data, white being what it was in an earlier run, whose `model` folder is given: a gray goes
+    on to mean what it meant. Where the data say otherwise, or images come in another size, it is added to `notes`."""
     file = Path(folder or "") / "recogniser.json"
     if not folder or not file.is_file():
         return decoding
-    known = saved_decoding(json.loads(file.read_text(encoding="utf-8"))).white
+    before = saved_decoding(json.loads(file.read_text(encoding="utf-8")))
+    then, now = (f"{each.size} ({each.fit})" if each.size else "null" for each in (before, decoding))
+    if then != now:
+        notes.append(f"The run that the model comes from had data.size={then}, and this one has {now}.")
+    known = before.white
     if known is None or known == decoding.white:
         return decoding
     if decoding.white is not None:

@@ -15,6 +15,9 @@ _OURS = {
     "remove_unused_columns": "batches are made by the task's collator",
     "resume_from_checkpoint": "an unfinished run goes on by itself, and force=true starts over",
     "restore_callback_states_from_checkpoint": "an interrupted run goes on as if it had not been",
+    "ignore_data_skip": "an interrupted run goes on as if it had not been",
+    "batch_eval_metrics": "a split is measured as a whole",
+    "eval_do_concat_batches": "a split is measured as a whole",
 }
 _AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
@@ -44,6 +47,10 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
         number = convert(value, hints[name], f"trainer.{name}") if plain else value
         if name in _AT_LEAST_ONE and number < 1:
             raise UserError(f"trainer.{name}={value} is out of range: it takes 1 or more.")
+        if name == "max_steps" and number == 0:
+            raise UserError(f"trainer.max_steps={value} trains nothing: it takes 1 or more, or -1 for whole epochs.")
+    if trainer.get("train_sampling_strategy") == "group_by_length":
+        raise UserError("trainer.train_sampling_strategy=group_by_length is not done here: images are drawn at random.")
 
 
 def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):

@@ -213,7 +213,7 @@ def train(trainer: Trainer, start: Start, ema: float = 0.0) -> dict[str, float]:
         ema: how much of the weights' moving average stays at each step; 0 keeps none.
 
     Raises:
-        UserError: where the weights that do not learn are others than the checkpoint belongs to.
+        UserError: where the weights that do not learn are others than the checkpoint belongs to; or nothing trained.
     """
     trainer.start, trainer.base = start, frozen_fingerprint(trainer.model)
     if start.manifest:
@@ -228,6 +228,11 @@ def train(trainer: Trainer, start: Start, ema: float = 0.0) -> dict[str, float]:
         trainer.average = Average(ema, start.checkpoint)
         trainer.add_callback(trainer.average)
     trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
+    if not trainer.state.global_step:
+        raise UserError(
+            f"Not one step was trained on {trainer.train_dataset.image_count:,} images: a batch is larger "
+            "(trainer.dataloader_drop_last leaves out what does not fill one), or trainer.num_train_epochs is 0."
+        )
     losses = [logged["loss"] for logged in trainer.state.log_history if "loss" in logged]
     images = trainer.train_dataset.image_count * trainer.state.epoch
     return {

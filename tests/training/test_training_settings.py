@@ -33,6 +33,10 @@ def test_without_an_accelerator_several_processes_would_find_each_other(tmp_path
         ({"seed": 1}, r"'trainer\.seed' follows from the run: set seed= instead"),
         ({"resume_from_checkpoint": True}, r"follows from the run: an unfinished run goes on by itself"),
         ({"output_dir": "x"}, r"'trainer\.output_dir' follows from the run: set run_dir= instead"),
+        ({"ignore_data_skip": True}, r"an interrupted run goes on as if"),
+        ({"batch_eval_metrics": True}, r"measured as a whole"),
+        ({"max_steps": 0}, r"trains nothing"),
+        ({"train_sampling_strategy": "group_by_length"}, r"is not done here"),
     ],
 )
 def test_a_wrong_name_is_answered_before_anything_starts(trainer, sentence):
