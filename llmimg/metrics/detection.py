@@ -83,8 +83,8 @@ class Detection:
 
         AP takes the best precision at each recall or above, which chance moves up, and a resample once more: so its
         percentiles are reflected. Of made-up detections these hold the AP of endless images in 90 to 96 % of draws with
-        over 200 objects a class (plain percentiles in 73 to 93), in 81 to 92 % with some 50 (39 to 90), and in 69 to 78 %
-        with 8 (44 to 70): AP of few objects is itself too high, there by 0.04 to 0.05.
+        over 200 objects a class (plain percentiles in 73 to 93), in 81 to 92 % with some 50 (39 to 90), and in 69 to
+        78 % with 8 (44 to 70): AP of few objects is itself too high, there by 0.04 to 0.05.
         """
         if not intervals:
             return self.values()
