@@ -13,7 +13,8 @@ import numpy as np
 
 from llmimg.configuration import Configuration
 from llmimg.data import Data, Decoding
-from llmimg.data.draws import sampled
+from llmimg.data.broken import broken_notes, refuse_broken
+from llmimg.data.rng import sampled
 from llmimg.errors import UserError
 from llmimg.fidelity import SAMPLE, fidelity, notes_of_size
 from llmimg.metrics.classification import Classification
@@ -24,17 +25,16 @@ from llmimg.preparation import make_textifier
 from llmimg.provenance import identify, load_data, parts_of, read_hashes, shown_rows
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import ScoreSettings
-from llmimg.report.archive import save_predictions, save_record
 from llmimg.report.examples import evenly, surest_mistakes
-from llmimg.report.page import render
-from llmimg.report.record import Example, RunRecord
-from llmimg.run_folder import RunFolder, write_text
+from llmimg.report.record import Example
+from llmimg.report.results import save_results
+from llmimg.run_folder import RunFolder
 from llmimg.settings import build
+from llmimg.tasks.asked import Shots
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.classify import Classify
 from llmimg.textify import Textifier
-from llmimg.tokens.cache import BROKEN_REMEDY
-from llmimg.tokens.encoder import write_all
+from llmimg.tokens.encoder import reconstructions, write_all
 from llmimg.tokens.folders import cache_folder
 
 log = logging.getLogger("llmimg")
@@ -88,11 +88,7 @@ def run_asking(
 
     # Ask.
     started = time.perf_counter()
-    if settings.readout_name == "score":
-        normalise = build(ScoreSettings, settings.readout_settings, "readout").normalise
-        found = score_classes(endpoint, task, shown, asked.texts, normalise, settings.force)
-    else:
-        found = write_classes(endpoint, task, shown, asked.texts, settings.force)
+    found = _ask(settings, task, endpoint, shown, asked.texts)
     ask_seconds = time.perf_counter() - started
     notes.extend(found.notes)
     for note in found.notes:
@@ -111,31 +107,31 @@ def run_asking(
     }
 
     # Report: what others can see and compare.
-    save_predictions(table, data.label_names, folder)
-    places = evenly(len(asked.ids))
-    mistakes = surest_mistakes(table)
-    record = RunRecord(
+    places = {"examples": evenly(len(asked.ids)), "mistakes": surest_mistakes(table)}
+    save_results(
+        folder,
         title=f"{settings.data.name} · {settings.textify['name']} · {settings.model.path}",
-        config=folder.config(),
-        environment=folder.environment(),
-        metrics=metrics,
-        history=[],
         label_names=data.label_names,
-        labels=asked.labels,
-        probabilities=np.array(table.get("probabilities", [])),
-        lengths=np.empty(0, np.int64),
-        context=0,
-        examples=[_example(int(place), asked, table, textifier) for place in places],
-        mistakes=[_example(int(place), asked, table, textifier) for place in mistakes],
+        metrics=metrics,
+        table=table,
         notes=notes,
+        **{name: [_example(int(place), asked, table, textifier) for place in each] for name, each in places.items()},
     )
-    save_record(record, folder)
-    write_text(folder.path / "report.html", render(record))
-    folder.finish(metrics)
     return metrics
 
 
-def _shots(settings: Configuration, data: Data, textifier: Textifier) -> list[tuple[str, int]]:
+def _ask(
+    settings: Configuration, task: Classify, endpoint: Endpoint, shots: Shots, texts: Sequence[str]
+) -> AskedClasses:
+    """The classes of the images with these texts, by their likelihoods (readout=score) or in the model's own words
+    (readout=generate)."""
+    if settings.readout_name == "score":
+        normalise = build(ScoreSettings, settings.readout_settings, "readout").normalise
+        return score_classes(endpoint, task, shots, texts, normalise, settings.force)
+    return write_classes(endpoint, task, shots, texts, settings.force)
+
+
+def _shots(settings: Configuration, data: Data, textifier: Textifier) -> Shots:
     """Text and label of the training images that the prompt shows."""
     rows = shown_rows(settings, data)
     if not len(rows):
@@ -147,10 +143,9 @@ def _shots(settings: Configuration, data: Data, textifier: Textifier) -> list[tu
 
 def _asked(data: Data, textifier: Textifier, decoding: Decoding, skip_broken: bool, notes: list[str]) -> Asked:
     images, problems = decoding(data.test["image"], data.test["id"])
-    if problems and not skip_broken:
-        raise UserError(f"{next(iter(problems.values()))}{BROKEN_REMEDY}")
-    if problems:
-        notes.append(f"{len(problems):,} broken images of the test split were skipped.")
+    if not skip_broken:
+        refuse_broken(problems)
+    notes.extend(broken_notes(problems, "test"))
     whole = [place for place, image in enumerate(images) if image is not None]
     images = [images[place] for place in whole]
     texts: list[str] = []
@@ -185,16 +180,16 @@ def _results(task: Classify, found: AskedClasses, asked: Asked) -> tuple[dict[st
 
 def _fidelity(asked: Asked, textifier: Textifier, decoding: Decoding, seed: int, notes: list[str]) -> dict[str, float]:
     images = [asked.images[place] for place in sampled(np.arange(len(asked.images)), SAMPLE, seed)]
-    back = [textifier.read(textifier.write(image[None]), *image.shape[:2]) for image in images]
-    if any(each is None for each in back):
+    given = reconstructions(textifier, images)
+    if given is None:
         return {}
     notes.extend(notes_of_size(decoding))
-    return fidelity(images, [each[0] for each in back])
+    return fidelity(images, given)
 
 
 def _example(place: int, asked: Asked, table: Mapping[str, Sequence[Any]], textifier: Textifier) -> Example:
     image = asked.images[place]
-    back = textifier.read(textifier.write(image[None]), *image.shape[:2])
+    given = reconstructions(textifier, [image])
     probabilities = table.get("probabilities")
     return Example(
         id=asked.ids[place],
@@ -203,7 +198,7 @@ def _example(place: int, asked: Asked, table: Mapping[str, Sequence[Any]], texti
         unread="",
         tokens=table["tokens"][place] if "tokens" in table else 0,
         cut=0,
-        way_back=None if back is None else back[0],
+        reconstruction=None if given is None else given[0],
         label=table["label"][place],
         prediction=table["prediction"][place],
         probability=float("nan") if probabilities is None else float(max(probabilities[place])),

@@ -36,7 +36,7 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
     """
     configuration = Configuration.of(plain)
     folder = RunFolder(configuration.run_dir)
-    speak()
+    set_up_log()
     if configuration.dry_run:
         check_trainer(configuration.trainer)
         log.info(
@@ -65,7 +65,7 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
     return metrics
 
 
-def speak() -> None:
+def set_up_log() -> None:
     """Plain lines on standard output, from the first process only; bars that fill a log file move rarely. What is
     noted at every few steps goes to the run's log alone."""
     if not sys.stderr.isatty():

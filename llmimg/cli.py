@@ -151,10 +151,10 @@ def _compare(plain: list[str], given: dict[str, str]) -> None:
         raise UserError("compare takes two runs: python -m llmimg compare RUN RUN.")
     from llmimg.insight.answers import answers_of
     from llmimg.insight.paired import compare_runs
-    from llmimg.insight.words import told
+    from llmimg.insight.words import comparison_lines
 
     sides = [answers_of(path) for path in plain]
-    print("\n".join(told(plain, sides, compare_runs(*sides))))
+    print("\n".join(comparison_lines(plain, sides, compare_runs(*sides))))
 
 
 def _cache(plain: list[str], given: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from llmimg.settings import build, choose
 from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
 from llmimg.textify import Textifier
 from llmimg.tokens.settings import TokensSettings, VocabularySettings
+from llmimg.training.arguments import stop_early
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,13 @@ class Configuration:
         name = self._named(settings, "textify")
         del settings["name"]
         return textify.make(name, **settings)
+
+    @property
+    def training_arguments(self) -> dict[str, Any]:
+        """What TrainingArguments are made from: `trainer`, and what ending early needs."""
+        if self.early_stopping.patience is None:
+            return dict(self.trainer)
+        return stop_early(self.trainer, self.early_stopping.metric)
 
     @property
     def live(self) -> bool:

@@ -8,25 +8,24 @@ from typing import Any
 
 import datasets
 import numpy as np
-from transformers import Trainer, enable_full_determinism, set_seed
+from transformers import enable_full_determinism, set_seed
 
 from llmimg.baselines import BASELINES, Baseline
 from llmimg.configuration import Configuration
 from llmimg.data import SPLITS, Decoding
+from llmimg.data.broken import broken_notes, refuse_broken
 from llmimg.errors import UserError
-from llmimg.experiment import begin, scores, trainer_settings
 from llmimg.models.image import PixelCollator, Pixels, make_image_model
 from llmimg.provenance import identify, load_data
 from llmimg.ranks import is_first_process
 from llmimg.reloaded import check_image_model
-from llmimg.report.archive import save_predictions, save_record
-from llmimg.report.page import render
-from llmimg.report.record import RunRecord
-from llmimg.run_folder import RunFolder, write_text
+from llmimg.report.results import save_results
+from llmimg.run_folder import RunFolder
 from llmimg.settings import build
-from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.base import TASKS, Task, scores
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer, train
+from llmimg.training.resume import starting_point
 from llmimg.training.weights import notes_of_weights
 
 log = logging.getLogger("llmimg")
@@ -62,26 +61,15 @@ def run_control(
         outputs, trained = _fit_baseline(baseline, pixels, task, settings, notes)
         history = []
     else:
-        trainer, trained = _train_image_model(pixels, task, settings, folder, notes, identity.fingerprint)
-        predicted = {split: trainer.predict(pixels[split]) for split in ("validation", "test")}
-        notes.extend(notes_of_weights(trainer, predicted["validation"].metrics))
-        if is_first_process():
-            notes.extend(
-                check_image_model(
-                    folder.model, trainer.data_collator, pixels["test"], predicted["test"].predictions, trainer.args
-                )
-            )
-        outputs = {split: each.predictions for split, each in predicted.items()}
-        history = trainer.state.log_history
+        outputs, trained, history = _fit_image_model(pixels, task, settings, folder, notes, identity.fingerprint)
 
     labels = {split: pixels[split].annotations["label"] for split in SPLITS}
     metrics = {
         **scores("test", task, outputs["test"], labels["test"]),
         **scores("val", task, outputs["validation"], labels["validation"]),
-        **{
-            f"data/{name}_images": len(pixels[split])
-            for name, split in zip(("train", "val", "test"), SPLITS, strict=True)
-        },
+        "data/train_images": len(pixels["train"]),
+        "data/val_images": len(pixels["validation"]),
+        "data/test_images": len(pixels["test"]),
         **trained,
         "time/prepare_seconds": prepare_seconds,
     }
@@ -89,26 +77,15 @@ def run_control(
     # Report: what others can see and compare.
     if is_first_process():
         known = [each for each in hashes["test"] if each is not None]
-        table = {"id": pixels["test"].ids, "pixels": known, **task.table(outputs["test"], labels["test"])}
-        save_predictions(table, data.label_names, folder)
-        record = RunRecord(
+        save_results(
+            folder,
             title=f"{settings.data.name} · {settings.model.name}",
-            config=folder.config(),
-            environment=folder.environment(),
-            metrics=metrics,
-            history=history,
             label_names=data.label_names,
-            labels=labels["test"],
-            probabilities=np.array(table["probabilities"]),
-            lengths=np.empty(0, np.int64),
-            context=0,
-            examples=[],
-            mistakes=[],
+            metrics=metrics,
+            table={"id": pixels["test"].ids, "pixels": known, **task.table(outputs["test"], labels["test"])},
             notes=notes,
+            history=history,
         )
-        save_record(record, folder)
-        write_text(folder.path / "report.html", render(record))
-        folder.finish(metrics)
     return metrics
 
 
@@ -117,10 +94,9 @@ def _pixels(
 ) -> tuple[Pixels, list[str | None]]:
     """The images of a split that are not broken, and the hash of every row's image."""
     decoded, problems, hashes = decoding.hashed(images["image"], images["id"])
-    if problems and settings.data.broken != "skip":
-        raise UserError(f"{next(iter(problems.values()))} Mend or remove it, or set data.broken=skip.")
-    if problems:
-        notes.append(f"{len(problems):,} broken images of the {split} split were skipped.")
+    if settings.data.broken != "skip":
+        refuse_broken(problems)
+    notes.extend(broken_notes(problems, split))
     whole = [place for place, image in enumerate(decoded) if image is not None]
     shapes = {decoded[place].shape for place in whole}
     if len({shape[:2] for shape in shapes}) > 1:
@@ -151,17 +127,23 @@ def _fit_baseline(
     return outputs, {"time/train_seconds": seconds, "train/images_per_second": used / seconds}
 
 
-def _train_image_model(
+def _fit_image_model(
     pixels: Mapping[str, Pixels], task: Task, settings: Configuration, folder: RunFolder, notes: list[str], data: str
-) -> tuple[Trainer, dict[str, float]]:
-    arguments = make_arguments(trainer_settings(settings), folder.path, settings.seed)
-    start = begin(folder, arguments, arguments.do_train, notes, data)
+) -> tuple[dict[str, np.ndarray], dict[str, float], list[dict[str, float]]]:
+    """Outputs for the validation and test images, what training took, and the Trainer's history; the model is saved.
+
+    Args:
+        data: fingerprint of the data to train on.
+    """
+    arguments = make_arguments(settings.training_arguments, folder.path, settings.seed)
+    start = starting_point(folder.checkpoints, arguments, arguments.do_train, notes, data)
     (enable_full_determinism if arguments.full_determinism else set_seed)(settings.seed)
     model = make_image_model(settings.model, pixels["train"].images.shape[1:], task.head())
+    collator = PixelCollator(model.config, task)
     trainer = make_trainer(
         model,
         arguments,
-        PixelCollator(model.config, task),
+        collator,
         task,
         pixels["train"],
         pixels["validation"],
@@ -170,8 +152,12 @@ def _train_image_model(
         profile=settings.profile,
     )
     trained = train(trainer, start, settings.ema) if arguments.do_train else {}
-    if is_first_process():
-        model.save_pretrained(folder.model)
     trained["model/parameters"] = model.num_parameters()
     trained["model/trainable_parameters"] = model.num_parameters(only_trainable=True)
-    return trainer, trained
+    predicted = {split: trainer.predict(pixels[split]) for split in ("validation", "test")}
+    notes.extend(notes_of_weights(trainer, predicted["validation"].metrics))
+    outputs = {split: each.predictions for split, each in predicted.items()}
+    if is_first_process():
+        model.save_pretrained(folder.model)
+        notes.extend(check_image_model(folder.model, collator, pixels["test"], outputs["test"], arguments))
+    return outputs, trained, trainer.state.log_history

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from llmimg.data import Data, Decoding
-from llmimg.data.draws import sampled
+from llmimg.data.rng import sampled
 from llmimg.metrics.image import psnr_db, residual_bits, ssim
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout

@@ -29,8 +29,8 @@ from transformers.utils import cached_file
 
 from llmimg.errors import UserError
 
+RECOGNISER = "recogniser.json"
 _UNTRUSTED = {"trust_remote_code": False}
-_BLOCK = 1 << 22
 
 
 def load_config(path: str, revision: str | None = None, gguf_file: str | None = None) -> PreTrainedConfig:
@@ -121,7 +121,7 @@ def load_tokenizer_files(path: str, gguf_file: str | None = None, revision: str 
     """
     try:
         with _no_code_of(path):
-            if (Path(path) / "recogniser.json").is_file():
+            if (Path(path) / RECOGNISER).is_file():
                 return PreTrainedTokenizerFast.from_pretrained(path)
             return AutoTokenizer.from_pretrained(path, gguf_file=gguf_file, revision=revision or "main", **_UNTRUSTED)
     except UserError:
@@ -150,6 +150,21 @@ def load_pipeline(task: str, model: str) -> Any:
         ) from error
 
 
+def recogniser_described(folder: str | Path | None) -> dict[str, Any]:
+    """What a recogniser that a run left says of itself (`recogniser.json`); empty for any other path, and for None.
+
+    Raises:
+        UserError: where that cannot be read.
+    """
+    file = Path(folder or "") / RECOGNISER
+    if not folder or not file.is_file():
+        return {}
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} cannot be read: give a whole folder, or carry its run out again.") from error
+
+
 def weights_fingerprint(path: str, revision: str | None = None, gguf_file: str | None = None) -> str | None:
     """A hash of the weight files' bytes; of adapters, of the model they belong to as well. None where there are none.
 
@@ -164,11 +179,10 @@ def weights_fingerprint(path: str, revision: str | None = None, gguf_file: str |
     for file in files:
         digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as content:
-            while block := content.read(_BLOCK):
-                digest.update(block)
-    described = folder / "recogniser.json"
-    if (folder / "adapter_config.json").is_file() and described.is_file():
-        digest.update(str(json.loads(described.read_text(encoding="utf-8")).get("base")).encode())
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    if (folder / "adapter_config.json").is_file():
+        base = recogniser_described(folder).get("origin", {}).get("base") or {}
+        digest.update(str(base.get("weights")).encode())
     return digest.hexdigest()
 
 

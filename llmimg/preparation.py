@@ -9,7 +9,8 @@ from transformers import PreTrainedTokenizerFast
 from llmimg.configuration import Configuration
 from llmimg.context import framed
 from llmimg.data import SPLITS, Data, Decoding
-from llmimg.data.draws import sampled
+from llmimg.data.broken import broken_notes
+from llmimg.data.rng import sampled
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Readout
 from llmimg.settings import build
@@ -110,9 +111,7 @@ def prepare_split(settings: Configuration, data: Data, split: str, encoder: Enco
         num_proc=settings.tokens.num_proc,
         **cache_options(settings),
     )
-    if ids.problems:
-        first = next(iter(ids.problems.values()))
-        notes.append(f"{len(ids.problems):,} broken images of the {split} split were skipped. The first: {first}")
+    notes.extend(broken_notes(ids.problems, split))
     return ids
 
 
@@ -138,7 +137,7 @@ def make_prompts(
         return framed(vocabulary, readout.causal, lengths), encoder
     whole = ids.whole
     labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
-    shots = whole[draw_shots(labels[whole], task.settings.shots, settings.seed)]
+    shots = draw_shots(labels, whole, task.settings.shots, settings.seed)
     some = sampled(whole, _SAMPLE, settings.data.split_seed)
     images, _ = encoder.decoding(data.train[some]["image"])
     texts = encoder.textifier.texts(write_all(encoder.textifier, images))

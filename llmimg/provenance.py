@@ -1,7 +1,6 @@
 """Which data a run stands for: read for every kind of model by one way, known by pixels and labels, and held against
 what the run in a folder was of."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from llmimg.data.identity import (
 )
 from llmimg.data.plain_text import contents, text_files
 from llmimg.errors import UserError
+from llmimg.hub import recogniser_described, weights_fingerprint
 from llmimg.preparation import cache_options
 from llmimg.run_folder import RunFolder
 from llmimg.settings import build
@@ -99,7 +99,7 @@ def shown_rows(settings: Configuration, data: Data) -> np.ndarray:
     hashes = read_hashes(settings, data, {"train": data.train})["train"]
     whole = np.flatnonzero([each is not None for each in hashes])
     labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
-    return whole[draw_shots(labels[whole], count, settings.seed)]
+    return draw_shots(labels, whole, count, settings.seed)
 
 
 def read_hashes(settings: Configuration, data: Data, parts: Mapping[str, "Dataset"]) -> dict[str, Hashes]:
@@ -192,14 +192,10 @@ def check_finished(settings: Configuration, folder: RunFolder) -> list[str]:
 
 
 def _check_base(settings: Configuration, folder: RunFolder) -> list[str]:
-    described = folder.model / "recogniser.json"
-    told = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
-    base = told.get("origin", {}).get("base", {})
+    base = recogniser_described(folder.model).get("origin", {}).get("base", {})
     path, gguf_file = settings.model.location
     if not base.get("weights") or settings.model.kind != "language" or path is None:
         return []
-    from llmimg.hub import weights_fingerprint  # takes seconds, which only runs that begin from others' weights need
-
     now = weights_fingerprint(path, settings.model.revision, gguf_file)
     if now is None:
         return [f"The weights that this run began from are no longer in '{path}', so that they were not checked."]

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModel, PreTrainedModel
 
 from llmimg.errors import UserError
-from llmimg.hub import load_config
+from llmimg.hub import RECOGNISER, load_config, recogniser_described
 from llmimg.models.loading import are_adapters, load_model, relative_to
 from llmimg.readouts.base import READOUTS, Readout
 from llmimg.tasks.base import TASKS
@@ -22,7 +22,6 @@ from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import save_state, saved_decoding, with_saved_state
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
-_FILE = "recogniser.json"
 _FORMAT = 2
 
 
@@ -92,7 +91,7 @@ class Recogniser:
             "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
         }
         save_state(dict(self.encoder.textifier.state), folder)
-        (folder / _FILE).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / RECOGNISER).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, run: str | Path, device: str | None = None) -> "Recogniser":
@@ -129,10 +128,10 @@ def load_encoder(run: str | Path) -> tuple[Encoder, Layout]:
 
 def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
     """The folder of a recogniser, and what it says of itself."""
-    folder = next((each for each in (Path(run) / "model", Path(run)) if (each / _FILE).is_file()), None)
+    folder = next((each for each in (Path(run) / "model", Path(run)) if (each / RECOGNISER).is_file()), None)
     if folder is None:
         raise UserError(f"'{run}' holds no recogniser: give the folder of a finished run, or its model folder.")
-    described = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    described = recogniser_described(folder)
     if described.get("format") != _FORMAT:
         raise UserError(
             f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one "

@@ -24,7 +24,7 @@ def check_recogniser(folder: Path, images: Any, measured: np.ndarray, arguments:
 
     Args:
         folder: where it was saved.
-        images: the test images' texts, a data set whose rows have `image_ids` and `draw`.
+        images: the test images' texts, a data set whose rows have `image_ids` and `seed`.
         measured: the outputs `[N, …]` for them.
         arguments: say where and in what precision they were made.
 
@@ -38,7 +38,7 @@ def check_recogniser(folder: Path, images: Any, measured: np.ndarray, arguments:
     def outputs(rows: Rows) -> tuple[torch.Tensor, float]:
         recogniser = Recogniser.load(folder, str(arguments.device))
         near = _cast(recogniser.model, arguments)
-        return recogniser.outputs([{name: row[name] for name in ("image_ids", "draw")} for row in rows]), near
+        return recogniser.outputs([{name: row[name] for name in ("image_ids", "seed")} for row in rows]), near
 
     return _check(folder, outputs, images, measured)
 

@@ -193,7 +193,7 @@ def test_an_unfinished_run_goes_on_to_the_same_end(plain, spoken, whole):
 def test_a_run_that_was_killed_after_training_only_evaluates(finished, plain, monkeypatch):
     settings = plain("late")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("llmimg.experiment.render", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("llmimg.report.results.render", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         carry_out(settings)
     metrics = carry_out(settings)
     expected = json.loads((finished / "metrics.json").read_text())

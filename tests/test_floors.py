@@ -21,12 +21,11 @@ FLOORS = [
     {"llmimg.readouts"},
     {"llmimg.training", "llmimg.baselines"},
     {"llmimg.recogniser"},
-    {"llmimg.reloaded"},
-    {"llmimg.insight"},
+    {"llmimg.reloaded", "llmimg.insight"},  # whether what a run saved is what it was; what runs tell together
     {"llmimg.report"},
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
     {"llmimg.context"},  # how long sequences are
-    {"llmimg.preparation", "llmimg.measured", "llmimg.fidelity"},  # the experiment's first part, and what it counts
+    {"llmimg.preparation", "llmimg.costs", "llmimg.fidelity"},  # the experiment's first part, and what it counts
     {"llmimg.provenance"},  # which data a run is of
     {"llmimg.experiment"},
     {"llmimg.control", "llmimg.asking"},
@@ -129,3 +128,11 @@ def test_files_are_short_and_none_is_a_drawer():
         assert len(file.read_text().splitlines()) < 300, module
         assert not {"utils", "helpers", "common", "manager", "handler"} & set(module.split(".")), module
     assert len((ROOT / "run.py").read_text().splitlines()) < 60
+
+
+def test_functions_are_short():
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    for module, file in MODULES.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, functions):
+                assert node.end_lineno - node.lineno < 60, f"{module}.{node.name}"

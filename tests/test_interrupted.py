@@ -133,7 +133,7 @@ def test_patience_goes_on_though_the_folder_was_moved(plain, straight):
 @pytest.mark.parametrize("way", ["averaged", "weights alone", "stopped early"])
 def test_killed_after_training_it_does_not_train_on(plain, straight, way, monkeypatch):
     settings = plain(f"{way} late", *ABOUT, *WAYS[way])
-    with taken_away_in("llmimg.experiment.render"):
+    with taken_away_in("llmimg.report.results.render"):
         carry_out(settings)
     with monkeypatch.context() as patch:
         patch.setattr("transformers.Trainer.training_step", lambda *_: pytest.fail("it trained on"))
@@ -145,7 +145,7 @@ def test_killed_after_training_it_does_not_train_on(plain, straight, way, monkey
     ("place", "call"),
     [
         ("torch.save", 6),  # the second checkpoint's optimizer
-        ("llmimg.training.average.save_file", 2),
+        ("llmimg.training.ema.save_file", 2),
         ("llmimg.training.checkpoint.write_text", 2),
         ("llmimg.training.interruptible.rotate_checkpoints", 2),
         ("llmimg.training.interruptible.rotate_checkpoints", 3),  # after the last step, before the last evaluation

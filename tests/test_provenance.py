@@ -102,7 +102,7 @@ def test_a_finished_run_is_held_against_its_data(settings, root, way, caplog, mo
     shutil.rmtree(root)
     caplog.clear()
     monkeypatch.setattr(logging.getLogger("llmimg"), "propagate", True)
-    monkeypatch.setattr("llmimg.carry_out.speak", lambda: None)
+    monkeypatch.setattr("llmimg.carry_out.set_up_log", lambda: None)
     assert carry_out(wanted) == metrics  # what cannot be checked is said, and the result is shown
     said = caplog.text
     assert "can no longer be read, so that they were not checked" in said and "Finished before" in said

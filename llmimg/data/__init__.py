@@ -5,8 +5,8 @@ Importing this package is cheap: `datasets` and scikit-learn are imported where 
 
 from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
 from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
-from llmimg.data.draws import example_seeds
 from llmimg.data.placement import Placement, place
+from llmimg.data.rng import example_seeds
 from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.settings import DataSettings
 from llmimg.data.sources import FreshRows

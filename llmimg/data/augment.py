@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from llmimg.data.decoding import by_shape, stack
-from llmimg.data.draws import integers, uniform
 from llmimg.data.motion import EDGES, STREAMS, Motion
+from llmimg.data.rng import integers, uniform
 from llmimg.errors import UserError
 from llmimg.settings import choose
 

@@ -27,7 +27,7 @@ def raster_formats() -> tuple[str, ...]:
 def raster_endings() -> frozenset[str]:
     """The endings of their files, with the dot, in lower case."""
     formats = raster_formats()
-    return frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in formats)
+    return frozenset(each for each, kind in Image.EXTENSION.items() if kind in formats)
 
 
 def is_junk(name: str) -> bool:
@@ -92,13 +92,18 @@ def left_out(root: Path, lying: Sequence[str], read: Iterable[str]) -> list[str]
     return [f"{counted} (such as '{left[0]}')."]
 
 
+def ending(name: str) -> str:
+    """The ending of a file's name with its dot, in lower case; empty where it has none."""
+    return os.path.splitext(name)[1].lower()
+
+
 def is_image(name: str) -> bool:
     """Whether a file's ending is one of the raster formats that Pillow reads."""
-    return os.path.splitext(name)[1].lower() in raster_endings()
+    return ending(name) in raster_endings()
 
 
 def by_ending(names: Iterable[str]) -> str:
     """Files counted by ending, the most frequent first: `3 .txt, 1 .svg, 1 without an ending`."""
-    counted = Counter(os.path.splitext(name)[1].lower() for name in names)
+    counted = Counter(map(ending, names))
     ordered = sorted(counted.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in ordered)
+    return ", ".join(f"{count:,} {each or 'without an ending'}" for each, count in ordered)

@@ -16,7 +16,7 @@ from unittest import mock
 
 from llmimg.data.columns import fingerprint
 from llmimg.data.contents import file_hashes
-from llmimg.data.files import files_below, left_out
+from llmimg.data.files import ending, files_below, left_out
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class HubFolder:
         about = [name for name in self.lying if _ABOUT.fullmatch(name)]
         lying = [name for name in self.lying if name not in about]
         notes = left_out(root, lying, {*self.opened, *images})
-        found = [name for name in self.opened if _ending(name) in self.endings]
+        found = [name for name in self.opened if ending(name) in self.endings]
         unused = len(set(found).difference(images))
-        if unused and not any(_ending(name) == ".zip" for name in self.opened):
+        if unused and not any(ending(name) == ".zip" for name in self.opened):
             notes.append(f"{unused:,} of {len(found):,} images have no line in the metadata and were left out.")
         return notes
 
@@ -147,7 +147,7 @@ def _check_case(root: Path, lying: Sequence[str], read: Sequence[str], endings: 
     tables = [name for name in lying if name.split("/")[-1].startswith("metadata.")]
     for name in read:
         top, _, rest = name.partition("/")
-        if _ending(name) in endings:  # such a folder may also be a class
+        if ending(name) in endings:  # such a folder may also be a class
             parts = top if "/" in rest or any(table.startswith(f"{top}/") for table in tables) else ""
         else:
             parts = name
@@ -164,7 +164,7 @@ def _all_of_them(
 ) -> dict[str, dict[str, str]]:
     """What to tell `load_dataset` so that it reads all images, where it would take the names of some for a split's."""
     read = {name for each in files.values() for name in each}
-    images = [name for name in lying if _ending(name) in endings]
+    images = [name for name in lying if ending(name) in endings]
     left = [name for name in images if name not in read]
     if not left:
         return {}
@@ -189,7 +189,3 @@ def _folder_of_a_split(name: str) -> str | None:
     """The folder on a file's path whose name `load_dataset` takes for a split's."""
     folders = name.split("/")[:-1]
     return next((folder for folder in folders if _KEYWORDS.intersection(re.split(r"[-._ 0-9]+", folder))), None)
-
-
-def _ending(name: str) -> str:
-    return os.path.splitext(name)[1].lower()

@@ -35,11 +35,13 @@ def pixel_hash(image: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class SplitIdentity:
-    """Attributes:
-    rows: images, those that are broken among them.
-    broken: how many are broken.
-    classes: each class with its number of images, in the order of the class numbers.
-    fingerprint: 32 hexadecimal digits of all rows' pixels and annotations, in their order.
+    """What a split holds, or a plain text.
+
+    Attributes:
+        rows: images, those that are broken among them; of a plain text its files.
+        broken: how many are broken.
+        classes: each class with its number of images, in the order of the class numbers.
+        fingerprint: 32 hexadecimal digits of all rows' pixels and annotations, in their order.
     """
 
     rows: int

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from llmimg.data.draws import integers, uniform
+from llmimg.data.rng import integers, uniform
 
 if TYPE_CHECKING:
     from llmimg.data.augment import AugmentSettings

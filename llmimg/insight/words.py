@@ -6,7 +6,7 @@ from llmimg.insight.answers import Answers
 from llmimg.insight.paired import Comparison
 
 
-def told(names: Sequence[str], sides: Sequence[Answers], result: Comparison) -> list[str]:
+def comparison_lines(names: Sequence[str], sides: Sequence[Answers], result: Comparison) -> list[str]:
     """Lines: each side's accuracy, the difference with its interval, and how far that carries.
 
     Args:

@@ -44,7 +44,7 @@ def residual_bits(known: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> 
     might): a code that a reader of the text could use.
 
     Args:
-        known: errors (image − way back, −255 to 255) of the images the code is made from, any shapes.
+        known: errors (image − reconstruction, −255 to 255) of the images the code is made from, any shapes.
         images: errors of the images it is used on.
     """
     counts = np.full(511, 1e-3)

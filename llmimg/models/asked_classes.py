@@ -77,7 +77,7 @@ def score_classes(
         if drift > _NOTED_DRIFT
         else None,
         _count_note(first),
-        probes.strangers(answers, endpoint.model),
+        probes.other_models(answers, endpoint.model),
     ]
     return AskedClasses(outputs, [answer for answer, _ in first], [], [note for note in notes if note])
 
@@ -107,8 +107,8 @@ def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Seque
         *reading_notes(readings, _most_tokens(endpoint, requests[0]["max_tokens"])),
         _line_note(answers) if one_line else None,
         probes.short_reading(list(zip(parts, read, strict=True)), list(zip(texts, answers, strict=True))),
-        probes.unsteady(answers[0], again),
-        probes.strangers(answers, endpoint.model),
+        probes.differing(answers[0], again),
+        probes.other_models(answers, endpoint.model),
     ]
     return AskedClasses(np.eye(len(names) + 1)[labels], answers, readings, [note for note in notes if note])
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModel, GgufConfig, PreTrainedConfig, PreTrainedModel
 
 from llmimg.errors import UserError
-from llmimg.hub import load_adapters, load_config, load_weights, new_model, weights_fingerprint
+from llmimg.hub import load_adapters, load_config, load_weights, new_model, recogniser_described, weights_fingerprint
 from llmimg.models.adaptation import is_tied, tied_to_copy
 from llmimg.models.settings import ModelSettings
 
@@ -40,8 +40,7 @@ def origin(settings: ModelSettings) -> dict[str, Any]:
     them, by which adapters know the weights they belong to.
     """
     path, gguf_file = settings.location
-    before = Path(path or "") / "recogniser.json"
-    told = json.loads(before.read_text(encoding="utf-8")) if path and before.is_file() else {}
+    told = recogniser_described(path)
     start = {"model": settings.name, "path": settings.path, "init": settings.init}
     if path and settings.kind == "language":
         config = load_config(path, settings.revision, gguf_file)
@@ -143,9 +142,7 @@ def base_of(folder: str | Path) -> dict[str, Any]:
         UserError: where they are gone, or others by now.
     """
     folder = Path(folder)
-    described = folder / "recogniser.json"
-    told = json.loads(described.read_text(encoding="utf-8")).get("origin", {}) if described.is_file() else {}
-    base = told.get("base")
+    base = recogniser_described(folder).get("origin", {}).get("base")
     if base is None:
         named = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         base = {"path": named.get("base_model_name_or_path") or "", "revision": named.get("revision")}

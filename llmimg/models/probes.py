@@ -158,7 +158,7 @@ def short_reading(probes: Sequence[tuple[str, Answer]], asked: Sequence[tuple[st
     )
 
 
-def unsteady(one: Answer, other: Answer) -> str | None:
+def differing(one: Answer, other: Answer) -> str | None:
     """A sentence where the same request was answered in two ways."""
     if one.text == other.text:
         return None
@@ -168,7 +168,7 @@ def unsteady(one: Answer, other: Answer) -> str | None:
     )
 
 
-def strangers(answers: Sequence[Answer], model: str) -> str | None:
+def other_models(answers: Sequence[Answer], model: str) -> str | None:
     """A sentence where answers come from other models than the one asked, by the name that the endpoint gives."""
     names = sorted({answer.model for answer in answers if answer.model})
     other = [name for name in names if not _is_same(name, model)]

@@ -17,7 +17,7 @@ from llmimg.tokens.vocabulary import Vocabulary
 
 READOUTS = Registry("readout", "llmimg.readouts")
 
-Rows = Sequence[Mapping[str, Any]]  # examples: `image_ids`, `draw`, and the task's annotations
+Rows = Sequence[Mapping[str, Any]]  # examples: `image_ids`, the example's own `seed`, and the task's annotations
 Batch = dict[str, torch.Tensor]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from llmimg.data.draws import uniform
+from llmimg.data.rng import uniform
 from llmimg.errors import UserError
 from llmimg.tokens.automaton import Automaton
 
@@ -83,6 +83,12 @@ class _Tables:
         rest = (left[:, None] - self.cost[state]).clamp(min=0)
         return enough & self.fills[self.after[state], rest]
 
+    def log_probabilities(self, logits: torch.Tensor, state: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+        """Of each token of the alphabet among those that may be written, float32 `[B, A]`; `logits` are `[B, V]`."""
+        scores = logits.index_select(1, self.alphabet).float()
+        scores = scores.masked_fill(~self.allowed(state, left), -torch.inf).log_softmax(dim=1)
+        return scores.masked_fill(scores.isnan(), -torch.inf)  # of a beam that stands for no answer
+
 
 @torch.inference_mode()
 def write(
@@ -113,14 +119,7 @@ def write(
     """
     count, device = choice.count, ids.device
     tables = _Tables(automaton, device, None if budget is None else int(np.max(budget)), exact)
-    here = torch.zeros(len(ids), dtype=torch.long, device=device)
-    if state is not None:
-        here = torch.as_tensor(state, dtype=torch.long, device=device)
-    left = torch.full_like(here, 2**39)
-    if budget is not None:
-        left = torch.as_tensor(budget, dtype=torch.long, device=device)
-        if not tables.allowed(here, left).any(dim=1).all():
-            raise UserError(f"No answer of this task fills the cells that it has to: {sorted(set(left.tolist()))}.")
+    here, left = _start(tables, len(ids), state, budget, device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
     cache = out.past_key_values
@@ -132,28 +131,19 @@ def write(
     chooser = _Beams(len(ids), count, device) if not choice.samples else _Samples(choice, seeds, count, device)
     tokens, log_probabilities = [], []
     for step in range(most):
-        scores = logits.index_select(1, tables.alphabet).float()
-        scores = scores.masked_fill(~tables.allowed(here, left), -torch.inf).log_softmax(dim=1)
-        scores = scores.masked_fill(scores.isnan(), -torch.inf)  # of a beam that stands for no answer
-        origin, column, chosen = chooser(scores, step)
+        origin, column, chosen = chooser(tables.log_probabilities(logits, here, left), step)
         if origin is not None:  # beams go on from one another
             cache.reorder_cache(origin)
             tokens, log_probabilities = ([each[origin] for each in kept] for kept in (tokens, log_probabilities))
             here, left, mask, last = here[origin], left[origin], mask[origin], last[origin]
         tokens.append(column)
         log_probabilities.append(chosen)
-        left = left - tables.cost[here, column]
-        here = tables.after[here, column]
+        left, here = left - tables.cost[here, column], tables.after[here, column]
         if step + 1 == most or (step % _LOOK == _LOOK - 1 and bool((here == tables.done).all())):
             break
         mask, last = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1), last + 1
-        out = model(
-            input_ids=tables.alphabet[column][:, None],
-            attention_mask=mask,
-            position_ids=last,
-            past_key_values=cache,
-            use_cache=True,
-        )
+        written = tables.alphabet[column][:, None]
+        out = model(input_ids=written, attention_mask=mask, position_ids=last, past_key_values=cache, use_cache=True)
         logits = out.logits[:, -1]
     shape = (len(ids), count, -1)
     return Written(
@@ -161,6 +151,21 @@ def write(
         torch.stack(log_probabilities, dim=1).view(shape),
         (here == tables.done).view(shape[:2]),
     )
+
+
+def _start(
+    tables: _Tables, rows: int, state: np.ndarray | None, budget: np.ndarray | None, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The automaton's state before an answer's first token, and the cells that are left then: int64 `[B]` each."""
+    here = torch.zeros(rows, dtype=torch.long, device=device)
+    if state is not None:
+        here = torch.as_tensor(state, dtype=torch.long, device=device)
+    if budget is None:
+        return here, torch.full_like(here, 2**39)
+    left = torch.as_tensor(budget, dtype=torch.long, device=device)
+    if not tables.allowed(here, left).any(dim=1).all():
+        raise UserError(f"No answer of this task fills the cells that it has to: {sorted(set(left.tolist()))}.")
+    return here, left
 
 
 class _Beams:

@@ -123,7 +123,7 @@ class Masked(Readout):
         hidden, tokenizer = np.full_like(ids, IGNORED), self.vocabulary.tokenizer
         before, around = len(self.layout.prompt.before), self.layout.framing
         for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, rows, strict=True)):
-            seed = example["draw"] if "draw" in example else _seed_of(example["image_ids"])
+            seed = example["seed"] if "seed" in example else _seed_of(example["image_ids"])
             boxes = None if "plain" in example else self.boxes
             places = before + np.flatnonzero(hidden_tokens(self.task.settings, int(length), seed, boxes))
             hidden[row, places] = ids[row, places]

@@ -54,25 +54,33 @@ def load_record(path: str | Path) -> RunRecord:
     if not folder.is_finished or not (folder.path / "record.json").is_file():
         raise UserError(f"'{path}' is no folder of a finished run: give one that holds metrics.json and record.json.")
     kept = json.loads((folder.path / "record.json").read_text())
-    table = pyarrow.parquet.read_table(folder.path / "predictions.parquet")
+    table = pyarrow.parquet.read_table(folder.path / "predictions.parquet").to_pydict()
     names = tuple(kept.pop("label_names"))
     return RunRecord(
         config=folder.config(),
         environment=folder.environment(),
         metrics=folder.metrics(),
         label_names=names,
-        labels=np.array([names.index(label) for label in _column(table, "label")], np.int64),
-        probabilities=np.array(_column(table, "probabilities"), np.float64),
-        lengths=table["tokens"].to_numpy() if "tokens" in table.column_names else np.empty(0, np.int64),
         examples=[_unpacked(each) for each in kept.pop("examples")],
         mistakes=[_unpacked(each) for each in kept.pop("mistakes")],
+        **arrays_of(table, names, kept["context"]),
         **kept,
     )
 
 
-def _column(table: pa.Table, name: str) -> list:
-    """Its values; none where the run's task has no such column."""
-    return table[name].to_pylist() if name in table.column_names else []
+def arrays_of(table: Mapping[str, Any], label_names: Sequence[str], context: int) -> dict[str, np.ndarray]:
+    """`labels`, `probabilities` and `lengths` of a `RunRecord`; empty where the run has no such thing.
+
+    Args:
+        table: the columns of predictions.parquet.
+        context: as of `RunRecord`; where it is not known, lengths are nothing to hold against it.
+    """
+    places = {name: place for place, name in enumerate(label_names)}
+    return {
+        "labels": np.array([places[label] for label in table.get("label", ())], np.int64),
+        "probabilities": np.array(table.get("probabilities", ()), np.float64),
+        "lengths": np.array(table.get("tokens", ()) if context else (), np.int64),
+    }
 
 
 def _packed(example: Example) -> dict:
@@ -82,7 +90,7 @@ def _packed(example: Example) -> dict:
 
 def _unpacked(fields: dict) -> Example:
     return Example(
-        **{name: _pixels(value) if name in ("image", "way_back") else value for name, value in fields.items()}
+        **{name: _pixels(value) if name in ("image", "reconstruction") else value for name, value in fields.items()}
     )
 
 

@@ -56,10 +56,7 @@ def _example(
 ) -> Example:
     textifier, lookup = encoder.textifier, encoder.vocabulary.lookup
     pieces = textifier.write(image[None])
-    spans = lookup.spans(pieces)
-    tokens, read = len(spans), len(pieces.values)
-    if tokens > layout.room:
-        read = int(spans[layout.room, 0])  # a piece is read where all its tokens are
+    tokens, read = len(lookup.spans(pieces)), encoder.pieces_read(pieces, layout.room)
     back = textifier.read(pieces, *image.shape[:2])
     if back is not None:
         back = back[0].copy()
@@ -73,7 +70,7 @@ def _example(
         unread=textifier.lexicon.text(pieces.values[read:]),
         tokens=min(tokens, layout.room),
         cut=max(tokens - layout.room, 0),
-        way_back=back,
+        reconstruction=back,
         label=table["label"][place] if "label" in table else "",
         prediction=table["prediction"][place] if "prediction" in table else "",
         probability=float(max(table["probabilities"][place])) if "probabilities" in table else float("nan"),

@@ -16,7 +16,7 @@ class Example:
     unread: str  # what was cut off of it by tokens.overflow=truncate; usually nothing
     tokens: int  # how many tokens the model read of it
     cut: int  # tokens cut off; usually 0
-    way_back: np.ndarray | None  # uint8 [H, W, C]: the image its text gives back, gray where the model read nothing
+    reconstruction: np.ndarray | None  # uint8 [H, W, C]: from its text, gray where the model read nothing
     label: str  # empty where nothing was predicted, as in pretraining
     prediction: str
     probability: float  # of the prediction, 0 to 1

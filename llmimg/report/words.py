@@ -36,7 +36,10 @@ def _text(record: RunRecord) -> str:
     images, tokens = record.metrics.get("data/train_images"), record.metrics.get("data/tokens_per_image")
     subject = "Each image" if images is None else f"Each of the {images:,.0f} training images"
     source, textifier = _name(record, "data"), _name(record, "textify")
-    said = f"{subject}{f' of “{source}”' if source else ''} was written as text"
+    subject += f" of “{source}”" if source else ""
+    if _sees_pixels(record):
+        return f"{subject} was taken as pixels, and not written as text."
+    said = f"{subject} was written as text"
     said += f" by the textifier “{textifier}”" if textifier else ""
     return said + (f": {tokens:.4g} tokens on average." if tokens is not None else ".")
 
@@ -44,7 +47,11 @@ def _text(record: RunRecord) -> str:
 def _model(record: RunRecord) -> str:
     name, model = _name(record, "model"), record.config.get("model")
     size, learned = (record.metrics.get(f"model/{key}") for key in ("parameters", "trainable_parameters"))
-    said = f"A language model{f', “{name}”,' if name else ''} read that text and nothing else of the image"
+    called = f", “{name}”," if name else ""
+    if _sees_pixels(record):
+        said = f"No language model, but a model of pixels{called} saw it"
+    else:
+        said = f"A language model{called} read that text and nothing else of the image"
     if size is not None:
         said += f"; it has {count(size)} parameters"
         if learned is not None and learned < size:
@@ -78,6 +85,11 @@ def _result(record: RunRecord) -> str:
         f"a test of this size pins its accuracy down to {percent(low)} to {percent(high)} (95 % confidence interval). "
         f"Always answering the commonest class would reach {percent(commonest)}."
     )
+
+
+def _sees_pixels(record: RunRecord) -> bool:
+    model = record.config.get("model")
+    return isinstance(model, dict) and model.get("kind") in ("image", "baseline")
 
 
 def _name(record: RunRecord, group: str) -> str:

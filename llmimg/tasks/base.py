@@ -53,3 +53,8 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def table(self, output: np.ndarray, references: np.ndarray) -> dict[str, Any]:
         """Columns of predictions.parquet: one row an example."""
+
+
+def scores(name: str, task: Task, output: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    """A task's metrics of one split, by the names of metrics.json (`test/accuracy`); arguments as of `Task.metrics`."""
+    return {f"{name}/{key}": value for key, value in task.metrics(output, references).items()}

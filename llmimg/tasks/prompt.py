@@ -122,12 +122,17 @@ def _blank(vocabulary: Vocabulary, tail: str) -> tuple[int, ...]:
     return tuple(begun[:place]) if place > 0 and begun[place:] == inside else ()
 
 
-def draw_shots(labels: np.ndarray, count: int, seed: int) -> list[int]:
-    """Places of `count` examples in labels `[N]`: as evenly of all classes as goes, in an order drawn by the seed.
+def draw_shots(labels: np.ndarray, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` of some training rows, int64 `[count]`: as evenly of all classes as goes, in an order drawn by the seed.
+
+    Args:
+        labels: of all training rows, int `[N]`.
+        rows: those to draw from, int64, ascending: what is broken is no example.
 
     Raises:
         UserError: more than there are.
     """
+    labels = labels[rows]
     if count > len(labels):
         raise UserError(f"task.shots={count} asks for more examples than the {len(labels):,} training images.")
     rng = np.random.default_rng(seed)
@@ -138,7 +143,7 @@ def draw_shots(labels: np.ndarray, count: int, seed: int) -> list[int]:
         places = np.flatnonzero(labels[order] == label)
         turn[places] = np.arange(len(places))
     chosen = order[np.lexsort((rng.permutation(len(labels)), turn))[:count]]
-    return [int(place) for place in rng.permutation(chosen)]
+    return rows[rng.permutation(chosen)]
 
 
 def template_parts(settings: ClassifySettings, names: Sequence[str]) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""What every textifier is: images → pieces, the box each piece speaks of, and the way back."""
+"""What every textifier is: images → pieces, the box each piece speaks of, and the image back from pieces."""
 
 import abc
 import dataclasses
@@ -46,7 +46,7 @@ class Textifier(abc.ABC):
         """The pixels each piece speaks of: int32 `[total, 4]`, in the images uint8 `[N, H, W, C]` that were written."""
 
     def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray | None:
-        """The way back: images uint8 `[N, H, W, C]` of that size; None where a textifier has none.
+        """Reconstruct: images uint8 `[N, H, W, C]` of that size; None where a textifier has none.
 
         Any text of the grammar is an image: one that ends early leaves the rest black, and what comes after the last
         pixel is dropped.

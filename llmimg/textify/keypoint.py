@@ -30,7 +30,7 @@ _RANGES = {
 class Keypoints(Textifier):
     """The strongest keypoints of an image's brightness, the strongest first: `"x3 y12 size4 angle2 x1 y2 …"`.
 
-    An image without any is written `"none"`. There is no way back.
+    An image without any is written `"none"`. There is no reconstruction.
 
     Attributes:
         points: how many at most, 1 to 1000.

@@ -43,7 +43,7 @@ class RegionObjects(Textifier):
 
     A classifier (CLIP, SigLIP, …) names one for each cell of a grid, row by row. A detector (OWL-ViT, Grounding DINO,
     …) finds them in the whole picture, the surest first, and says where; where it finds none, the text is `"nothing"`.
-    How sure it is stands behind, in steps of ten percent. There is no way back.
+    How sure it is stands behind, in steps of ten percent. There is no reconstruction.
 
     Attributes:
         kind: `classifier` or `detector`.

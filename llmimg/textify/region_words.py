@@ -27,7 +27,7 @@ class RegionWords(Textifier):
     """Each region in readable words: `"dark blue smooth, bright white striped vertically, …"`.
 
     The colour's name is the one nearest to the region's mean in CIELAB; brightness is L* of that mean; texture is found
-    as `llmimg.textify.texture` tells. The way back, for a grid, gives each cell its named colour, or the gray of its
+    as `llmimg.textify.texture` tells. A grid's reconstruction gives each cell its named colour, or the gray of its
     brightness; texture is lost on it.
 
     Attributes:

@@ -11,7 +11,7 @@ import datasets
 import pyarrow as pa
 
 from llmimg.data import Decoding
-from llmimg.errors import UserError
+from llmimg.data.broken import refuse_broken
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.folders import keep
 from llmimg.tokens.keys import cache_key, hashed
@@ -19,8 +19,6 @@ from llmimg.tokens.store import ImageIds, read_tables
 
 _BATCH = 1000
 _ROWS_A_PROCESS = 20_000
-
-BROKEN_REMEDY = " Mend or remove it, or set data.broken=skip."
 
 
 def prepare(
@@ -61,8 +59,8 @@ def prepare(
         lambda kept: mended(dataset, encoder.decoding, kept["broken"]),
     )
     ids = ImageIds.open(sorted(place.glob("*.arrow")), kept["seconds"])
-    if ids.problems and not skip_broken:
-        raise UserError(next(iter(ids.problems.values())) + BROKEN_REMEDY)
+    if not skip_broken:
+        refuse_broken(ids.problems)
     return ids
 
 
@@ -89,7 +87,7 @@ def prepare_hashes(
     kept = keep(place, write, about, lambda kept: mended(dataset, decoding, kept["broken"]))
     if kept["broken"] and not skip_broken:
         row = dataset[kept["broken"][0]]
-        raise UserError(decoding([row["image"]], [row["id"]])[1][0] + BROKEN_REMEDY)
+        refuse_broken(decoding([row["image"]], [row["id"]])[1])
     return _hashes(place)
 
 
@@ -156,8 +154,8 @@ def _hash_rows(rows: pa.Table, decoding: Decoding, skip_broken: bool) -> pa.Tabl
 
 
 def _read_columns(problems: Mapping[int, str], hashes: Sequence[str | None], skip_broken: bool) -> dict[str, pa.Array]:
-    if problems and not skip_broken:
-        raise UserError(problems[min(problems)] + BROKEN_REMEDY)
+    if not skip_broken:
+        refuse_broken(problems)
     pixels = [None if each is None else bytes.fromhex(each) for each in hashes]
     return {
         "problem": pa.array(map(problems.get, range(len(hashes))), pa.string()),

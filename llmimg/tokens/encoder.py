@@ -1,7 +1,7 @@
 """The one encoder: decode → resize → textify → ids. The cached map, live augmentation and the recogniser all call
 it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,19 +57,37 @@ class Encoder:
         """The images that the texts of these give back, uint8 `[H, W, C]` each; None where the textifier gives none.
 
         Args:
-            room: how many tokens of a text are read; a piece is read where all its tokens are. None reads all.
+            room: how many tokens of a text are read; None reads all.
         """
-        back = []
-        for image in images:
-            pieces = self.textifier.write(image[None])
-            spans = self.vocabulary.lookup.spans(pieces) if room is not None else ()
-            if room is not None and len(spans) > room:
-                pieces = Ragged.from_rows([pieces[0][: spans[room, 0]]], pieces.values.dtype)
-            given = self.textifier.read(pieces, *image.shape[:2])
-            if given is None:
-                return None
-            back.append(given[0])
-        return back
+        if room is None:
+            return reconstructions(self.textifier, images)
+        return reconstructions(
+            self.textifier,
+            images,
+            lambda pieces: Ragged.from_rows([pieces[0][: self.pieces_read(pieces, room)]], pieces.values.dtype),
+        )
+
+    def pieces_read(self, pieces: Ragged, room: int) -> int:
+        """How many pieces of one image are read in so many tokens: those of which all tokens are."""
+        spans = self.vocabulary.lookup.spans(pieces)
+        return int(spans[room, 0]) if len(spans) > room else len(pieces.values)
+
+
+def reconstructions(
+    textifier: Textifier, images: Sequence[np.ndarray], read_pieces: Callable[[Ragged], Ragged] = lambda pieces: pieces
+) -> list[np.ndarray] | None:
+    """The images that the texts of these give back, uint8 `[H, W, C]` each; None where the textifier gives none.
+
+    Args:
+        read_pieces: of the pieces of one image those that are read.
+    """
+    found = []
+    for image in images:
+        given = textifier.read(read_pieces(textifier.write(image[None])), *image.shape[:2])
+        if given is None:
+            return None
+        found.append(given[0])
+    return found
 
 
 def write_all(textifier: Textifier, images: Sequence[np.ndarray]) -> Ragged:

@@ -13,10 +13,12 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from llmimg.data import Decoding
+from llmimg.data.broken import refuse_broken
 from llmimg.errors import UserError
+from llmimg.hub import recogniser_described
 from llmimg.textify import Textifier
 from llmimg.tokens.bpe import learn_tokenizer
-from llmimg.tokens.cache import BROKEN_REMEDY, mended
+from llmimg.tokens.cache import mended
 from llmimg.tokens.encoder import write_all
 from llmimg.tokens.folders import keep
 from llmimg.tokens.keys import digests, key_of
@@ -47,7 +49,7 @@ class TrainingImages(Sequence):
             if not problems:
                 return images[0]
             if not self._skip_broken:
-                raise UserError(problems[0] + BROKEN_REMEDY)
+                refuse_broken(problems)
             self.broken.add(each % len(self))
         raise UserError("All images of the training split are broken: look at data.path.")
 
@@ -115,13 +117,11 @@ def run_state(folder: str | None, textifier: Textifier, reuse: bool) -> Textifie
     Raises:
         UserError: where they are, and would mean something else.
     """
-    file = Path(folder or "") / "recogniser.json"
-    if not folder or not file.is_file():
+    if folder is None or not (described := recogniser_described(folder)):
         return None
-    described = json.loads(file.read_text(encoding="utf-8"))
     before, now = described["textify"], json.loads(json.dumps(textifier.settings()))
     if before == now:
-        return with_saved_state(textifier, file.parent)
+        return with_saved_state(textifier, Path(folder))
     if reuse and described["vocabulary"] in ("own", "learn"):
         differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         told = ", ".join(f"textify.{key}={before.get(key)}" for key in differing)
@@ -135,10 +135,9 @@ def run_state(folder: str | None, textifier: Textifier, reuse: bool) -> Textifie
 def run_decoding(folder: str | None, decoding: Decoding, notes: list[str]) -> Decoding:
     """The decoding of the data, white being what it was in an earlier run, whose `model` folder is given: a gray goes
     on to mean what it meant. Where the data say otherwise, or images come in another size, it is added to `notes`."""
-    file = Path(folder or "") / "recogniser.json"
-    if not folder or not file.is_file():
+    if not (described := recogniser_described(folder)):
         return decoding
-    before = saved_decoding(json.loads(file.read_text(encoding="utf-8")))
+    before = saved_decoding(described)
     then, now = (f"{each.size} ({each.fit})" if each.size else "null" for each in (before, decoding))
     if then != now:
         notes.append(f"The run that the model comes from had data.size={then}, and this one has {now}.")

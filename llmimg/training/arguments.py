@@ -53,6 +53,14 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
         raise UserError("trainer.train_sampling_strategy=group_by_length is not done here: images are drawn at random.")
 
 
+def stop_early(trainer: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The Trainer's settings for ending early: it keeps the best weights, and so saves whenever it evaluates."""
+    evaluated = {key: trainer[key] for key in ("eval_strategy", "eval_steps") if key in trainer}
+    saved = {key.replace("eval", "save"): value for key, value in evaluated.items()}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": metric, "greater_is_better": metric != "loss"}
+    return {**trainer, **saved, **best}
+
+
 def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
     """TrainingArguments for a run in `folder`. Made late: it starts the device and, on several ranks, the process
     group.

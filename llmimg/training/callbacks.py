@@ -68,7 +68,7 @@ class Clock(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": {"stepping": self.stepping, "_before": self.seconds}}
 
 
-class GoOn(TrainerCallback):
+class RestoreProgress(TrainerCallback):
     """What the Trainer itself forgets of a checkpoint: losses that were not logged yet, and where the best weights are,
     though the run's folder may have been moved."""
 
@@ -82,7 +82,7 @@ class GoOn(TrainerCallback):
             state.best_model_checkpoint = str(self.checkpoint.with_name(self.manifest.best))
 
 
-class SaveWhatMayBeBest(TrainerCallback):
+class SaveWhenEvaluated(TrainerCallback):
     """Whoever keeps the best weights saves whenever they are evaluated: else the best that was saved would be taken for
     the best."""
 

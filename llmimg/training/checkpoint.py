@@ -60,7 +60,7 @@ class Manifest:
         write_text(checkpoint / FILE, json.dumps(dataclasses.asdict(self) | {"files": files}, indent=1))
 
 
-def opened(checkpoint: Path) -> Manifest:
+def read_manifest(checkpoint: Path) -> Manifest:
     """The manifest of a whole checkpoint, each of its files held against it.
 
     Raises:

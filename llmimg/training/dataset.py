@@ -19,7 +19,7 @@ class ImageTexts(torch.utils.data.Dataset):
         ids: the prepared image ids.
         annotations: column → one value an image.
         rows: the places in `ids` to take; those of broken images are left out here.
-        seed: with the epoch and the example, all that the example's own `draw` depends on.
+        seed: with the epoch and the example, all that the example's own `seed` depends on.
     """
 
     def __init__(self, ids: ImageIds, annotations: Mapping[str, np.ndarray], rows: np.ndarray, *, seed: int = 0):
@@ -57,9 +57,9 @@ class ImageTexts(torch.utils.data.Dataset):
     def _examples(
         self, rows: np.ndarray, ids: Sequence[np.ndarray], annotated: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
-        draws = self._seeds(rows)
+        seeds = self._seeds(rows)
         return [
-            {"image_ids": each, "draw": draw, **known} for each, draw, known in zip(ids, draws, annotated, strict=True)
+            {"image_ids": each, "seed": seed, **known} for each, seed, known in zip(ids, seeds, annotated, strict=True)
         ]
 
     def _seeds(self, rows: np.ndarray) -> np.ndarray:

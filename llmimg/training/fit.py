@@ -17,8 +17,8 @@ from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
 from llmimg.readouts.loss import Term, counts, first_rows
 from llmimg.tasks.base import Task
-from llmimg.training.average import Average
-from llmimg.training.callbacks import BeginEpoch, Clock, GoOn, Profile, SaveWhatMayBeBest, StopOnNaN
+from llmimg.training.callbacks import BeginEpoch, Clock, Profile, RestoreProgress, SaveWhenEvaluated, StopOnNaN
+from llmimg.training.ema import EMA
 from llmimg.training.interruptible import Interruptible
 from llmimg.training.layers import by_layer
 from llmimg.training.progress import Losses, Progress
@@ -29,14 +29,6 @@ log = logging.getLogger("llmimg")
 
 # Evaluation's own: every row counts, in its order, whatever training takes.
 _EVALUATION = {"dataloader_drop_last": False, "train_sampling_strategy": "random"}
-
-
-def stop_early(trainer: dict[str, Any], metric: str) -> dict[str, Any]:
-    """The Trainer's settings for ending early: it keeps the best weights, and so saves whenever it evaluates."""
-    evaluated = {key: trainer[key] for key in ("eval_strategy", "eval_steps") if key in trainer}
-    saved = {key.replace("eval", "save"): value for key, value in evaluated.items()}
-    best = {"load_best_model_at_end": True, "metric_for_best_model": metric, "greater_is_better": metric != "loss"}
-    return {**trainer, **saved, **best}
 
 
 class _Trainer(Interruptible):
@@ -67,8 +59,8 @@ class _Trainer(Interruptible):
     def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
         with contextlib.ExitStack() as meanwhile:
             meanwhile.enter_context(torch.random.fork_rng(devices=[]))  # data loaders draw on the CPU
-            if self.average:
-                meanwhile.enter_context(self.average.applied(self.model))
+            if self.ema:
+                meanwhile.enter_context(self.ema.applied(self.model))
             if self.args.bf16_full_eval or self.args.fp16_full_eval:
                 meanwhile.enter_context(unchanged(self.model))
             meanwhile.enter_context(own_precision(self))
@@ -180,7 +172,7 @@ def make_trainer(
             train_dataset=train,
             eval_dataset=validation,
             compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
-            callbacks=[BeginEpoch(), StopOnNaN(), Losses(), Clock(), SaveWhatMayBeBest()],
+            callbacks=[BeginEpoch(), StopOnNaN(), Losses(), Clock(), SaveWhenEvaluated()],
         )
     trainer.readout, trainer.layer_decay = readout, layer_decay
     trainer.remove_callback(PrinterCallback)
@@ -223,10 +215,10 @@ def train(trainer: Trainer, start: Start, ema: float = 0.0) -> dict[str, float]:
                 f"The weights that {start.checkpoint} adds to have changed since (model.path): put them back, or start "
                 "over with force=true."
             )
-        trainer.add_callback(GoOn(trainer, start.checkpoint, start.manifest))
+        trainer.add_callback(RestoreProgress(trainer, start.checkpoint, start.manifest))
     if ema:
-        trainer.average = Average(ema, start.checkpoint)
-        trainer.add_callback(trainer.average)
+        trainer.ema = EMA(ema, start.checkpoint)
+        trainer.add_callback(trainer.ema)
     trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
     if not trainer.state.global_step:
         raise UserError(

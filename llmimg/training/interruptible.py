@@ -9,9 +9,9 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from llmimg.errors import UserError
 from llmimg.settings import nearest
-from llmimg.training.average import Average
 from llmimg.training.callbacks import Clock
 from llmimg.training.checkpoint import Manifest
+from llmimg.training.ema import EMA
 from llmimg.training.resume import Start
 
 
@@ -19,13 +19,13 @@ class Interruptible(Trainer):
     """Its checkpoints say when they are whole and whether training had ended, and hold what the Trainer itself forgets.
 
     Attributes:
-        average: of the weights, which checkpoints hold too; None where there is none.
+        ema: of the weights, which checkpoints hold too; None where there is none.
         start: where training began.
         base: fingerprint of the weights that checkpoints do not hold.
         last: norm of the gradient and learning rate of the last step.
     """
 
-    average: Average | None = None
+    ema: EMA | None = None
     start: Start = Start()
     base: str = ""
     last: tuple[float | None, float | None] = (None, None)
@@ -87,8 +87,8 @@ class Interruptible(Trainer):
         best = self.state.best_model_checkpoint
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         gradient, rate = (None if each is None else float(each) for each in self.last)
-        if self.average:
-            self.average.save(checkpoint)
+        if self.ema:
+            self.ema.save(checkpoint)
         Manifest(
             step=self.state.global_step,
             data=self.start.data,

@@ -1,7 +1,6 @@
 """Images' text and plain text in one stream of examples, by weights."""
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,19 +27,11 @@ class PlainText(torch.utils.data.Dataset):
     def __init__(self, rows: Sequence[np.ndarray]):
         self.rows = rows
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of all its tokens."""
-        found = hashlib.sha256()
-        for row in self.rows:
-            found.update(np.asarray(row, np.int64).tobytes())
-        return found.hexdigest()
-
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"image_ids": self.rows[row], "draw": np.uint64(row), "plain": True}
+        return {"image_ids": self.rows[row], "seed": np.uint64(row), "plain": True}
 
 
 class Mixture(torch.utils.data.Dataset):
@@ -84,10 +75,10 @@ class Mixture(torch.utils.data.Dataset):
         images = [index for index, source in zip(indices, sources, strict=True) if source == 0]
         examples = iter(self.images.__getitems__(images) if images else [])
         epoch = int(self.images.epoch)
-        draws = example_seeds(self.seed, epoch, indices)
+        seeds = example_seeds(self.seed, epoch, indices)
         return [
-            next(examples) if source == 0 else {**self._text(source, index, epoch), "draw": draw}
-            for index, source, draw in zip(indices, sources, draws, strict=True)
+            next(examples) if source == 0 else {**self._text(source, index, epoch), "seed": seed}
+            for index, source, seed in zip(indices, sources, seeds, strict=True)
         ]
 
     def _text(self, source: int, index: int, epoch: int) -> dict[str, Any]:

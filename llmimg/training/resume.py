@@ -1,5 +1,6 @@
 """Where training begins: at the start, or where an unfinished run of the same data stands."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from transformers import TrainingArguments
 
 from llmimg.errors import UserError
 from llmimg.ranks import is_first_process, world_size
-from llmimg.training.checkpoint import Manifest, Torn, opened, step_of
+from llmimg.training.checkpoint import Manifest, Torn, read_manifest, step_of
+
+log = logging.getLogger("llmimg")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,23 @@ class Start:
     def ended(self) -> bool:
         """Whether nothing is left to train: the weights are taken as they are."""
         return self.manifest is not None and self.manifest.ended
+
+
+def starting_point(folder: Path, arguments: TrainingArguments, learns: bool, notes: list[str], *data: str) -> Start:
+    """Where training begins, for a run that learns at all; what a reader must know of it is said, and added to `notes`.
+
+    Args:
+        folder: of its checkpoints.
+        data: fingerprints of the data to train on, of the tokens they are written in, and of the weights to begin from.
+
+    Raises:
+        UserError: as `where_to_begin`.
+    """
+    start = where_to_begin(folder, arguments, " ".join(data)) if learns else Start()
+    for note in start.notes:
+        log.info(note)
+    notes.extend(start.notes)
+    return start
 
 
 def where_to_begin(folder: Path, arguments: TrainingArguments, data: str) -> Start:
@@ -80,7 +100,7 @@ def _found(folder: Path, data: str) -> Start:
     notes = []
     for path in sorted(steps, key=steps.get, reverse=True):
         try:
-            manifest = opened(path)
+            manifest = read_manifest(path)
         except Torn as error:
             notes.append(f"{path.name} was passed over: {error}.")
         else:

@@ -78,9 +78,9 @@ def notes_of_weights(trainer: Trainer, found: Mapping[str, float]) -> list[str]:
             f"The test and validation scores are those of weights in {half} (trainer.*_full_eval); those "
             "that were saved have their full precision, and may score a little differently."
         )
-    what = "the moving average of its weights (ema)" if trainer.average else "its weights"
+    what = "the moving average of its weights (ema)" if trainer.ema else "its weights"
     if not (args.load_best_model_at_end and state.best_model_checkpoint):
-        return [*notes, f"The run has {what} at its end."] if trainer.average else notes
+        return [*notes, f"The run has {what} at its end."] if trainer.ema else notes
     best = Path(state.best_model_checkpoint).name.removeprefix("checkpoint-")
     name = args.metric_for_best_model.removeprefix("eval_")
     notes.append(f"The run has {what} at step {best} of {state.global_step}, where the validation {name} was best.")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmimg.data import AugmentSettings, augment, augment_all, blended, example_seeds, mixing
-from llmimg.data.draws import _mix
+from llmimg.data.rng import _mix
 from llmimg.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (200, 6, 5, 3), dtype=np.uint8)

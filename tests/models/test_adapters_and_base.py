@@ -165,3 +165,13 @@ def test_a_tokenizer_that_is_not_the_models_is_said(pair, run, tmp_path):
     (tmp_path / "other" / "tokenizer.json").write_text(json.dumps(tokenizer))
     other = run("other-tokenizer", *again, f"vocabulary.path={tmp_path / 'other'}")
     assert "2 of its" in (other / "run.log").read_text()
+
+
+def test_the_hash_of_adapters_is_of_the_weights_below_them_too(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"adapters")
+    found = set()
+    for weights in ("one", "other"):
+        (tmp_path / "recogniser.json").write_text(json.dumps({"origin": {"base": {"weights": weights}}}))
+        found.add(weights_fingerprint(str(tmp_path)))
+    assert len(found) == 2 and None not in found

@@ -6,7 +6,7 @@ import pytest
 
 from llmimg.errors import UserError
 from llmimg.models.answers import Answer
-from llmimg.models.probes import strangers, unsteady
+from llmimg.models.probes import differing, other_models
 from llmimg.models.replies import answer_of
 
 TALK = {"messages": []}
@@ -61,9 +61,9 @@ def test_echoed_tokens_spell_the_prompt_in_whatever_signs(tokens):
     [("gpt-4o-2024-08-06", True), ("gpt-4o:latest", True), ("x/gpt-4o", True), ("gpt-4o-mini", False), (None, True)],
 )
 def test_another_model_is_noticed(name, same):
-    assert (strangers([Answer("", model=name)], "gpt-4o") is None) == same
-    assert strangers([Answer("", model="gpt-4o"), Answer("", model="b")], "gpt-4o")
+    assert (other_models([Answer("", model=name)], "gpt-4o") is None) == same
+    assert other_models([Answer("", model="gpt-4o"), Answer("", model="b")], "gpt-4o")
 
 
 def test_two_answers_to_one_question_are_told():
-    assert unsteady(Answer("a"), Answer("a")) is None and "'a' and 'b'" in unsteady(Answer("a"), Answer("b"))
+    assert differing(Answer("a"), Answer("a")) is None and "'a' and 'b'" in differing(Answer("a"), Answer("b"))

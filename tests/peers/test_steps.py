@@ -53,7 +53,7 @@ class Rows(torch.utils.data.Dataset):
             {
                 "image_ids": rng.integers(5, tokens, size=rng.integers(1, 30)),
                 "label": int(rng.integers(3)),
-                "draw": np.uint64(place),
+                "seed": np.uint64(place),
                 **({"blend": ({"label": int(rng.integers(3))}, float(rng.uniform(0.5, 1)))} if blended else {}),
             }
             for place in range(ROWS)

@@ -15,7 +15,7 @@ from llmimg.tokens.vocabulary import make_vocabulary
 
 NAMES = ["cat", "catfish", "dog"]
 ROWS = [
-    {"image_ids": np.array(ids, np.uint16), "label": label, "draw": np.uint64(label)}
+    {"image_ids": np.array(ids, np.uint16), "label": label, "seed": np.uint64(label)}
     for label, ids in enumerate([[7, 8, 9, 10, 11], [9, 9], [5, 20, 6, 12, 13, 14, 15]])
 ]
 

@@ -233,3 +233,13 @@ def test_large_images_are_shrunk():
 def test_plots_follow_the_page_colours():
     markup = page.render(made_up())
     assert "var(--accent)" in markup and "#01020" not in markup
+
+
+def test_a_model_of_pixels_is_not_said_to_have_read_a_text():
+    record = made_up()
+    record = dataclasses.replace(
+        record, config={"data": {"name": "digits"}, "model": {"name": "resnet_tiny", "kind": "image"}}
+    )
+    told = page.render(record)
+    assert "was taken as pixels, and not written as text" in told
+    assert "read that text" not in told

@@ -44,7 +44,7 @@ def test_levels_are_of_even_width_and_rise_with_the_value(levels):
 
 
 @given(IMAGES, st.integers(2, 256))
-def test_the_way_back_is_within_half_a_level(images, levels):
+def test_the_reconstruction_is_within_half_a_level(images, levels):
     """|error| ≤ ⌊w / 2⌋ for levels of w = ⌈256 / levels⌉ values: none at 256."""
     for textifier, original in [
         (make("rgb", levels=levels), np.broadcast_to(images, (*images.shape[:3], 3))),

@@ -59,7 +59,7 @@ def test_means_are_truncated_over_the_cells_of_array_split(drawn):
 
 
 @given(grids_and_images())
-def test_the_way_back_gives_each_cell_its_mean(drawn):
+def test_the_reconstruction_gives_each_cell_its_mean(drawn):
     grid, images = drawn
     height, width = images.shape[1:3]
     textifier = make("region_color", grid=grid)

@@ -54,8 +54,8 @@ def test_an_example_depends_on_seed_epoch_and_place_alone():
     for index in range(len(one)):
         first, second = one[index], other[index]
         assert first.keys() == second.keys()
-        assert first["draw"] == second["draw"] and (first["image_ids"] == second["image_ids"]).all()
-    assert one[0]["draw"] != one[7]["draw"]
+        assert first["seed"] == second["seed"] and (first["image_ids"] == second["image_ids"]).all()
+    assert one[0]["seed"] != one[7]["seed"]
     again = Mixture(images(6), [text(100, 5)], [1, 1], seed=4)
     again.begin_epoch(4)
     assert [int(one[i]["image_ids"][0]) for i in range(12)] != [int(again[i]["image_ids"][0]) for i in range(12)]

@@ -8,7 +8,7 @@ from llmimg.errors import UserError
 from llmimg.training.checkpoint import Manifest
 from llmimg.training.resume import share_out, where_to_begin
 
-FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "average.safetensors")
+FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "ema.safetensors")
 
 
 def manifest(step: int = 2, **given) -> Manifest:
@@ -88,7 +88,7 @@ def test_a_checkpoint_needs_that_of_the_best_weights(tmp_path, checkpoint):
     best = checkpoint(2)
     checkpoint(4, best="checkpoint-2")
     assert begin(tmp_path).manifest.best == "checkpoint-2"
-    (best / "average.safetensors").unlink()
+    (best / "ema.safetensors").unlink()
     start = begin(tmp_path)
     assert start.checkpoint is None and "checkpoint-2 has the best weights until then" in start.notes[0]
 

@@ -5,9 +5,8 @@ import torch
 from transformers import TrainerControl, TrainerState
 
 from llmimg.errors import UserError
-from llmimg.training.arguments import check_trainer, make_arguments
+from llmimg.training.arguments import check_trainer, make_arguments, stop_early
 from llmimg.training.callbacks import StopOnNaN
-from llmimg.training.fit import stop_early
 
 
 def test_any_field_of_the_trainer_s_can_be_given(tmp_path):

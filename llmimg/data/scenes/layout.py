@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from llmimg.data.draws import hashed, integers
+from llmimg.data.rng import hashed, integers
 from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.scenes.things import Things
 from llmimg.errors import UserError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmimg.data.draws import example_seeds, integers
+from llmimg.data.rng import example_seeds, integers
 from llmimg.data.scenes.layout import lay_out
 from llmimg.data.scenes.picture import boxes, paint
 from llmimg.data.scenes.questions import NUMBERS, ask

@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from llmimg.data.draws import integers, random_bytes
+from llmimg.data.rng import integers, random_bytes
 from llmimg.data.scenes.layout import Layout
 from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.scenes.things import Things

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmimg.data import draws
+from llmimg.data import rng
 from llmimg.data.annotations.classes import Classes
 from llmimg.data.columns import Source, assembled, fingerprint
 from llmimg.data.png import png_files
@@ -84,7 +84,7 @@ def _fingerprint(settings: "DataSettings", split: str) -> str:
     # How many scenes another split has does not matter to this one.
     given = {name: value for name, value in asdict(settings.scenes).items() if name not in make.SPLITS}
     given |= {"split": split, "rows": getattr(settings.scenes, split), "seed": settings.split_seed}
-    code = [Path(__file__), Path(draws.__file__), *sorted(Path(make.__file__).parent.glob("*.py"))]
+    code = [Path(__file__), Path(rng.__file__), *sorted(Path(make.__file__).parent.glob("*.py"))]
     versions = (f"{name} {version(name)}" for name in _LIBRARIES)
     return fingerprint(repr(sorted(given.items())), *versions, *(file.read_bytes() for file in code))
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from llmimg.training.average import Average
+from llmimg.training.ema import EMA
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def model():
 DONE = SimpleNamespace(load_best_model_at_end=False)
 
 
-def stepped(average: Average, model, steps, start=0) -> None:
+def stepped(average: EMA, model, steps, start=0) -> None:
     """Weights 1, 2, 3, … after each step."""
     for step in range(start, start + steps):
         with torch.no_grad():
@@ -32,7 +32,7 @@ def expected(decay: float, start: float, steps: int) -> float:
 
 def test_it_is_the_moving_mean_and_what_is_left(model):
     torch.nn.init.constant_(model.weight, 5.0)
-    average = Average(0.5, None)
+    average = EMA(0.5, None)
     average.on_train_begin(None, None, None, model=model)
     stepped(average, model, 12)
     with average.applied(model):
@@ -44,12 +44,12 @@ def test_it_is_the_moving_mean_and_what_is_left(model):
 
 def test_a_resumed_run_goes_on_with_it(model, tmp_path):
     torch.nn.init.constant_(model.weight, 5.0)
-    average = Average(0.9, None)
+    average = EMA(0.9, None)
     average.on_train_begin(None, None, None, model=model)
     stepped(average, model, 3)
     (tmp_path / "checkpoint-3").mkdir()
     average.save(tmp_path / "checkpoint-3")
-    again = Average(0.9, tmp_path / "checkpoint-3")
+    again = EMA(0.9, tmp_path / "checkpoint-3")
     again.on_train_begin(None, None, None, model=model)
     stepped(again, model, 4, start=3)
     again.on_train_end(DONE, None, None, model=model)
@@ -58,7 +58,7 @@ def test_a_resumed_run_goes_on_with_it(model, tmp_path):
 
 def test_where_the_best_is_kept_it_is_the_average_as_it_was_then(model, tmp_path):
     torch.nn.init.constant_(model.weight, 5.0)
-    average = Average(0.9, None)
+    average = EMA(0.9, None)
     average.on_train_begin(None, None, None, model=model)
     stepped(average, model, 3)
     average.save(tmp_path)
@@ -70,7 +70,7 @@ def test_where_the_best_is_kept_it_is_the_average_as_it_was_then(model, tmp_path
 
 def test_running_statistics_are_averaged_and_counters_are_not():
     model = torch.nn.BatchNorm1d(2, affine=False)
-    average = Average(0.5, None)
+    average = EMA(0.5, None)
     average.on_train_begin(None, None, None, model=model)
     for step in range(1, 13):
         model.running_mean.fill_(step)
@@ -85,7 +85,7 @@ def test_running_statistics_are_averaged_and_counters_are_not():
 def test_weights_of_half_precision_are_averaged_in_full(model):
     model = model.bfloat16()
     torch.nn.init.constant_(model.weight, 1.0)
-    average = Average(0.999, None)
+    average = EMA(0.999, None)
     average.on_train_begin(None, None, None, model=model)
     for step in range(20_000, 20_400):
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a run's text costs: the numbers under `data/` that are counted in tokens."""
+"""What a run costs: the text of its images in tokens, and memory."""
 
 import resource
 import sys

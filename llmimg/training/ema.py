@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, TrainerCallback
 
 
-class Average(TrainerCallback):
+class EMA(TrainerCallback):
     """Keeps the average, in float32, of all weights that learn and of the running statistics beside them (of
     BatchNorm), and has it written into each checkpoint.
 
@@ -23,7 +23,7 @@ class Average(TrainerCallback):
         checkpoint: what training goes on from.
     """
 
-    FILE = "average.safetensors"
+    FILE = "ema.safetensors"
 
     def __init__(self, decay: float, checkpoint: Path | None):
         self.decay = decay
