@@ -96,7 +96,7 @@ def test_a_checkpoint_needs_that_of_the_best_weights(tmp_path, checkpoint):
 def test_other_data_are_refused_and_nothing_is_removed(tmp_path, checkpoint):
     whole, torn = checkpoint(2), checkpoint(4)
     (torn / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"The data, .*are not those that .*checkpoint-2 was trained on: .*force=true"):
+    with pytest.raises(UserError, match=r"The data, .*are not those of .*checkpoint-2: .*force=true"):
         begin(tmp_path, data="others")
     assert whole.exists() and torn.exists()
 
