@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from llmimg.errors import UserError
-
-pytest.importorskip("pycocotools", reason="pycocotools is not installed")
-
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, box_iou, non_maximum_suppression
 from llmimg.metrics.detection import Detection
 
