@@ -121,7 +121,8 @@ def _placed(row: ImageObjects | None, names: Mapping[int, str] | None, classes: 
         name = value if isinstance(value, str) else names.get(value) if names is not None else str(value)
         place = None if value is None or name is None else places.get(same(name))
         if place is None:
-            what = "no category" if value is None else f"the category {no_class(name or value, classes)}"
+            called = value if names is None or name is None else name
+            what = "no category" if value is None else f"the category {no_class(called, classes)}"
             raise UserError(f"An object of {row.name} has {what}.")
         found.append(place)
     return found
