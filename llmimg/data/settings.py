@@ -24,7 +24,9 @@ class DataSettings:
 
     name: str
     source: str = "hub"  # a file of llmimg/data/sources
-    path: str | None = None  # hub id | local folder in the hub's layout | folder of class folders | folder of IDX files
+    path: str | None = (
+        None  # hub id | local folder: in the hub's layout, of class folders, of IDX files, of annotations
+    )
     config: str | None = None  # the hub's name for one of several variants of a data set
     revision: str | None = None  # the hub's branch, tag or commit
     image_column: str | None = None  # None: the one column of feature type Image

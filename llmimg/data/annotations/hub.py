@@ -81,7 +81,8 @@ def _is_there(mask: Mapping[str, Any] | None) -> bool:
 
 def _with_masks(data: "Dataset", masks: "Dataset", split: str, classes: Classes, settings: "DataSettings") -> "Dataset":
     beside = with_masks(data.select_columns(["image"]), masks.rename_column("image", "mask"), masks._fingerprint)
-    canonical, key = canonical_masks(beside, split, classes, settings, f"{data._fingerprint} {masks._fingerprint}")
+    names = [row_name(row, split) for row in range(len(data))]
+    canonical, key = canonical_masks(beside, names, classes, settings, f"{data._fingerprint} {masks._fingerprint}")
     return with_masks(data, canonical, key)
 
 

@@ -92,12 +92,13 @@ def mask_classes(masks: Iterable[tuple[str, Mapping[str, Any]]], settings: "Data
 
 
 def canonical_masks(
-    data: "Dataset", split: str, classes: Classes, settings: "DataSettings", key: str
+    data: "Dataset", names: Sequence[str], classes: Classes, settings: "DataSettings", key: str
 ) -> tuple["Dataset", str]:
     """The column `mask` of a split alone, as PNG of one channel of the places in `classes`, and its fingerprint.
 
     Args:
         data: with the columns `image` and `mask`, undecoded; a mask of None stays None.
+        names: what each row is called in an error.
         key: what the rows hold, as a fingerprint.
 
     Raises:
@@ -114,7 +115,7 @@ def canonical_masks(
         with_indices=True,
         batched=True,
         batch_size=100,
-        fn_kwargs={"split": split, "classes": classes, "settings": settings},
+        fn_kwargs={"names": names, "classes": classes, "settings": settings},
         remove_columns=["image"],
         features=Features({"mask": Image(decode=False)}),
         new_fingerprint=key,
@@ -123,7 +124,7 @@ def canonical_masks(
 
 
 def _encode(
-    batch: dict[str, list[Any]], rows: list[int], split: str, classes: Classes, settings: "DataSettings"
+    batch: dict[str, list[Any]], rows: list[int], names: Sequence[str], classes: Classes, settings: "DataSettings"
 ) -> dict[str, list[Any]]:
     places = _places(classes, settings.void)
     found = []
@@ -131,7 +132,7 @@ def _encode(
         if mask is None or (mask["bytes"] is None and mask["path"] is None):
             found.append(None)
             continue
-        name = f"row {row} of the {split} split"
+        name = names[row]
         pixels = _placed(name, _guarded(name, mask, settings), places, classes)
         data = cv2.imencode(".png", _on_the_image(name, image, pixels), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
         found.append({"bytes": data.tobytes(), "path": None})
