@@ -2,6 +2,7 @@
 
 import json
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,3 +79,38 @@ def test_a_class_may_be_called_as_a_split_is(tmp_path):
         for place in range(5):
             picture(tmp_path / name / f"{place}.png", place)
     assert loaded(tmp_path).label_names == ("Rest", "Test")
+
+
+def labelled(file, names, values=(0, 1) * 4):
+    pixels = [[[50 * value]] for value in values]
+    features = datasets.Features(
+        {"pixels": datasets.Array2D((1, 1), "uint8"), "label": datasets.ClassLabel(names=names)}
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_dict({"pixels": pixels, "label": list(values)}, features=features).to_parquet(file)
+
+
+@pytest.mark.parametrize("other", ["test-00000-of-00001", "train-00001-of-00002"])
+@pytest.mark.parametrize("names", [["b", "a"], ["a", "b", "c"]])
+def test_files_that_number_their_classes_otherwise_are_refused(tmp_path, other, names):
+    labelled(tmp_path / "data" / "train-00000-of-00002.parquet", ["a", "b"])
+    labelled(tmp_path / "data" / f"{other}.parquet", names)
+    with pytest.raises(UserError, match=r"has the classes \[.*\] in the column 'label', .*taken for \["):
+        loaded(tmp_path, image_column="pixels")
+
+
+def test_a_readme_that_numbers_classes_otherwise_is_refused(tmp_path):
+    labelled(tmp_path / "data" / "train-00000-of-00001.parquet", ["a", "b"])
+    names = {"class_label": {"names": {"0": "b", "1": "a"}}}
+    pixels = {"array2_d": {"shape": [1, 1], "dtype": "uint8"}}
+    features = [{"name": "pixels", "dtype": pixels}, {"name": "label", "dtype": names}]
+    (tmp_path / "README.md").write_text(f"---\n{json.dumps({'dataset_info': {'features': features}})}\n---\n")
+    with pytest.raises(UserError, match=r"has the classes \[a, b\] .* taken for \[b, a\]"):
+        loaded(tmp_path, image_column="pixels")
+
+
+def test_missing_parts_are_told(tmp_path):
+    for part in (0, 2):
+        labelled(tmp_path / "data" / f"train-0000{part}-of-00003.parquet", ["a", "b"])
+    notes = loaded(tmp_path, image_column="pixels").notes
+    assert "Parts of the data are missing: 1 of 3 ('data/train-…-of-00003.parquet')." in notes

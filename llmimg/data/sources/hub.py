@@ -17,6 +17,7 @@ from llmimg.data.annotations.found import annotation_columns, image_column, labe
 from llmimg.data.annotations.hub import annotate
 from llmimg.data.columns import Source, fingerprint, rows
 from llmimg.data.contents import file_hashes
+from llmimg.data.file_classes import check_classes, missing_parts
 from llmimg.data.hub_folder import HubFolder, config_names, load_folder
 from llmimg.data.labels import classes
 from llmimg.data.pixel_columns import as_images, holds_numbers
@@ -43,6 +44,9 @@ def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cac
     features = next(iter(read.splits.values())).features
     image = image_column(settings, features, needs)
     annotations = annotation_columns(settings, features, image, needs)
+    if root is not None:
+        labels = {label_column(settings, features, needs), *annotations.values()}
+        check_classes(root, read.opened, labels, features)
     splits = read.splits
     if annotations:  # what is wrong with a split that is not used does not matter
         splits = {split: splits[split] for split in choose_splits(splits, settings).values() if split is not None}
@@ -60,7 +64,7 @@ def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cac
         images = images.add_column("label", numbers[split], feature=ClassLabel(names=names))
         found[split] = images.add_column("id", rows(len(data)), new_fingerprint=key)
     if root is not None:
-        notes += read.left_out(root, used)
+        notes += read.left_out(root, used) + missing_parts(read.opened)
     annotated = annotate(found, splits, masks, annotations, settings, notes)
     return Source(annotated.splits, annotated.classes)
 
