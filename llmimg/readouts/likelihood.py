@@ -125,7 +125,10 @@ class Masked(Readout):
         for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, rows, strict=True)):
             seed = example["seed"] if "seed" in example else _seed_of(example["image_ids"])
             boxes = None if "plain" in example else self.boxes
-            places = before + np.flatnonzero(hidden_tokens(self.task.settings, int(length), seed, boxes))
+            chosen = hidden_tokens(self.task.settings, int(length), seed, boxes)
+            if boxes is not None:  # chosen in the image, whose tokens may stand in another order
+                chosen = chosen[self.layout.order(example["image_ids"][:length])]
+            places = before + np.flatnonzero(chosen)
             hidden[row, places] = ids[row, places]
             ids[row, places] = instead(hidden[row, places], tokenizer.mask_token_id, len(tokenizer), seed)
         return tensors(input_ids=ids, attention_mask=mask, hidden=hidden)

@@ -111,11 +111,15 @@ class Layout:
         return ids, mask.astype(np.int64)
 
     def _permuted(self, row: np.ndarray) -> np.ndarray:
+        return row if self.permute == "none" else row[self.order(row)]
+
+    def order(self, row: np.ndarray) -> np.ndarray:
+        """Which of an image's tokens `[L]`, as far as they are read, stands at each place: int64 `[L]`."""
         if self.permute == "none":
-            return row
+            return np.arange(len(row))
         # The same wherever the image is met again: in training, in evaluation, in the recogniser.
         seed = [len(row)] if self.permute == "fixed" else np.asarray(row, np.int64)
-        return np.random.default_rng(seed).permutation(row)
+        return np.random.default_rng(seed).permutation(len(row))
 
     def check(self, lengths: np.ndarray) -> None:
         """Refuse texts of these lengths (tokens an image, int64 `[N]`) where one does not fit and was not to be cut.

@@ -6,11 +6,15 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-# How architectures name their stack: h.3, layer.3, layers.3, blocks.3; in stages: stages.1.layers.3, layers.1.blocks.3.
+from llmimg.errors import UserError
+
+# How architectures name their stack: h.3, layer.3, layers.3, blocks.3; in stages: stages.1.layers.3, layers.1.blocks.3,
+# blocks.1.3; XLM has a stack of each part of its layers.
 _LAYER = re.compile(
     r"(?:^|\.)(?:stages?\.(\d+)\.(?:(?:layers?|blocks?)\.(\d+)\.)?"
     r"|layers?\.(\d+)\.(?:blocks?\.(\d+)\.)?"
-    r"|(?:h|blocks?)\.(\d+)\.)"
+    r"|(?:h|blocks?)\.(\d+)\.(?:(\d+)\.)?"
+    r"|(?:attentions|ffns|layer_norm[12])\.(\d+)\.)"
 )
 
 
@@ -41,9 +45,18 @@ def _place(name: str) -> tuple[int, int] | None:
 
 def by_layer(groups: list[dict[str, Any]], model: PreTrainedModel, decay: float) -> list[dict[str, Any]]:
     """An optimiser's parameter groups, each taken apart by height, with the learning rate times `decay` for each step
-    down from the top; the top's first."""
+    down from the top; the top's first.
+
+    Raises:
+        UserError: where no layers are found.
+    """
     heights = depths(model)
     top = max(heights.values())
+    if top < 2:
+        raise UserError(
+            f"layer_decay={decay:g} finds no layers to tell apart in the model '{model.config.model_type}': leave it "
+            "out."
+        )
     of = {id(weight): heights[name] for name, weight in model.named_parameters()}
     apart = []
     for group in groups:

@@ -95,3 +95,15 @@ def test_what_a_recogniser_hides_follows_from_the_image_and_from_nothing_else():
     for image, row in zip(images, together, strict=True):
         wider = {"image_ids": image["image_ids"].astype(np.uint32)}
         assert torch.equal(readout.batch([wider])["hidden"][0], row)
+
+
+@pytest.mark.parametrize("permute", ["fixed", "each"])
+def test_rectangles_are_hidden_in_the_image_whatever_its_tokens_order(permute):
+    vocabulary = make_vocabulary("own", make("gray"), None)
+    boxes = np.array([[x, y, x + 1, y + 1] for y in range(8) for x in range(8)], np.int32)
+    task = TASKS["mlm"].of([], mask="block", block=0.5)
+    kind, layouts = READOUTS["masked"], [Layout.of(vocabulary, 70, permute=each) for each in ("none", permute)]
+    row = {"image_ids": np.random.default_rng(0).integers(5, 20, 64).astype(np.uint16), "draw": np.uint64(0)}
+    as_it_is, moved = (kind(task, each, vocabulary, boxes).batch([row])["hidden"][0, 1:65].numpy() for each in layouts)
+    assert (as_it_is != -100).sum() == 10
+    assert np.array_equal(moved, as_it_is[layouts[1].order(row["image_ids"])])

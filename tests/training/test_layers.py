@@ -1,14 +1,18 @@
 import pytest
 import torch
 from transformers import (
+    AlbertConfig,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
     BertConfig,
+    FunnelConfig,
     GPT2Config,
     LlamaConfig,
     ResNetConfig,
+    XLMConfig,
 )
 
+from llmimg.errors import UserError
 from llmimg.training.layers import by_layer, depths
 
 SHAPES = {
@@ -71,3 +75,24 @@ def test_depth_grows_through_the_stages_of_a_resnet():
     assert heights["classifier.1.weight"] == 5
     groups = by_layer([{"params": list(model.parameters()), "lr": 1.0}], model, 0.5)
     assert [group["lr"] for group in groups] == [0.5**step for step in range(6)]  # the top's first
+
+
+def test_layers_in_blocks_and_in_stacks_of_their_parts():
+    blocks = FunnelConfig(vocab_size=9, d_model=8, n_head=2, d_inner=8, d_head=4, block_sizes=[2, 2])
+    heights = depths(AutoModelForSequenceClassification.from_config(blocks))
+    names = [f"funnel.encoder.blocks.{block}.{layer}.attention.q_head.weight" for block in (0, 1) for layer in (0, 1)]
+    assert [heights[name] for name in names] == [1, 2, 3, 4]
+    parts = XLMConfig(vocab_size=9, emb_dim=8, n_layers=2, n_heads=2)
+    heights = depths(AutoModelForSequenceClassification.from_config(parts))
+    norms = [f"transformer.layer_norm{part}.{layer}.weight" for part in (1, 2) for layer in (0, 1)]
+    assert [heights[name] for name in norms] == [1, 2, 1, 2]
+    assert heights["transformer.ffns.1.lin1.weight"] == heights["transformer.attentions.1.q_lin.weight"] == 2
+
+
+def test_where_no_layers_are_found_it_says_so():
+    shared = AlbertConfig(
+        vocab_size=9, embedding_size=8, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8
+    )
+    model = AutoModelForSequenceClassification.from_config(shared)
+    with pytest.raises(UserError, match="finds no layers to tell apart in the model 'albert'"):
+        by_layer([{"params": list(model.parameters()), "lr": 1.0}], model, 0.5)
