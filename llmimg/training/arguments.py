@@ -13,8 +13,6 @@ _OURS = {
     "output_dir": "set run_dir= instead",
     "seed": "set seed= instead",
     "remove_unused_columns": "batches are made by the task's collator",
-    "batch_eval_metrics": "metrics are those of a whole split",
-    "eval_do_concat_batches": "metrics are those of a whole split",
     "resume_from_checkpoint": "an unfinished run goes on by itself, and force=true starts over",
     "restore_callback_states_from_checkpoint": "an interrupted run goes on as if it had not been",
     "ignore_data_skip": "an interrupted run goes on as if it had not been",

@@ -31,7 +31,6 @@ def test_without_an_accelerator_several_processes_would_find_each_other(tmp_path
         ({"evaluation_strategy": "no"}, r"did you mean 'eval_strategy'"),
         ({"seed": 1}, r"'trainer\.seed' follows from the run: set seed= instead"),
         ({"resume_from_checkpoint": True}, r"follows from the run: an unfinished run goes on by itself"),
-        ({"eval_do_concat_batches": False}, r"follows from the run: metrics are those of a whole split"),
         ({"output_dir": "x"}, r"'trainer\.output_dir' follows from the run: set run_dir= instead"),
         ({"ignore_data_skip": True}, r"an interrupted run goes on as if"),
         ({"batch_eval_metrics": True}, r"measured as a whole"),
