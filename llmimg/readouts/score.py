@@ -6,11 +6,15 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from llmimg.errors import UserError
 from llmimg.readouts.attention import attention_argument
 from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.sight import check_causal, stay_apart
 
+_NOTHING_IN_FRONT = (
+    "An answer begins the text, where no token has a probability: put some words in front of {image} in task.template."
+)
 _ROWS = 32  # at once, where each answer has one of its own
 
 
@@ -44,6 +48,12 @@ class Score(Prompted):
     All answers share one pass with the image's text, where the model goes by its mask: they stand behind it side by
     side, and each sees the text and itself alone.
     """
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        prompt = self.layout.prompt
+        if self.settings.normalise == "prior" and not (prompt.before or prompt.blank or prompt.after):
+            raise UserError(_NOTHING_IN_FRONT)
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         answers = self.layout.prompt.answers
@@ -83,8 +93,10 @@ def answer_logits(
         which answer each is of, int64 `[S]`.
 
     Raises:
-        UserError: a model that is not causal.
+        UserError: a model that is not causal, or an answer with nothing in front of it.
     """
+    if not mask.any(dim=1).all():
+        raise UserError(_NOTHING_IN_FRONT)
     device = ids.device
     lengths = torch.tensor([len(answer) for answer in answers])
     whose = torch.repeat_interleave(torch.arange(len(answers)), lengths).to(device)  # [S]: each token's answer

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from llmimg.errors import UserError
+
 
 def naive(readout, model, ids) -> torch.Tensor:
     """log P(answer | prompt) of each answer, `[K]`: one pass each, nothing shared and nothing padded."""
@@ -90,3 +92,14 @@ def test_what_is_learned_is_the_answer_alone(prompted, rows):
         assert ids[mask == 1].tolist() == expected
         assert labels[labels != -100].tolist() == list(answer)
         assert labels[len(expected) - len(answer) : len(expected)].tolist() == list(answer)
+
+
+def test_an_answer_with_nothing_in_front_is_refused(prompted, rows):
+    readout, model = prompted("score")
+    bare = readout.layout.prompt.__class__((), (), readout.layout.prompt.answers)
+    layout = readout.layout.__class__(bare, 0, 40)
+    with pytest.raises(UserError, match="no token has a probability: put some words in front"):
+        readout.__class__(readout.task, layout, readout.vocabulary, normalise="prior")
+    readout.layout = layout
+    with pytest.raises(UserError, match="no token has a probability: put some words in front"):
+        outputs(readout, model, [rows[0], {**rows[1], "image_ids": np.empty(0, np.uint16)}])
