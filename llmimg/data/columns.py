@@ -7,7 +7,8 @@ known of an image:
 - objects: {"bbox": [[x, y, width, height], …] in pixels of the image as decoded, "category": [ClassLabel, …]}, and what
   else there is of each (`iscrowd` as COCO has it); no boxes where the image has no object;
 - mask: a PNG like `image`, of the image's size as decoded and one channel: each pixel's class number, 255 for none;
-- caption, question, answer: text, or a list of texts.
+- caption, question, answer: text, or a list of texts;
+- image_id: the source's own number of the image, where it has boxes and such numbers.
 
 Each is null where nothing is known of the image.
 """

@@ -128,9 +128,17 @@ def split_identity(split: "Dataset", hashes: Hashes) -> SplitIdentity:
     for label in labels:
         if label is not None:
             counts[label] += 1
-    return SplitIdentity(
-        len(hashes), sum(each is None for each in hashes), counts, fingerprint(*columns, *names, "\n".join(lines))
-    )
+    within = [name for column in columns if column != "label" for name in _class_names(split.features[column])]
+    key = fingerprint(*columns, *names, *within, "\n".join(lines))
+    return SplitIdentity(len(hashes), sum(each is None for each in hashes), counts, key)
+
+
+def _class_names(feature: Any) -> list[str]:
+    """The names of all classes in a feature, at any depth: numbers mean nothing without them."""
+    if isinstance(feature, Mapping):
+        return [name for each in feature.values() for name in _class_names(each)]
+    inner = getattr(feature, "feature", None)
+    return list(getattr(feature, "names", None) or ()) if inner is None else _class_names(inner)
 
 
 def _in_short(split: "Dataset", column: str) -> list[str | None]:

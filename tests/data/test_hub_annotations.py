@@ -412,6 +412,9 @@ def test_annotations_are_part_of_what_data_are(boxed, masked, hub_folder):
     splits = {"validation": [[ONE]], "test": [[ONE]]}
     found = [identity(boxed(train=[[box, TWO, ONE]], **splits)) for box in (ONE, ONE, ([2, 3, 10, 7], 0), (ONE[0], 7))]
     assert found[0] == found[1] and len(set(found)) == 3
+    kinds = (ClassLabel(names=["a", *"bcdefg", last]) for last in ("x", "y"))
+    renamed = [identity(boxed(kind, train=[[ONE]], **splits)) for kind in kinds]
+    assert renamed[0] != renamed[1]
     found = [identity(masked(stored(mask))) for mask in (FOUR, FOUR, FOUR[:, ::-1])]
     assert found[0] == found[1] != found[2]
     keys = [load(of(hub_folder(), void=void), needs=("mask",)).train._fingerprint for void in (255, 255, 3)]
@@ -435,6 +438,7 @@ def test_blood_cells(shared):
     data = load(DataSettings("bccd", path=str(shared / "bccd")), needs=("objects",))
     assert data.classes["objects"].names == ("Platelets", "RBC", "WBC") and len(data.train) == 205
     assert data.train[0]["objects"]["bbox"][0] == [67, 314, 219, 166] and data.notes == ()
+    assert data.train["image_id"][:3] == [1, 3, 4]
 
 
 def test_streets(shared):

@@ -48,6 +48,8 @@ def annotate(
         notes += objects.notes
         classes["objects"] = objects.classes
         found = {split: with_objects(data, split, objects) for split, data in found.items()}
+        if getattr(read[train].features.get("image_id"), "dtype", "").startswith(("int", "uint")):
+            found = {split: _with_image_ids(data, read[split]) for split, data in found.items()}
     if masks:
         of_training = (
             (row_name(row, train), mask) for row, mask in enumerate(undecoded(masks[train])) if _is_there(mask)
@@ -84,6 +86,11 @@ def _with_masks(data: "Dataset", masks: "Dataset", split: str, classes: Classes,
     names = [row_name(row, split) for row in range(len(data))]
     canonical, key = canonical_masks(beside, names, classes, settings, f"{data._fingerprint} {masks._fingerprint}")
     return with_masks(data, canonical, key)
+
+
+def _with_image_ids(data: "Dataset", read: "Dataset") -> "Dataset":
+    """The split with the set's own image numbers: what is written out speaks of these."""
+    return with_column(data, "image_id", read.data.column("image_id").to_pylist(), read.features["image_id"])
 
 
 def _split_objects(data: "Dataset", read: "Dataset", split: str, column: str) -> SplitObjects:
