@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class RunFolder:
             self._is_new = force or not (self.path / "config.yaml").is_file()
             if self._is_new:
                 self._clear()
-                kept = {key: value for key, value in config.items() if key not in FREE}
+                kept = without(config, ("run_dir", "dry_run", "force"))
                 write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
                 write_text(self.path / "data.json", json.dumps(data, indent=1, ensure_ascii=False))
                 write_text(self.path / "config.yaml", yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
@@ -184,6 +184,23 @@ def write_text(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with replacing(file) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def without(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Nested mappings without some dotted keys."""
+    here = {key for key in keys if "." not in key}
+    below = [key.split(".", 1) for key in keys if "." in key]
+    return {
+        name: without(value, [key for group, key in below if group == name]) if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if name not in here
+    }
+
+
+def distinguishing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run's configuration, what tells it from other runs: all but its seed, and where its files are. How many
+    processes it is spread over makes larger steps, and counts."""
+    return without(config, FREE - {"launch.processes"} | {"seed"})
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

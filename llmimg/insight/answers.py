@@ -9,7 +9,7 @@ import pyarrow.parquet
 
 from llmimg.errors import UserError
 from llmimg.insight.seeds import distinct_seeds, is_deterministic
-from llmimg.run_folder import RunFolder
+from llmimg.run_folder import RunFolder, distinguishing
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def answers_of(path: str | Path) -> Answers:
     folders = [folder for folder in folders if folder.is_finished]
     if not folders:
         raise UserError(f"'{path}' is no finished run, and holds none of several seeds: give the folder of one.")
-    configs = [{key: value for key, value in folder.config().items() if key != "seed"} for folder in folders]
+    configs = [distinguishing(folder.config()) for folder in folders]
     if any(config != configs[0] for config in configs):
         raise UserError(f"The runs in '{path}' differ in more than their seed: give one of them.")
     folders, left_out = distinct_seeds(folders)

@@ -16,7 +16,7 @@ from llmimg.report import plots
 from llmimg.report.archive import load_record
 from llmimg.report.page import page_environment
 from llmimg.report.record import Example
-from llmimg.run_folder import RunFolder, flatten, write_text
+from llmimg.run_folder import RunFolder, distinguishing, flatten, without, write_text
 
 # What the table shows of a row's runs, on average: metrics.json's key → the column's name.
 COLUMNS = {
@@ -31,8 +31,7 @@ COLUMNS = {
     "train/images_per_second": "train_images_per_second",
     "model/parameters": "parameters",
 }
-_NO_DIFFERENCE = ("seed", "run_dir", "force", "dry_run")
-_SIZE = "train_samples"  # of data: what learning curves run over
+_SIZE = "data.train_samples"  # what learning curves run over
 _EXAMPLES = 3
 
 
@@ -119,7 +118,7 @@ def _by_configuration(runs: Sequence[RunFolder]) -> dict[str, list[RunFolder]]:
     """The runs that differ in nothing but their seed."""
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
-        config = {key: value for key, value in run.config().items() if key not in _NO_DIFFERENCE}
+        config = distinguishing(run.config())
         groups.setdefault(json.dumps(config, sort_keys=True), []).append(run)
     return groups
 
@@ -141,8 +140,7 @@ def curves_of(runs: Sequence[RunFolder]) -> list[tuple[str, list[tuple[float, fl
     """
     groups: dict[str, dict[float, list[float]]] = {}
     for run in runs:
-        config = {key: value for key, value in run.config().items() if key not in _NO_DIFFERENCE}
-        config["data"] = {key: value for key, value in config["data"].items() if key != _SIZE}
+        config = without(distinguishing(run.config()), [_SIZE])
         metrics = run.metrics()
         if "data/train_images" not in metrics:  # nothing was trained
             continue

@@ -7,7 +7,7 @@ import pyarrow.parquet
 import yaml
 
 from llmimg.report.compare import counted
-from llmimg.run_folder import RunFolder
+from llmimg.run_folder import RunFolder, distinguishing, without
 
 
 def written(folder, seed, predictions, sure=0.9, way="gray"):
@@ -39,3 +39,11 @@ def test_copies_of_a_seed_and_seeds_without_effect_do_not_count(tmp_path):
     assert names == ["one/seed=0", "one/seed=1", "knn/seed=0", "sure/seed=0", "sure/seed=1"]
     assert len(notes) == 3 and "seed=0 copy was left out" in notes[0] and "moved was left out" in notes[1]
     assert "the same answers with each of 3 seeds (deterministic)" in notes[2]
+
+
+def test_where_runs_keep_what_they_prepare_tells_them_not_apart():
+    one = {"seed": 0, "data": {"size": 8, "train_samples": 9}, "tokens": {"cache_dir": "a", "overflow": "error"}}
+    other = {"seed": 1, "data": {"size": 8, "train_samples": 9}, "tokens": {"cache_dir": "b", "overflow": "error"}}
+    assert distinguishing(one) == distinguishing(other)
+    assert distinguishing(one) == {"data": one["data"], "tokens": {"overflow": "error"}}
+    assert without(one, ["data.train_samples"])["data"] == {"size": 8}
