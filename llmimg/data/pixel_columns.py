@@ -35,19 +35,20 @@ def holds_numbers(kind: "pa.DataType") -> bool:
     return depth > 0 and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
-def as_images(data: "Dataset", column: str, key: str, skip_broken: bool) -> "Dataset":
+def as_images(data: "Dataset", column: str, key: str, skip_broken: bool, true: int = 255) -> "Dataset":
     """The set with its column of lists of numbers as encoded images, `Image(decode=False)`.
 
     Args:
         key: what the rows hold, as a fingerprint.
         skip_broken: whether rows that are no images become missing ones, or an error.
+        true: what a true sample becomes: white, or in a mask the number 1.
 
     Raises:
         UserError: naming the first row that is no image, and why.
     """
     from datasets import Features, Image
 
-    key = fingerprint(key, column, Path(__file__).read_bytes(), str(skip_broken))
+    key = fingerprint(key, column, Path(__file__).read_bytes(), str((skip_broken, true)))
     return (
         data.select_columns([column])
         .with_format("arrow")
@@ -55,7 +56,7 @@ def as_images(data: "Dataset", column: str, key: str, skip_broken: bool) -> "Dat
             _encode_rows,
             with_indices=True,
             batched=True,
-            fn_kwargs={"column": column, "skip_broken": skip_broken},
+            fn_kwargs={"column": column, "skip_broken": skip_broken, "true": true},
             remove_columns=[column],
             features=Features({column: Image(decode=False)}),
             new_fingerprint=key,
@@ -64,7 +65,7 @@ def as_images(data: "Dataset", column: str, key: str, skip_broken: bool) -> "Dat
     )
 
 
-def _encode_rows(batch: "pa.Table", rows: list[int], column: str, skip_broken: bool) -> "pa.Table":
+def _encode_rows(batch: "pa.Table", rows: list[int], column: str, skip_broken: bool, true: int) -> "pa.Table":
     import pyarrow as pa
 
     found = []
@@ -72,7 +73,7 @@ def _encode_rows(batch: "pa.Table", rows: list[int], column: str, skip_broken: b
     values = values.storage if isinstance(values, pa.ExtensionArray) else values
     for row, value in zip(rows, values, strict=True):
         try:
-            found.append({"bytes": encoded(value) if value.is_valid else None, "path": None})
+            found.append({"bytes": encoded(value, true) if value.is_valid else None, "path": None})
         except UserError as error:
             if not skip_broken:
                 raise UserError(f"The image of row {row} ('{column}') cannot be read: {error}.") from error
@@ -80,8 +81,8 @@ def _encode_rows(batch: "pa.Table", rows: list[int], column: str, skip_broken: b
     return pa.table({column: pa.array(found, pa.struct({"bytes": pa.binary(), "path": pa.string()}))})
 
 
-def encoded(value: "pa.ListScalar") -> bytes:
-    """A list of numbers, or of lists of them, as an image file.
+def encoded(value: "pa.ListScalar", true: int = 255) -> bytes:
+    """A list of numbers, or of lists of them, as an image file; `true` as of `as_images`.
 
     Raises:
         UserError: why it is none, without naming it.
@@ -96,7 +97,7 @@ def encoded(value: "pa.ListScalar") -> bytes:
     if array.ndim != 3 or array.shape[2] not in _CHANNELS or not array.size:
         raise UserError(f"its numbers stand as {list(array.shape)}, not as [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]")
     if array.dtype.kind == "b":
-        array = array.astype(np.uint8) * 255
+        array = array.astype(np.uint8) * true
     elif array.dtype != np.uint8:
         smallest, largest = int(array.min()), int(array.max())
         if smallest < 0 or largest > 65535:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from llmimg.data import DataSettings, decode, load
+from llmimg.data import DataSettings, SceneSettings, decode, load
 from llmimg.errors import UserError
 
 BOX = [2, 3, 10, 8]  # x, y, width, height in images of 30 times 20
@@ -262,3 +262,10 @@ def test_images_with_boxes_can_be_read_without_them(coco_folder):
         read("coco", coco_folder, needs=("mask",))
     with pytest.raises(UserError, match=r"data\.boxes means nothing to data\.source=coco"):
         read("coco", coco_folder, boxes="xyxy")
+
+
+def test_scenes_say_what_their_numbers_are():
+    made = SceneSettings(train=4, validation=2, test=2)
+    data = load(DataSettings("scenes", source="scenes", scenes=made), needs=("objects", "mask", "caption"))
+    kinds = data.train.features["objects"]["category"].feature.names
+    assert data.classes["objects"].names == tuple(kinds) and data.classes["mask"].names == ("ground", *kinds)

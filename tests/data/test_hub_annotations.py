@@ -87,6 +87,7 @@ def test_layouts_and_units(boxed, layout, unit):
         rows = [[(box, 0), (box, 1)]]
         data = boxed(train=rows, validation=rows, test=rows, settings={"boxes": layout, "box_unit": told})
         assert np.allclose(boxes_in(data.train), [[ONE[0]] * 2], atol=1e-5)
+        assert len(data.notes) == (told is None and unit == "shares")
 
 
 def test_what_boxes_are_is_not_guessed_where_some_look_like_shares(boxed):
@@ -294,6 +295,14 @@ def test_one_bit_is_two_classes(masked):
     assert np.array_equal(numbers(masked(stored(Pillow.fromarray(FOUR % 2 == 1)))), FOUR % 2)
 
 
+def test_lists_of_numbers_do_as_well(hub_folder):
+    for kind, pixels in (("int64", FOUR), ("bool", FOUR % 2)):
+        rows = {"image": [picture(4, 6)] * 2, "classes": [pixels.tolist()] * 2}
+        features = {"image": Image(), "classes": List(List(Value(kind)))}
+        folder = hub_folder(features, train=rows, validation=rows, test=rows)
+        assert np.array_equal(numbers(load(of(folder, mask_column="classes"), needs=("mask",))), pixels)
+
+
 def test_numbers_with_gaps_take_places_and_keep_what_they_were(masked):
     data = masked(stored(np.where(FOUR == 3, 700, 10 * FOUR.astype(np.uint16))))
     assert data.classes["mask"].numbers == (0, 10, 20, 700) and np.array_equal(numbers(data), FOUR)
@@ -432,6 +441,20 @@ def test_a_folder_as_imagefolder_has_it(tmp_path):
     data = load(of(tmp_path), needs=("objects", "caption", "question", "answer"))
     assert boxes_in(data.train) == [[[1, 2, 3, 4]], []] and data.classes["objects"].names == ("5",)
     assert data.train["caption"][:] == ["of a.png", "of b.png"] and data.train["answer"][:] == ["it"] * 2
+
+
+def test_masks_as_imagefolder_has_them(tmp_path):
+    for split in ("train", "validation", "test"):
+        folder = tmp_path / "a set [1]" / split
+        (folder / "masks").mkdir(parents=True)
+        for name in "ab":
+            (folder / f"{name}.png").write_bytes(picture(4, 6)["bytes"])
+            (folder / "masks" / f"{name}.png").write_bytes(stored(FOUR)["bytes"])
+            with open(folder / "metadata.jsonl", "a") as lines:
+                lines.write(json.dumps({"file_name": f"{name}.png", "mask_file_name": f"masks/{name}.png"}) + "\n")
+    data = load(of(tmp_path / "a set [1]"), needs=("mask",))
+    assert len(data.train) == 2 and np.array_equal(numbers(data), FOUR) and data.notes == ()
+    assert decode(data.train[0]["image"]).shape == (4, 6, 3)
 
 
 def test_blood_cells(shared):

@@ -37,11 +37,13 @@ def unit_of(boxes: Iterable[np.ndarray]) -> str:
     Raises:
         UserError: most do not, and some do.
     """
-    largest = [np.abs(each).max(axis=1) for each in boxes if len(each)]
-    small = np.concatenate(largest) <= _SHARES_UP_TO if largest else np.zeros(0, bool)
-    if small.all() and len(small):
+    numbers = np.concatenate([np.zeros((0, 4)), *boxes])
+    small = np.abs(numbers[np.isfinite(numbers).all(axis=1)]).max(axis=1, initial=0) <= _SHARES_UP_TO
+    if not len(small):
+        return "pixels"
+    if small.all():
         return "shares"
-    if small.mean() > 0.5 if len(small) else False:
+    if small.mean() > 0.5:
         raise UserError(
             f"{int(small.sum()):,} of {len(small):,} boxes look like shares of the image, and the others do not: say "
             "which they are with data.box_unit=pixels or shares."

@@ -75,7 +75,10 @@ def canonical_objects(
             image's: each names the first row.
     """
     notes: list[str] = []
-    unit = unit or unit_of(row.boxes for split in splits.values() for row in split.rows if row is not None)
+    if unit is None:
+        unit = unit_of(row.boxes for split in splits.values() for row in split.rows if row is not None)
+        if unit == "shares":
+            notes.append("No box goes beyond 1: they were taken as shares of their image (data.box_unit).")
     learned = splits[train]
     values = (value for row in learned.rows if row is not None for value in row.categories if value is not None)
     classes, by_number = chosen_classes(learned.known, values, settings.label_names)

@@ -131,9 +131,9 @@ def _objects(file: Path, said: Mapping[str, Any], images: Sequence[str]) -> list
     for place, each in enumerate(said["annotations"]):
         if len(each.get("bbox") or ()) != 4:
             raise UserError(f"Annotation {place} of '{file}' has no bbox of four numbers.")
-        if each["image_id"] not in of_image:
+        if int(each["image_id"]) not in of_image:
             raise UserError(f"Annotation {place} of '{file}' is of image {each['image_id']}, which it does not have.")
-        of_image[each["image_id"]].append(each)
+        of_image[int(each["image_id"])].append(each)
     rows = []
     crowds = any("iscrowd" in each for each in said["annotations"])
     for image, name in zip(said["images"], images, strict=True):
@@ -142,7 +142,7 @@ def _objects(file: Path, said: Mapping[str, Any], images: Sequence[str]) -> list
             ImageObjects(
                 f"'{name}'",
                 np.array([each["bbox"] for each in things], float).reshape(-1, 4),
-                [each["category_id"] for each in things],
+                [int(each["category_id"]) for each in things],
                 [bool(each.get("iscrowd", 0)) for each in things] if crowds else None,
                 (image["height"], image["width"]) if image.get("height") and image.get("width") else None,
             )

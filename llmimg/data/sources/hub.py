@@ -54,10 +54,10 @@ def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cac
     found, masks, used = {}, {}, set()
     for split, data in splits.items():
         contents = read.contents or _kept_contents(data, cache)
-        images, below = _files(settings, read, root, data, image, fingerprint(contents, split))
+        images, below = _files(settings, read, root, data, image, fingerprint(contents, split), 255)
         if "mask" in annotations:
             of_masks = fingerprint(contents, split, "mask")
-            masks[split], besides = _files(settings, read, root, data, annotations["mask"], of_masks)
+            masks[split], besides = _files(settings, read, root, data, annotations["mask"], of_masks, 1)
             used.update(besides)
         used.update(below)
         key = fingerprint(contents, split, image, *below, *names, numbers[split].astype("<i8").tobytes())
@@ -86,10 +86,10 @@ def _labels(
 
 
 def _files(
-    settings: "DataSettings", read: HubFolder, root: Path | None, data: "Dataset", column: str, key: str
+    settings: "DataSettings", read: HubFolder, root: Path | None, data: "Dataset", column: str, key: str, true: int
 ) -> tuple["Dataset", list[str]]:
     """A column of images as the column `image` alone, undecoded, and where each lies, below the set's folder."""
-    data = _images(settings, data, column, key)
+    data = _images(settings, data, column, key, true)
     below = [os.path.relpath(path, read.place) if _is_below(path, read.place) else path for path in _paths(data)]
     if root is not None and _is_by_path(data):  # a path in a table is one below its folder, wherever we are started
         data = _with_paths(data, [str(root / path) if path else None for path in below])
@@ -145,12 +145,12 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _images(settings: "DataSettings", data: "Dataset", image: str, key: str) -> "Dataset":
+def _images(settings: "DataSettings", data: "Dataset", image: str, key: str, true: int) -> "Dataset":
     """The images alone, as the column `image`, undecoded."""
     from datasets import Image
 
     if holds_numbers(data.data.column(image).type):
-        data = as_images(data, image, key, settings.broken == "skip")
+        data = as_images(data, image, key, settings.broken == "skip", true)
     data = data.select_columns([image])
     if image != "image":
         data = data.rename_column(image, "image")
