@@ -175,6 +175,21 @@ def test_iscrowd_is_kept_and_rows_without_a_word_on_objects_are_left_out(hub_fol
     assert data.notes[0] == "1 of 3 images of the train split have no objects (such as '1'): dropped."
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"bbox": [ONE[0], TWO[0]], "category": [0]}, r"There are 2 boxes in row 0 of the train split, 1 categories"),
+        ({"bbox": [[1, 2, 3]], "category": [0]}, r"A box of row 0 of the train split is \[1\.0, 2\.0, 3\.0\]"),
+        ({"bbox": [ONE[0]], "category": [None]}, r"An object of row 0 of the train split has no category"),
+    ],
+)
+def test_what_is_said_of_an_object_must_be_whole(hub_folder, said, message):
+    rows = {"image": [picture()], "objects": [said]}
+    folder = hub_folder(objects_of(), train=rows, validation=rows, test=rows)
+    with pytest.raises(UserError, match=message):
+        load(of(folder), needs=("objects",))
+
+
 def test_lists_of_objects_do_as_well_as_objects_of_lists(hub_folder):
     features = {"image": Image(), "things": List({"box": List(Value("float32")), "label": Value("string")})}
     rows = {"image": [picture()], "things": [[{"box": ONE[0], "label": "a"}, {"box": TWO[0], "label": "b"}]]}
@@ -347,6 +362,7 @@ def test_colours_by_a_table(masked):
         (stored(FOUR, kind="jpeg"), r"it is a JPEG"),
         (stored(np.dstack([FOUR, np.full_like(FOUR, 9)])), r"in part transparent"),
         (stored(FOUR.astype(np.float32), kind="tiff"), r"mode F"),
+        (stored(FOUR.astype(np.int32) - 1, kind="tiff"), r"its numbers go from -1 to 2"),
         ({"bytes": stored(FOUR)["bytes"][:-30], "path": None}, r"cannot be read"),
     ],
 )

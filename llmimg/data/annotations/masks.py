@@ -49,7 +49,10 @@ def mask_numbers(item: Mapping[str, Any], colors: Sequence[Sequence[int]] | None
         numbers = numbers[..., 0] if numbers.ndim == 3 else numbers
         if image.format == "PNG" and image.mode == "L" and data[_PNG_DEPTH] in (2, 4):
             numbers //= 255 // (2 ** data[_PNG_DEPTH] - 1)  # Pillow stretches 0 to 3, or to 15, to 0 to 255
-        return numbers
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < 0 or high >= _LARGEST:
+        raise UserError(f"its numbers go from {low:,} to {high:,}, and class numbers from 0 to {_LARGEST - 1:,}")
+    return numbers
 
 
 def _by_color(pixels: np.ndarray, colors: Sequence[Sequence[int]] | None) -> np.ndarray:
@@ -149,8 +152,7 @@ def _places(classes: Classes, void: int | None) -> np.ndarray:
 
 
 def _placed(name: str, numbers: np.ndarray, places: np.ndarray, classes: Classes) -> np.ndarray:
-    within = (numbers >= 0) & (numbers < len(places))
-    found = np.where(within, places[np.where(within, numbers, 0)], -1)
+    found = places[numbers]
     if (found < 0).any():
         stray = numbers[found < 0]
         raise UserError(
