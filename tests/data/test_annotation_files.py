@@ -8,6 +8,7 @@ import pytest
 from PIL import Image as Pillow
 
 from llmimg.data import DataSettings, SceneSettings, decode, load
+from llmimg.data.identity import pixel_hash
 from llmimg.errors import UserError
 
 BOX = [2, 3, 10, 8]  # x, y, width, height in images of 30 times 20
@@ -269,3 +270,46 @@ def test_scenes_say_what_their_numbers_are():
     data = load(DataSettings("scenes", source="scenes", scenes=made), needs=("objects", "mask", "caption"))
     kinds = data.train.features["objects"]["category"].feature.names
     assert data.classes["objects"].names == tuple(kinds) and data.classes["mask"].names == ("ground", *kinds)
+
+
+def test_the_same_objects_are_read_from_every_format(tmp_path, hub_folder):
+    made = SceneSettings(train=6, validation=2, test=2, most=3)
+    scenes = load(DataSettings("scenes", source="scenes", scenes=made), needs=())
+    names = scenes.classes["objects"].names
+    splits = {"train": scenes.train, "val": scenes.validation, "test": scenes.test}
+    hub = {}
+    text(tmp_path / "yolo/data.yaml", {"names": list(names)})
+    for split, rows in splits.items():
+        said = {"images": [], "annotations": [], "categories": [{"id": 3 * n, "name": k} for n, k in enumerate(names)]}
+        hub[split] = {"image": rows["image"][:], "objects": []}
+        for row in rows:
+            file, objects = f"{split}{row['id']}", row["objects"]
+            write(tmp_path / "coco" / split / f"{file}.png", decode(row["image"]).squeeze())
+            write(tmp_path / "yolo/images" / split / f"{file}.png", decode(row["image"]).squeeze())
+            write(tmp_path / "voc" / split / f"{file}.png", decode(row["image"]).squeeze())
+            said["images"].append({"id": len(said["images"]), "file_name": f"{file}.png", "width": 32, "height": 32})
+            corners, lines = [], []
+            for (x, y, width, height), kind in zip(objects["bbox"], objects["category"], strict=True):
+                about = {"image_id": said["images"][-1]["id"], "bbox": [x, y, width, height], "category_id": 3 * kind}
+                said["annotations"].append(about)
+                corners.append((names[kind], x + 1, y + 1, x + width, y + height))
+                shares = np.array([x + width / 2, y + height / 2, width, height]) / 32
+                lines.append(" ".join(map(str, [kind, *shares])))
+            text(tmp_path / "yolo/labels" / split / f"{file}.txt", "\n".join(lines))
+            text(tmp_path / "voc" / split / f"{file}.xml", voc(*corners, size=(32, 32)))
+            hub[split]["objects"].append({"bbox": objects["bbox"], "category": [names[k] for k in objects["category"]]})
+        text(tmp_path / f"coco/{split}.json", said)
+    places = {"coco": tmp_path / "coco", "yolo": tmp_path / "yolo", "voc": tmp_path / "voc", "hub": hub_folder(**hub)}
+    for source, place in places.items():
+        data = read(source, place, image_column="image" if source == "hub" else None)
+        known = data.classes["objects"].names
+        for part in ("train", "validation", "test"):
+            ours, theirs = (
+                {
+                    (pixel_hash(decode(row["image"])), *map(float, box), classes[kind])
+                    for row in rows
+                    for box, kind in zip(row["objects"]["bbox"], row["objects"]["category"], strict=True)
+                }
+                for rows, classes in ((getattr(data, part), known), (getattr(scenes, part), names))
+            )
+            assert ours == theirs, source

@@ -116,15 +116,14 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_boxes_that_cannot_be_right(boxed, name):
     bad, clipped, why = BAD[name]
-    splits = {"train": [[ONE], [ONE, (bad, 7)], [(bad, 7)]], "validation": [[ONE]], "test": [[ONE]]}
-    with pytest.raises(
-        UserError, match=r"2 boxes of 2 images of the train split.*row 1 of the train split, box 1: .*" + why
-    ):
+    splits = {"train": [[ONE], [ONE, (bad, 7)], [(bad, 7)]], "validation": [[ONE]], "test": [[ONE, (bad, 7)]]}
+    where = r"3 boxes of 3 images .* train \(2\) and test \(1\)\. .* row 1 of the train split, box 1: .*"
+    with pytest.raises(UserError, match=where + why):
         boxed(**splits)
     dropped = boxed(**splits, settings={"bad_boxes": "drop"})
     assert boxes_in(dropped.train) == [[ONE[0]], [ONE[0]], []]
     assert [row["category"] for row in dropped.train["objects"]] == [[0], [0], []]
-    assert len(dropped.notes) == 1 and "data.bad_boxes=drop" in dropped.notes[0] and "row 1" in dropped.notes[0]
+    assert len(dropped.notes) == 2 and "data.bad_boxes=drop" in dropped.notes[0] and "row 1" in dropped.notes[0]
     kept = [] if clipped is None else [clipped]
     assert boxes_in(boxed(**splits, settings={"bad_boxes": "clip"}).train) == [[ONE[0]], [ONE[0], *kept], kept]
 
@@ -422,7 +421,7 @@ def test_what_no_task_asks_for_is_left_alone(hub_folder, make_png):
     folder = hub_folder(features, train=rows, validation=rows, test=rows)
     data = load(of(folder))
     assert data.train.column_names == ["image", "label", "id"] and data.classes == {}
-    with pytest.raises(UserError, match=r"boxes of 4 images of the train split cannot be right"):
+    with pytest.raises(UserError, match=r"12 boxes of 12 images cannot be right"):
         load(of(folder, objects_column="objects"))
     assert (
         "objects"

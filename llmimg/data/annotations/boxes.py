@@ -1,7 +1,7 @@
 """Boxes as their source writes them → x0, y0, x1, y1 in pixels; and boxes that cannot be right."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,18 +85,9 @@ class BoxCheck:
         return clipped, np.flatnonzero(~bad if self.policy == "drop" else area & left)
 
     def told(self, split: str) -> list[str]:
-        """Sentences on what was done to the boxes of a split.
-
-        Raises:
-            UserError: some cannot be right, and the policy is `error`.
-        """
+        """Sentences on what was done to the boxes of a split."""
         notes = []
         bad, images = self.counted["boxes"], self.counted["images"]
-        if bad and self.policy == "error":
-            raise UserError(
-                f"{bad:,} boxes of {images:,} images of the {split} split cannot be right. The first is of "
-                f"{self.first}. Mend them, name their layout with data.boxes=, or let data.bad_boxes=clip or drop."
-            )
         if bad:
             clipped = bad - self.counted["dropped"]
             notes.append(
@@ -107,6 +98,26 @@ class BoxCheck:
         if slightly := self.counted["slightly"]:
             notes.append(f"{slightly:,} boxes of the {split} split went past the border by less than a pixel: clipped.")
         return notes
+
+
+def refuse_bad(checks: Mapping[str, BoxCheck]) -> None:
+    """Refuse boxes that cannot be right.
+
+    Args:
+        checks: split → the check that all its boxes went through.
+
+    Raises:
+        UserError: there are some, and the policy is `error`; it counts all and shows the first.
+    """
+    bad = {split: check for split, check in checks.items() if check.policy == "error" and check.first}
+    if bad:
+        boxes, images = (sum(check.counted[what] for check in bad.values()) for what in ("boxes", "images"))
+        where = " and ".join(f"{split} ({check.counted['boxes']:,})" for split, check in bad.items())
+        raise UserError(
+            f"{boxes:,} boxes of {images:,} images cannot be right, in the splits {where}. The first is of "
+            f"{next(iter(bad.values())).first}. Mend them, say with data.boxes= what their numbers are, or set "
+            "data.bad_boxes=clip or drop."
+        )
 
 
 def _why(corners: np.ndarray, beyond: float, area: bool, size: tuple[int, int]) -> str:

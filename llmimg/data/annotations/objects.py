@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmimg.data.annotations.boxes import BoxCheck, as_pixels, unit_of
+from llmimg.data.annotations.boxes import BoxCheck, as_pixels, refuse_bad, unit_of
 from llmimg.data.annotations.classes import Classes, Value, chosen_classes, no_class
 from llmimg.data.annotations.lying import Size, lying
 from llmimg.data.motion import from_corners
@@ -83,13 +83,14 @@ def canonical_objects(
     values = (value for row in learned.rows if row is not None for value in row.categories if value is not None)
     classes, by_number = chosen_classes(learned.known, values, settings.label_names)
     crowds = any(row is not None and row.crowds is not None for split in splits.values() for row in split.rows)
-    columns = {}
+    columns, readers = {}, {}
     for name, split in splits.items():
         names = _renamed(split.known, learned.known, classes) if split.known is not None else by_number
         placed = [_placed(row, names, classes) for row in split.rows]
-        reader = _Reader(layout, unit == "shares", crowds, BoxCheck(settings.bad_boxes))
+        readers[name] = reader = _Reader(layout, unit == "shares", crowds, BoxCheck(settings.bad_boxes))
         columns[name] = [reader(*each) for each in zip(split.images, split.rows, placed, strict=True)]
-        notes += reader.told(name)
+    refuse_bad({name: reader.check for name, reader in readers.items()})
+    notes += [note for name, reader in readers.items() for note in reader.told(name)]
     if not any(row and row["bbox"] for row in columns[train]):
         raise UserError(f"The {train} split has no object in any image: there is nothing to learn.")
     return CanonicalObjects(columns, classes, _feature(classes, crowds), notes)
