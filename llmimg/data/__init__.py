@@ -3,6 +3,8 @@
 Importing this package is cheap: `datasets` and scikit-learn are imported where data are read.
 """
 
+from llmimg.data.annotations.classes import Classes
+from llmimg.data.annotations.moving import VOID, augment_rows, fitted
 from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
 from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
 from llmimg.data.placement import Placement, place
@@ -14,7 +16,9 @@ from llmimg.data.splits import SPLITS, Data, load
 
 __all__ = [
     "SPLITS",
+    "VOID",
     "AugmentSettings",
+    "Classes",
     "Data",
     "DataSettings",
     "Decoding",
@@ -23,10 +27,12 @@ __all__ = [
     "SceneSettings",
     "augment",
     "augment_all",
+    "augment_rows",
     "blended",
     "by_shape",
     "decode",
     "example_seeds",
+    "fitted",
     "load",
     "mixing",
     "place",

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmimg.data import AugmentSettings, Decoding, augment_all, example_seeds
-from llmimg.data.annotations.moving import augment_rows, fitted
+from llmimg.data import AugmentSettings, Decoding, augment_all, augment_rows, example_seeds, fitted
 from llmimg.data.placement import FITS
 
 ANY = {

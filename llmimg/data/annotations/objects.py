@@ -83,10 +83,10 @@ def canonical_objects(
     values = (value for row in learned.rows if row is not None for value in row.categories if value is not None)
     classes, by_number = chosen_classes(learned.known, values, settings.label_names)
     crowds = any(row is not None and row.crowds is not None for split in splits.values() for row in split.rows)
-    columns, readers = {}, {}
+    columns, readers, places = {}, {}, classes.places()
     for name, split in splits.items():
         names = _renamed(split.known, learned.known, classes) if split.known is not None else by_number
-        placed = [_placed(row, names, classes) for row in split.rows]
+        placed = [_placed(row, names, classes, places) for row in split.rows]
         readers[name] = reader = _Reader(layout, unit == "shares", crowds, BoxCheck(settings.bad_boxes))
         columns[name] = [reader(*each) for each in zip(split.images, split.rows, placed, strict=True)]
     refuse_bad({name: reader.check for name, reader in readers.items()})
@@ -112,7 +112,9 @@ def _renamed(known: Mapping[int, str], learned: Mapping[int, str] | None, classe
     return {number: ours.get(same(name), same(name)) for number, name in known.items()}
 
 
-def _placed(row: ImageObjects | None, names: Mapping[int, str] | None, classes: Classes) -> list[int] | None:
+def _placed(
+    row: ImageObjects | None, names: Mapping[int, str] | None, classes: Classes, places: Mapping[str, int]
+) -> list[int] | None:
     """The place of each object's category.
 
     Raises:
@@ -120,7 +122,7 @@ def _placed(row: ImageObjects | None, names: Mapping[int, str] | None, classes: 
     """
     if row is None:
         return None
-    places, found = classes.places(), []
+    found = []
     for value in row.categories:
         name = value if isinstance(value, str) else names.get(value) if names is not None else str(value)
         place = None if value is None or name is None else places.get(same(name))
