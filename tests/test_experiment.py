@@ -1,4 +1,3 @@
-import contextlib
 import json
 import logging
 import math
@@ -12,10 +11,10 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from transformers import TrainerCallback
 
 from llmimg.carry_out import carry_out
 from llmimg.errors import UserError
+from tests.interruption import taken_away_at
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,20 +45,6 @@ def spoken(caplog):
     log.addHandler(caplog.handler)
     yield lambda: "\n".join(record.getMessage() for record in caplog.records)
     log.removeHandler(caplog.handler)
-
-
-@contextlib.contextmanager
-def taken_away_at(step: int):
-    """Training ends in mid-step, as on a machine that is taken away."""
-
-    class Crash(TrainerCallback):
-        def on_step_begin(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("llmimg.training.fit.StopOnNaN", Crash)
-        yield
 
 
 def same_numbers(one: dict, other: dict) -> bool:

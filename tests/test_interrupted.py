@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
 
 from llmimg.carry_out import carry_out
 from llmimg.errors import UserError
+from tests.interruption import taken_away_at
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,20 +37,6 @@ WAYS = {
         "trainer.logging_strategy=epoch",
     ),
 }
-
-
-@contextlib.contextmanager
-def taken_away_at(step: int):
-    """Training ends in mid-step, as on a machine that is taken away."""
-
-    class Crash(TrainerCallback):
-        def on_step_begin(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("llmimg.training.fit.StopOnNaN", Crash)
-        yield
 
 
 @contextlib.contextmanager
