@@ -1,0 +1,76 @@
+"""What a report draws of a task's predictions, as data: it knows how to draw each kind, and nothing of tasks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Counts or shares by row and column, such as truth and prediction.
+
+    Attributes:
+        values: float `[R, C]`.
+        rows, columns: their names.
+        row_title, column_title: what rows and columns are.
+    """
+
+    title: str
+    values: np.ndarray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_title: str = "truth"
+    column_title: str = "prediction"
+    meaning: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Numbers by name, one column of a table each, such as the precision and recall of each class.
+
+    Attributes:
+        names: N of them.
+        columns: title → float `[N]`; nan is left empty.
+        units: title → as of `Measure.unit`; a plain number where it is not named.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    columns: dict[str, np.ndarray]
+    units: dict[str, str]
+    meaning: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Lines over one axis, such as precision over recall.
+
+    Attributes:
+        lines: name → (x, y), float `[P]` each.
+        diagonal: whether y = x is drawn beside them.
+    """
+
+    title: str
+    lines: dict[str, tuple[np.ndarray, np.ndarray]]
+    x_title: str
+    y_title: str
+    diagonal: bool = False
+    meaning: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Images side by side with words under each.
+
+    Attributes:
+        images: uint8 `[H, W, C]` each, C = 1 or 3.
+        captions: as many.
+    """
+
+    title: str
+    images: tuple[np.ndarray, ...]
+    captions: tuple[str, ...]
+    meaning: str = ""
+
+
+Figure = Matrix | Bars | Curve | Gallery

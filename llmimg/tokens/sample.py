@@ -1,0 +1,67 @@
+"""A row as a model gets it: the parts of a prompt, then those of the answer that it is to write; and what it wrote."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ImageSlot:
+    """Where the text of an image stands.
+
+    Attributes:
+        row: of the training split; None is the row's own image.
+    """
+
+    row: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Pieces of the task's lexicon.
+
+    Attributes:
+        ids: int64 `[L]`.
+        learned: bool `[L]`, False where a piece is read but not learned (void, noise); None learns all.
+    """
+
+    ids: np.ndarray
+    learned: np.ndarray | None = None
+
+
+Part = str | ImageSlot | Pieces  # a str is open text, read by the tokenizer that the vocabulary has for it
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a model is given, and what it is to write.
+
+    Attributes:
+        prompt, answer: parts in their order, with nothing between them.
+    """
+
+    prompt: tuple[Part, ...]
+    answer: tuple[Part, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a readout brings back for one row. What a readout does not give is None.
+
+    Attributes:
+        text: as it was written.
+        pieces: int64 `[L]`, of the task's lexicon, the end not among them.
+        log_probabilities: float32 `[L]`, of each piece among what the grammar allowed there, in nats.
+        scores: float32 `[K]`, of each candidate or class: logits or log-probabilities.
+        problem: why it could not be read; it is counted, never guessed.
+        finish: why the model stopped writing, in its server's words.
+        tokens: how many were read to give it.
+    """
+
+    text: str = ""
+    pieces: np.ndarray | None = None
+    log_probabilities: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    problem: str | None = None
+    finish: str | None = None
+    tokens: int | None = None
