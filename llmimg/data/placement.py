@@ -63,6 +63,13 @@ class Placement:
         moved = np.clip((corners - source[:2]) * scale + target[:2], target[:2], target[2:])
         return moved[..., ::-1].reshape(-1, 4)
 
+    def inverse(self, size: tuple[int, int]) -> "Placement":
+        """The way back to the old image, which is of `size` (height, width): what was found in the new one, on it.
+
+        What the new image does not show stays uncovered, and a box is cut at the border of what it does show.
+        """
+        return Placement(size, self.target, self.source)
+
     def _laid(self, pixels: np.ndarray, fill: int) -> np.ndarray:
         if pixels.shape[:2] == self.size:
             return pixels

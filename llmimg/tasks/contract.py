@@ -3,7 +3,7 @@
 import abc
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -131,6 +131,13 @@ class Task(abc.ABC):
 
         Raises:
             UserError: a row that cannot be right, named by its id.
+        """
+
+    def check(self, rows: Iterable[Row]) -> None:  # noqa: B027
+        """Refuse training rows that cannot be learned from, all at once; called once with all of them.
+
+        Raises:
+            UserError: counting them, and naming the first.
         """
 
     @abc.abstractmethod

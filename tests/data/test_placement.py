@@ -22,6 +22,32 @@ def test_any_size_to_any_size(height, width, new_height, new_width, fit, channel
     assert np.allclose(whole, [left, top, right, bottom])
 
 
+@given(st.data(), side, side, side, side, st.sampled_from(FITS))
+def test_there_and_back(data, height, width, new_height, new_width, fit):
+    placement = place((height, width), (new_height, new_width), fit)
+    back = placement.inverse((height, width))
+    top, left, bottom, right = placement.source
+    x0, x1 = sorted(data.draw(st.lists(st.floats(left, right), min_size=2, max_size=2)))
+    y0, y1 = sorted(data.draw(st.lists(st.floats(top, bottom), min_size=2, max_size=2)))
+    boxes = np.array([[x0, y0, x1, y1], [0, 0, width, height]])
+    assert np.allclose(back.boxes(placement.boxes(boxes)), [boxes[0], [left, top, right, bottom]])
+
+
+@given(side, side, side, side, st.sampled_from(FITS))
+def test_a_mask_comes_back(height, width, new_height, new_width, fit):
+    """Exactly where no pixel is lost on the way; what was not seen is of no class."""
+    placement = place((height, width), (new_height, new_width), fit)
+    mask = np.random.default_rng(0).integers(0, 9, (height, width), dtype=np.uint8)
+    back = placement.inverse((height, width)).mask(placement.mask(mask, 255), 255)
+    top, left, bottom, right = placement.source
+    seen = np.zeros((height, width), bool)
+    seen[top:bottom, left:right] = True
+    assert back.shape == mask.shape and (back[~seen] == 255).all() and (back[seen] < 9).all()
+    y, x, below, behind = placement.target
+    if below - y >= bottom - top and behind - x >= right - left:
+        assert np.array_equal(back[seen], mask[seen])
+
+
 @given(side, side, st.sampled_from(FITS))
 def test_the_same_size_changes_nothing(height, width, fit):
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
