@@ -3,7 +3,7 @@
 import abc
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -47,6 +47,37 @@ class Measure:
     worst: float | None = 0.0
     best: float | None = 1.0
 
+    def written(self, value: float) -> str:
+        """0.947 → `94.7 %`; 0.2134 nats → `0.213 nats`."""
+        if self.unit == "share":
+            return f"{100 * value:.1f} %"
+        if self.unit == "nats":
+            return f"{value:.3f} nats"
+        if self.unit == "bits":
+            return f"{value:,.0f} bits" if abs(value) >= 100 else f"{value:.3g} bits"
+        return f"{value:,.0f}" if self.unit == "count" else f"{value:.4g}"
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether the one is better than the other."""
+        return one > other if self.higher_is_better else one < other
+
+
+Table = Mapping[str, Sequence[Any]]  # columns of predictions.parquet, one value a row
+Weights = np.ndarray | None  # how often each row counts, int [N], as in a resample; None: once each
+
+# A headline by rows: what each contributes, float64 [N], where it is the mean of these; else it as a function.
+ByRows = np.ndarray | Callable[[Weights], float]
+
+
+def of_rows(headline: ByRows, weights: Weights = None) -> float:
+    """A headline, with each row counted as often as the weights say; nan where it is undefined."""
+    return float(np.average(headline, weights=weights)) if isinstance(headline, np.ndarray) else headline(weights)
+
+
+def truths_of(table: Table) -> Sequence[Any] | None:
+    """What is right for each row: the column `truth`, or `label`; None where nothing is."""
+    return table.get("truth", table.get("label"))
+
 
 @dataclass(frozen=True)
 class DataInfo:
@@ -83,6 +114,9 @@ class Task(abc.ABC):
     columns: ClassVar[tuple[str, ...]]  # needed to learn and to score, besides the image
     asks: ClassVar[tuple[str, ...]] = ()  # of these, those needed to ask
     measures: ClassVar[tuple[Measure, ...]]  # the first is the headline
+    row_measure: ClassVar[Measure] = Measure(  # of `per_row`
+        "score", "Score", "the score of each image by itself", "number", worst=None, best=None
+    )
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
 
     def bind(self, info: DataInfo, textifier: Textifier) -> Self:
@@ -158,24 +192,36 @@ class Task(abc.ABC):
         """
         from llmimg.metrics.intervals import with_intervals
 
-        of_each = self.per_row(predictions, rows)
+        headline = self.headline(self.table(predictions, rows))
 
-        def mean(weights: np.ndarray | None = None) -> dict[str, float]:
-            return {self.measures[0].key: float(np.average(of_each, weights=weights))}
+        def values(weights: Weights = None) -> dict[str, float]:
+            return {self.measures[0].key: of_rows(headline, weights)}
 
-        return with_intervals(mean, len(of_each)) if intervals else mean()
+        return with_intervals(values, len(rows)) if intervals else values()
+
+    @classmethod
+    def headline(cls, table: Table) -> ByRows:
+        """The headline by rows, from what stands in predictions.parquet: intervals and `compare` resample these. By
+        default the mean score."""
+        return np.asarray(table["score"], np.float64)
 
     @abc.abstractmethod
     def per_row(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> np.ndarray:
         """How good each prediction is, float64 `[N]`, higher is better: the worst are shown as mistakes."""
 
     def table(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
-        """Columns of predictions.parquet, one value a row."""
+        """Columns of predictions.parquet: `score` (of `per_row`), `prediction` and `truth` (or `label`) in words, and
+        what `headline` needs."""
         return {
             "truth": [self.text(self.truth(row)) for row in rows],
             "prediction": [self.text(prediction) for prediction in predictions],
             "score": self.per_row(predictions, rows),
         }
+
+    @classmethod
+    def remark(cls, row: Mapping[str, Any]) -> str:
+        """What stands beside an answer on the page, from its row of predictions.parquet: by default its score."""
+        return f"{cls.row_measure.title} {cls.row_measure.written(row['score'])}"
 
     def text(self, prediction: Prediction) -> str:
         """A prediction in a few words."""

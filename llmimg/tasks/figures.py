@@ -1,6 +1,6 @@
 """What a report draws of a task's predictions, as data: it knows how to draw each kind, and nothing of tasks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Bars:
         names: N of them.
         columns: title → float `[N]`; nan is left empty.
         units: title → as of `Measure.unit`; a plain number where it is not named.
+        words: title → as many texts, columns behind those of numbers.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Bars:
     columns: dict[str, np.ndarray]
     units: dict[str, str]
     meaning: str = ""
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
