@@ -57,6 +57,12 @@ class Measure:
             return f"{value:,.0f} bits" if abs(value) >= 100 else f"{value:.3g} bits"
         return f"{value:,.0f}" if self.unit == "count" else f"{value:.4g}"
 
+    @property
+    def phrase(self) -> str:
+        """The title within a sentence: `Macro F1` → `macro F1`, and `IoU` as it is."""
+        word = self.title.partition(" ")[0]
+        return self.title[:1].lower() + self.title[1:] if word[1:].islower() else self.title
+
     def better(self, one: float, other: float) -> bool:
         """Whether the one is better than the other."""
         return one > other if self.higher_is_better else one < other

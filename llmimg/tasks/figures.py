@@ -13,6 +13,7 @@ class Matrix:
         values: float `[R, C]`.
         rows, columns: their names.
         row_title, column_title: what rows and columns are.
+        counted: what the values are numbers of.
     """
 
     title: str
@@ -21,6 +22,7 @@ class Matrix:
     columns: tuple[str, ...]
     row_title: str = "truth"
     column_title: str = "prediction"
+    counted: str = "images"
     meaning: str = ""
 
 
