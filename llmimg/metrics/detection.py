@@ -18,9 +18,26 @@ from llmimg.metrics.matches import Matches, Sizes, match
 
 # COCO's, in square pixels of the image as it is scored. An object's area is its box's; COCO's files state its mask's.
 SIZES: Sizes = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, np.inf)}
+_NEVER_LARGE = 96**2
 ALL: Sizes = {"all": (0, np.inf)}
 HALF, THREE_QUARTERS = 0, 5  # where 0.5 and 0.75 stand in THRESHOLDS
 PRECISIONS = ("map", "map_50", "map_75", "map_50_class_agnostic")
+
+
+def sizes_in(images: Sequence[tuple[int, int]]) -> Sizes:
+    """COCO's sizes; none where no image (height, width) has more than 96 × 96 pixels, as nothing in it could be large:
+    they are made for photographs."""
+    return SIZES if any(height * width > _NEVER_LARGE for height, width in images) else {}
+
+
+def thirds(truth: Sequence[Objects]) -> Sizes:
+    """Sizes by the objects' own areas: three of as many different areas each, as far as there are."""
+    areas = np.unique(np.concatenate([objects.boxes[~objects.crowded, 2:].prod(axis=1) for objects in truth]))
+    borders = np.unique(np.quantile(areas, [1 / 3, 2 / 3], method="inverted_cdf"))
+    borders = borders[borders < areas.max()]
+    lows, highs = np.nextafter([-1.0, *borders], np.inf), [*borders, np.inf]
+    names = [f"up to {high:g} square pixels" for high in borders] + [f"over {borders[-1]:g}" if len(borders) else "all"]
+    return {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
 
 
 class Detection:
@@ -77,6 +94,11 @@ class Detection:
         }
         return {name: float(each.mean()) if each.size else float("nan") for name, each in of_each.items()}
 
+    def mean_average_precision(self, weights: np.ndarray | None = None) -> float:
+        """`map` alone, of the same `weights` as of `values`: what many resamples need."""
+        precision = _known(self.matches.curves(weights).average_precision)
+        return float(precision.mean()) if precision.size else float("nan")
+
     def metrics(self, intervals: bool = True) -> dict[str, float]:
         """The scores as a flat dict; besides them 95 % intervals as `…_low` and `…_high`, by a bootstrap over images,
         and `map_small` … of the sizes that there are objects of. Without `intervals`, as for a curve, only the scores.
@@ -88,9 +110,7 @@ class Detection:
         """
         if not intervals:
             return self.values()
-        sizes = {
-            f"map_{size}": float(_known(each.curves().average_precision).mean()) for size, each in self.sizes.items()
-        }
+        sizes = {f"map_{size}": scores["map"] for size, scores in self.by_size().items()}
         return with_intervals(self.values, self.images, reflected=PRECISIONS) | sizes
 
     def by_class(self) -> dict[str, np.ndarray]:
@@ -99,6 +119,16 @@ class Detection:
         precision, recall = curves.average_precision, curves.recall
         scores = {"map": precision.mean(axis=0), "map_50": precision[HALF], "recall_50": recall[HALF]}
         return {"objects": self.matches.present(), **scores}
+
+    def by_size(self) -> dict[str, dict[str, float]]:
+        """`objects` (how many there are), `map`, `map_50`, `recall_50` of each size that there are objects of."""
+        scores = {}
+        for size, matches in self.sizes.items():
+            curves = matches.curves()
+            precision, recall = _known(curves.average_precision), _known(curves.recall)
+            means = {"map": precision.mean(), "map_50": precision[HALF].mean(), "recall_50": recall[HALF].mean()}
+            scores[size] = {"objects": float(matches.present().sum())} | {name: float(x) for name, x in means.items()}
+        return scores
 
     def precision_recall(self) -> np.ndarray:
         """Curves of precision over recall at the overlap 0.5, float64 [K, 101], at the recalls 0, 0.01, …, 1; nan for a

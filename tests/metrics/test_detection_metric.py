@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, box_iou, non_maximum_suppression
-from llmimg.metrics.detection import Detection
+from llmimg.metrics.detection import Detection, sizes_in, thirds
 
 Scene = tuple[list[Objects], list[Objects]]
 NAMES = ["map", "map_50", "map_75", "map_50_class_agnostic", "recall", "recall_50"]
@@ -270,6 +270,32 @@ def test_sizes_can_be_others():
     found = [Objects([[20, 20, 16, 16]], [0], [0.5])]
     scores = Detection(truth, found, 1, sizes={"8": (0, 100), "16": (100, 300), "32": (300, 2000)}).metrics()
     assert scores["map_8"] == 0 and scores["map_16"] == 1 and "map_32" not in scores
+
+
+def test_thirds_are_by_the_objects_own_areas():
+    boxes = [[0, 0, length, 1] for length in (2, 3, 3, 5, 7, 9, 9)]
+    truth = [Objects(boxes, [0] * 7, crowd=[False] * 6 + [True])]
+    sizes = thirds(truth)
+    assert list(sizes) == ["up to 3 square pixels", "up to 7 square pixels", "over 7"]
+    assert [scores["objects"] for scores in Detection(truth, found_again(truth), 1, sizes).by_size().values()] == [
+        3,
+        2,
+        1,
+    ]
+    assert list(thirds([Objects(boxes[:1], [0])])) == ["all"]
+
+
+def test_sizes_of_photographs_are_for_images_that_could_hold_a_large_object():
+    assert sizes_in([(96, 96), (9, 20)]) == {}
+    assert list(sizes_in([(9, 20), (97, 96)])) == ["small", "medium", "large"]
+
+
+@scenes
+def test_the_mean_alone_is_as_among_all(images, classes, seed):
+    truth, found = made_up(images, classes, seed)
+    score, weights = Detection(truth, found, classes), np.random.default_rng(seed).integers(0, 3, images)
+    alone, among = (score.mean_average_precision(weights), score.values(weights)["map"])
+    assert np.isclose(alone, among, atol=0, equal_nan=True)
 
 
 def test_mistakes_are_told():

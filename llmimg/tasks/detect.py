@@ -1,0 +1,290 @@
+"""Which objects are in the image, and where? `"…image… objects: y4 x7 y20 x15 cat y0 x3 …"` (`object_words`)."""
+
+import collections
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from llmimg.data.motion import as_corners, from_corners
+from llmimg.data.names import shown
+from llmimg.errors import UserError
+from llmimg.metrics.boxes import Objects, non_maximum_suppression
+from llmimg.settings import choose
+from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task
+from llmimg.tasks.detections import Detections, plain_objects, read_written, written
+from llmimg.tasks.figures import Figure
+from llmimg.tasks.object_words import LENGTH, ObjectWords, confidence
+from llmimg.textify import Grammar, Textifier
+from llmimg.tokens.sample import Answer, ImageSlot, Part, Pieces
+
+if TYPE_CHECKING:
+    from llmimg.metrics.detection import Detection
+
+ORDERS = ("random", "sorted")
+_SLACK = 0.01  # pixels that float32 sums may go past the border
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """conf/task/detect.yaml.
+
+    Attributes:
+        bins: parts that each side of the image is divided into, 2 or more. A corner is at the nearest of the bins + 1
+            edges: at most half a bin off, and exact where it is at a whole pixel and the side has `bins` pixels.
+        most: objects that are written of one image, at most.
+        order: of the objects in an answer to learn: `random`, anew in every epoch, or `sorted`, in reading order (by
+            their upper left corner). Where nothing is learned, as in a validation loss, they are sorted.
+        prompt: the words between the image and its objects.
+        duplicates: overlap (IoU), 0 to 1: what overlaps a surer box of its class by more is dropped; null keeps all.
+    """
+
+    bins: int = 32
+    most: int = 10
+    order: str = "random"
+    prompt: str = "\nobjects:"
+    duplicates: float | None = None
+
+    def __post_init__(self) -> None:
+        choose(self.order, dict.fromkeys(ORDERS), "task.order")
+        if self.bins < 2:
+            raise UserError(f"task.bins={self.bins} is out of range: it takes 2 or more.")
+        if self.most < 1:
+            raise UserError(f"task.most={self.most} is out of range: it takes 1 or more objects.")
+        if self.duplicates is not None and not 0 <= self.duplicates <= 1:
+            raise UserError(f"task.duplicates={self.duplicates} is out of range: it takes 0 to 1, or null.")
+
+
+def _ap(key: str, title: str, meaning: str) -> Measure:
+    return Measure(key, title, f"COCO's average precision {meaning}")
+
+
+MEASURES = (
+    _ap("map", "AP", "over classes and the overlaps 0.5, 0.55, …, 0.95 of an object and its box"),
+    _ap("map_50", "AP50", "at the overlap 0.5"),
+    _ap("map_75", "AP75", "at the overlap 0.75"),
+    _ap("map_50_class_agnostic", "AP50, any class", "at the overlap 0.5, whatever an object is called"),
+    Measure("recall", "Recall", "share of objects that were found, over classes and the overlaps of AP"),
+    Measure("recall_50", "Recall at 0.5", "share of objects that were found at the overlap 0.5, over classes"),
+    _ap("map_small", "AP, small", "of objects up to 32 × 32 pixels"),
+    _ap("map_medium", "AP, medium", "of objects from 32 × 32 to 96 × 96 pixels"),
+    _ap("map_large", "AP, large", "of objects over 96 × 96 pixels"),
+    Measure("degenerate_boxes", "Boxes without area", "of an image, dropped", "number", False, None, 0.0),
+    Measure("unread_answers", "Answers that break off", "share that was not read to the end", "share", False, 1.0, 0.0),
+)
+
+
+@dataclass(frozen=True)
+class Detect(Task):
+    """Objects in boxes, with scores. A row's are as `llmimg.data.columns` has them; crowds (`iscrowd`) are not learned,
+    and count neither for nor against."""
+
+    Settings = DetectSettings
+    readouts = ("generate",)
+    columns = ("objects",)
+    measures = MEASURES
+    row_measure = Measure("score", "F1", "F1 of an image's objects and what was found, at the overlap 0.5")
+    exact = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes of objects."""
+        return tuple(self.info.classes.get("objects", ()))
+
+    @functools.cached_property
+    def words(self) -> ObjectWords:
+        """What an answer is written with."""
+        return ObjectWords(self.names, self.settings.bins)
+
+    def bind(self, info: DataInfo, textifier: Textifier) -> Self:
+        bound = super().bind(info, textifier)
+        if not bound.names:
+            raise UserError(
+                "task=detect needs objects, and these data have none: choose data with boxes, or say with "
+                "data.objects_column= where they stand."
+            )
+        if (mistaken := bound.words.mistaken()) is not None:
+            raise UserError(
+                f"The class '{mistaken}' has a word that is a place in an answer, as y0 to x{self.settings.bins} are: "
+                "call it otherwise with data.label_names."
+            )
+        return bound
+
+    @property
+    def grammar(self) -> Grammar:
+        return self.words.grammar
+
+    @property
+    def cells(self) -> np.ndarray:
+        return self.words.completing
+
+    def budget(self, row: Row) -> int:
+        return self.settings.most
+
+    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        return (ImageSlot(), self.settings.prompt) if self.settings.prompt else (ImageSlot(),)
+
+    def check(self, rows: Iterable[Row]) -> None:
+        counts = {row["id"]: len(self._to_find(row)) for row in rows}
+        full = {row: count for row, count in counts.items() if count > self.settings.most}
+        if full:
+            raise UserError(
+                f"{len(full):,} of {len(counts):,} training images have more objects than task.most="
+                f"{self.settings.most}, the first is row {next(iter(full))}: set task.most={max(full.values())}, as "
+                "many as the fullest has, or leave them out."
+            )
+
+    def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        objects = self._to_find(row)
+        corners = self._checked(row, objects)
+        if row.get("placement") is not None:
+            corners = row["placement"].boxes(corners)
+        seen = _has_area(corners)
+        if seed is not None and seen.sum() > self.settings.most:
+            raise UserError(f"Row {row['id']} has {seen.sum()} objects, more than task.most={self.settings.most}.")
+        pieces = self.words.write(corners[seen], objects.classes[seen], _seen_size(row))
+        if seed is not None and self.settings.order == "random":
+            pieces = np.random.default_rng(int(seed)).permutation(pieces)
+        else:
+            pieces = pieces[np.lexsort(pieces.T[::-1])]
+        return (Pieces(pieces.reshape(-1)),)
+
+    def truth(self, row: Row) -> Detections:
+        known = row["objects"]
+        return Detections(Objects(known["bbox"], known["category"], crowd=known.get("iscrowd")))
+
+    def read(self, answer: Answer, row: Row) -> Detections:
+        """Where the answer has no log-probabilities, every box is sure (1)."""
+        if answer.pieces is None:
+            return Detections(Objects([], [], []), problem=answer.problem or "There is no answer.")
+        whole = len(answer.pieces) // LENGTH * LENGTH
+        corners, classes = self.words.read(answer.pieces[:whole].reshape(-1, LENGTH), _seen_size(row))
+        if row.get("placement") is not None:
+            corners = row["placement"].inverse(row["size"]).boxes(corners)
+        known, kept = answer.log_probabilities, _has_area(corners)
+        scores = np.ones(len(kept)) if known is None else confidence(known[:whole].reshape(-1, LENGTH))
+        found = Objects(from_corners(corners), classes, scores)[kept]
+        if self.settings.duplicates is not None:
+            found = found[non_maximum_suppression(found, self.settings.duplicates)]
+        broken = "The last object breaks off." if whole < len(answer.pieces) else None
+        return Detections(found, int((~kept).sum()), answer.problem or broken)
+
+    def metrics(
+        self, predictions: Sequence[Detections], rows: Sequence[Row], intervals: bool = True
+    ) -> dict[str, float]:
+        return self._scored(predictions, rows).metrics(intervals) | {
+            "degenerate_boxes": float(np.mean([each.degenerate for each in predictions])),
+            "unread_answers": float(np.mean([each.problem is not None for each in predictions])),
+        }
+
+    def per_row(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> np.ndarray:
+        """F1 at the overlap 0.5: 1 where nothing is, and nothing is found."""
+        return self._scored(predictions, rows).per_row()
+
+    def table(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> Table:
+        """Besides what every table has, `true_objects` and `found_objects` as JSON, and what was not read."""
+        truths = [self.truth(row) for row in rows]
+        return {
+            "truth": [self.text(each) for each in truths],
+            "prediction": [self.text(each) for each in predictions],
+            "score": self.per_row(predictions, rows),
+            "true_objects": [written(each.objects, self.names) for each in truths],
+            "found_objects": [written(each.sure, self.names) for each in predictions],
+            "degenerate_boxes": [each.degenerate for each in predictions],
+            "problem": [each.problem for each in predictions],
+        }
+
+    @classmethod
+    def headline(cls, table: Table) -> ByRows:
+        from llmimg.metrics.detection import Detection
+
+        numbers: dict[str, int] = {}
+        truth, found = (read_written(table[name], numbers) for name in ("true_objects", "found_objects"))
+        return Detection(truth, found, len(numbers)).mean_average_precision
+
+    def text(self, prediction: Detections) -> str:
+        counts = collections.Counter(prediction.objects.classes.tolist())
+        return ", ".join(f"{counts[each]} {self.names[each]}" for each in sorted(counts)) or "nothing"
+
+    def plain(self, prediction: Detections) -> dict[str, Any]:
+        """Boxes to a hundredth of a pixel, scores to four decimals."""
+        plain = plain_objects(prediction.objects, self.names)
+        for each in plain:
+            each["box"] = [round(number, 2) for number in each["box"]]
+            each |= {"score": round(each["score"], 4)} if "score" in each else {}
+        return {"objects": plain}
+
+    def figures(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> list[Figure]:
+        from llmimg.tasks.detection_figures import detection_figures
+
+        return detection_figures(*self._pairs(predictions, rows), self.names, [row["size"] for row in rows])
+
+    def draw(self, image: np.ndarray, prediction: Detections) -> np.ndarray:
+        from llmimg.tasks.drawing import draw_boxes
+
+        return draw_boxes(image, prediction.objects, self.names)
+
+    def export(self, predictions: Sequence[Detections], rows: Sequence[Row], folder: Path) -> None:
+        """COCO's results as `detections.json`; where the rows have objects, these as `annotations.json`."""
+        from llmimg.tasks.coco import category_numbers, write_coco
+
+        known = all(row.get("objects") is not None for row in rows)
+        truth = [self.truth(row).objects for row in rows] if known else None
+        categories = category_numbers(self.names, self.info.numbers.get("objects"))
+        write_coco(folder, rows, [each.sure for each in predictions], truth, self.names, categories)
+
+    def constant(self, rows: Sequence[Row]) -> Detections:
+        """Of each class the mean of its boxes, as sure as the share of images that it is in: AP is a mean over classes,
+        and a box takes nothing from those that are surer."""
+        every = [self._to_find(row) for row in rows]
+        boxes, classes = (np.concatenate([getattr(each, name) for each in every]) for name in ("boxes", "classes"))
+        there = np.array([np.bincount(each.classes, minlength=len(self.names)) > 0 for each in every]).mean(axis=0)
+        surest = [each for each in np.argsort(-there, kind="stable") if there[each]][: self.settings.most]
+        return Detections(Objects([boxes[classes == each].mean(axis=0) for each in surest], surest, there[surest]))
+
+    def _to_find(self, row: Row) -> Objects:
+        objects = self.truth(row).objects
+        return objects[~objects.crowded]
+
+    def _checked(self, row: Row, objects: Objects) -> np.ndarray:
+        """The corners of a row's objects, x0, y0, x1, y1 float64 `[N, 4]`, inside of the image.
+
+        Raises:
+            UserError: a box outside of it or without area, or a class that there is not.
+        """
+        corners, (height, width) = as_corners(objects.boxes), row["size"]
+        bounds = np.array([width, height, width, height], float)
+        right = ((corners >= -_SLACK) & (corners <= bounds + _SLACK)).all(axis=1) & _has_area(corners)
+        if not right.all():
+            box = ", ".join(f"{number:g}" for number in objects.boxes[~right][0])
+            raise UserError(
+                f"Row {row['id']} has a box that goes out of its image ({width} wide, {height} high) or has no area: "
+                f"x, y, width, height are {box}. Mend it, or leave it out (data.bad_boxes)."
+            )
+        unknown = objects.classes[(objects.classes < 0) | (objects.classes >= len(self.names))]
+        if len(unknown):
+            raise UserError(
+                f"Row {row['id']} has an object of class {unknown[0]}, and there are {len(self.names)} classes, from 0 "
+                f"on: {shown(self.names)}."
+            )
+        return np.clip(corners, 0, bounds)
+
+    def _pairs(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> tuple[list[Objects], list[Objects]]:
+        return [self.truth(row).objects for row in rows], [each.sure for each in predictions]
+
+    def _scored(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> "Detection":
+        from llmimg.metrics.detection import Detection, sizes_in
+
+        return Detection(*self._pairs(predictions, rows), len(self.names), sizes_in([row["size"] for row in rows]))
+
+
+def _seen_size(row: Row) -> tuple[int, int]:
+    """(height, width) of what the model sees."""
+    return row["size"] if row.get("placement") is None else row["placement"].size
+
+
+def _has_area(corners: np.ndarray) -> np.ndarray:
+    return (corners[:, 2:] > corners[:, :2]).all(axis=1)
