@@ -20,8 +20,9 @@ from llmimg.fidelity import fidelity_metrics
 from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.loading import origin
+from llmimg.models.looks import Looks
 from llmimg.models.quantised import parameter_counts
-from llmimg.preparation import common_boxes, make_encoder, make_prompts, prepare_split, prepare_text
+from llmimg.preparation import common_boxes, make_encoder, make_looks, make_prompts, prepare_split, prepare_text
 from llmimg.provenance import identify, load_data, save_trained_on
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS, Readout
@@ -51,6 +52,7 @@ class Prepared:
     Attributes:
         ids: of each split's images.
         plain_text: of each split, what of `task.text` is in it.
+        looks: where a model from scratch begins, where that is not at random.
         seconds: what preparing took, now.
     """
 
@@ -62,6 +64,7 @@ class Prepared:
     layout: Layout
     readout: Readout
     plain_text: dict[str, list[PlainText]]
+    looks: Looks | None
     seconds: float
 
 
@@ -138,7 +141,8 @@ def _prepare(settings: Configuration, folder: RunFolder, notes: list[str]) -> Pr
     plain_text = prepare_text(settings, task, encoder, layout, notes)
     boxes = common_boxes(settings, data, task, encoder, lengths)
     readout = kind(task, layout, encoder.vocabulary, boxes, **settings.readout_settings)
-    return Prepared(data, identity, task, encoder, ids, layout, readout, plain_text, time.perf_counter() - started)
+    looks, seconds = make_looks(settings, data, encoder, layout, lengths), time.perf_counter() - started
+    return Prepared(data, identity, task, encoder, ids, layout, readout, plain_text, looks, seconds)
 
 
 def _trained_from(settings: Configuration, prepared: Prepared, began_from: Mapping[str, Any]) -> list[str]:
@@ -159,6 +163,7 @@ def _model(settings: Configuration, prepared: Prepared, learns: bool, notes: lis
         prepared.readout.head(),
         learns=learns,
         notes=said,
+        looks=prepared.looks,
     )
     if said:
         log.info("\n".join(said))

@@ -12,6 +12,7 @@ from llmimg.data import SPLITS, Data, Decoding
 from llmimg.data.broken import broken_notes
 from llmimg.data.rng import sampled
 from llmimg.errors import UserError
+from llmimg.models.looks import Looks, grid_places
 from llmimg.readouts.base import READOUTS, Readout
 from llmimg.settings import build
 from llmimg.tasks.base import Task
@@ -23,7 +24,7 @@ from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
-from llmimg.tokens.lookup import token_boxes
+from llmimg.tokens.lookup import one_token_pieces, token_boxes
 from llmimg.tokens.plain_text import cut, held_out, text_stream
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.tokenizer import encoded
@@ -170,22 +171,61 @@ def common_boxes(
         lengths: of all texts, in tokens.
 
     Raises:
-        UserError: where it does, and they are not the same in all of some training images, or texts differ in length.
+        UserError: where it does, and they are not the same in all images.
     """
     if not task.needs_boxes:
         return None
+    boxes = _boxes_in_all(settings, data, encoder, lengths)
+    if boxes is None:
+        raise UserError(
+            "task.mask=block hides rectangles of the image, and this textifier's tokens stand elsewhere in each image: "
+            "take task.mask=span, or a textifier of a grid and images of one size (data.size)."
+        )
+    return boxes
+
+
+def _boxes_in_all(settings: Configuration, data: Data, encoder: Encoder, lengths: np.ndarray) -> np.ndarray | None:
+    """The boxes of an image's tokens, int32 `[T, 4]`; None where they are not the same in all of some training images,
+    or texts differ in length."""
     boxes = []
     for image in _some_images(settings, data, encoder.decoding):
         pieces = encoder.textifier.write(image[None])
         of_pieces = encoder.textifier.boxes(pieces, image[None])
         boxes.append(token_boxes(encoder.vocabulary.lookup.spans(pieces), of_pieces))
     same = bool(boxes) and all(np.array_equal(each, boxes[0]) for each in boxes) and len(np.unique(lengths)) == 1
-    if not same:
+    return boxes[0] if same else None
+
+
+def make_looks(
+    settings: Configuration, data: Data, encoder: Encoder, layout: Layout, lengths: np.ndarray
+) -> Looks | None:
+    """What tokens look like and where they stand, where that is where the model begins (`model.embeddings`).
+
+    Args:
+        lengths: of all texts, in tokens.
+
+    Raises:
+        UserError: where the textifier's pieces look like nothing, or none is a token of its own.
+    """
+    if settings.model.embeddings == "random":
+        return None
+    appearance = encoder.textifier.appearance()
+    if appearance is None:
         raise UserError(
-            "task.mask=block hides rectangles of the image, and this textifier's tokens stand elsewhere in each image: "
-            "take task.mask=span, or a textifier of a grid and images of one size (data.size)."
+            f"model.embeddings=appearance needs pieces that look like something, and those of textify="
+            f"{settings.textify['name']} do not: set model.embeddings=random."
         )
-    return boxes[0]
+    pieces, tokens = one_token_pieces(encoder.vocabulary.lookup, len(appearance))
+    if not len(pieces):
+        raise UserError(
+            "model.embeddings=appearance needs pieces that are one token each, and the tokenizer splits them all: take "
+            "vocabulary=own, or model.embeddings=random."
+        )
+    boxes = _boxes_in_all(settings, data, encoder, lengths)
+    if boxes is not None and layout.permute != "each":
+        boxes = boxes[layout.order(np.zeros(len(boxes)))][: layout.room]
+        return Looks(tokens, appearance[pieces], grid_places(boxes), len(layout.prompt.before))
+    return Looks(tokens, appearance[pieces])
 
 
 def prepare_text(

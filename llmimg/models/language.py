@@ -12,6 +12,7 @@ from llmimg.hub import load_config, new_model
 from llmimg.models.classes import class_names, fit_classes
 from llmimg.models.embeddings import fit_embeddings
 from llmimg.models.loading import Loaded, are_adapters, load_model
+from llmimg.models.looks import Looks, begin_as
 from llmimg.models.positions import readable_length
 from llmimg.models.quantised import quantisation
 from llmimg.models.scratch import ARCHITECTURES, Sizes
@@ -49,6 +50,7 @@ def make_model(
     *,
     learns: bool = True,
     notes: list[str] | None = None,
+    looks: Looks | None = None,
 ) -> PreTrainedModel:
     """The model, with embeddings for every token of the vocabulary and its padding token set.
 
@@ -60,6 +62,7 @@ def make_model(
         head: what that head needs in the configuration (`num_labels`, …).
         learns: whether it is trained: nothing that is drawn at random is of use without.
         notes: what a reader must know is added.
+        looks: what tokens look like, where a model from scratch begins; None begins at random.
 
     Raises:
         UserError: where there is no such model, its architecture has no such head, or it would have to answer with
@@ -75,6 +78,8 @@ def make_model(
             config.update(dict(head))
             model = new_model(auto_class, config, dtype=getattr(torch, settings.dtype))
             model.drawn = frozenset()
+            if looks is not None:
+                notes.append(begin_as(model, looks, settings.initializer_range))
             if not learns:
                 notes.append("The model starts from scratch and nothing trains it: its answers are chance.")
     except ValueError as error:

@@ -33,6 +33,8 @@ class ModelSettings:
         revision: the hub's branch, tag or commit.
         layers, width, heads: the shape from scratch.
         dropout: the rate of every dropout from scratch, 0 to 1.
+        embeddings: where those of a model from scratch begin: at `random`, or as the `appearance` of what a token
+            stands for (a random projection of its colours or its patch), and positions as sums of a row and a column.
         initializer_range: standard deviation of the initial weights from scratch.
         dtype: of the weights: `float32` (which mixed precision wants too), `bfloat16` or `float16`.
         bits: how the linear layers of a pretrained model are kept: in 8 bits (LLM.int8: Dettmers et al., NeurIPS 2022)
@@ -54,6 +56,7 @@ class ModelSettings:
     width: int = 64
     heads: int = 4
     dropout: float = 0.0
+    embeddings: str = "random"
     initializer_range: float = 0.1
     dtype: str = "float32"
     bits: int | None = None
@@ -75,6 +78,12 @@ class ModelSettings:
         choose(self.init, dict.fromkeys(("pretrained", "random", "shuffled")), "model.init")
         if self.init != "pretrained" and self.architecture is not None:
             raise UserError(f"model.init={self.init} is a control of pretrained models, and '{self.name}' is none.")
+        choose(self.embeddings, dict.fromkeys(("random", "appearance")), "model.embeddings")
+        if self.embeddings == "appearance" and (self.pretrained or self.kind != "language"):
+            raise UserError(
+                f"model.embeddings=appearance is for language models from scratch, and '{self.name}' is none: leave it "
+                "out, or take model=gpt2_tiny."
+            )
         choose(self.dtype, dict.fromkeys(DTYPES), "model.dtype")
         if self.bits not in (None, 4, 8):
             raise UserError(f"model.bits={self.bits} is none of what there is: it takes 4, 8 or null.")

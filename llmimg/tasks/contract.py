@@ -143,6 +143,11 @@ class Task(abc.ABC):
         """The pieces of an answer."""
         return None if self.grammar is None else self.grammar.lexicon
 
+    def appearance(self) -> np.ndarray | None:
+        """What its pieces look like, float32 `[pieces, F]`, as `Textifier.appearance` of an image's: coordinates as
+        `llmimg.textify.appearance.bumps` of them, so that near ones begin alike. None where they look like nothing."""
+        return None
+
     @property
     def cells(self) -> np.ndarray | None:
         """How many cells of a budget each piece fills, int64 `[P]`; None fills none."""

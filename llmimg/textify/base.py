@@ -53,6 +53,16 @@ class Textifier(abc.ABC):
         """
         return None
 
+    def appearance(self) -> np.ndarray | None:
+        """What its pieces look like, float32 `[pieces, F]`, in features of one scale: pieces that look alike have rows
+        that are near. NaN where a piece has nothing of a feature; a piece that looks like nothing (a row mark, a
+        heading) has nothing but NaN. None where all are so.
+
+        Raises:
+            UserError: where it must learn first, and has not.
+        """
+        return None
+
     @property
     def is_learned(self) -> bool:
         """Whether it writes only with what `learn` made of training images (a palette, codebooks)."""

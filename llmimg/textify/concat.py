@@ -110,6 +110,19 @@ class Concat(Textifier):
                 return image
         return None
 
+    def appearance(self) -> np.ndarray | None:
+        """What the pieces of each part look like, in columns of its own; a heading is nothing."""
+        looks = [(start, each.appearance()) for start, each in zip(self._starts, self._textifiers, strict=False)]
+        looks = [(start, look) for start, look in looks if look is not None]
+        if not looks:
+            return None
+        found = np.full((len(self.lexicon), sum(look.shape[1] for _, look in looks)), np.nan, np.float32)
+        column = 0
+        for start, look in looks:
+            found[start : start + len(look), column : column + look.shape[1]] = look
+            column += look.shape[1]
+        return found
+
     def _part(self, pieces: Ragged, place: int) -> tuple[np.ndarray, Ragged]:
         """Which pieces are those of a part, bool `[total]`, and they alone."""
         start, end = self._starts[place : place + 2]

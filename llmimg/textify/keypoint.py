@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llmimg.errors import UserError
+from llmimg.textify.appearance import appearance_of, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.codebook import fit_codes, nearest
 from llmimg.textify.grammar import START, Grammar, Lexicon
@@ -185,6 +186,20 @@ class Keypoints(Textifier):
         low, high = np.clip(low, 0, size - 1), np.clip(high, 1, size)
         boxes[says] = np.repeat(np.concatenate([low, high], axis=1), fields, axis=0)
         return boxes
+
+    def appearance(self) -> np.ndarray:
+        """Places and sizes are their numbers, angles their directions, words their patterns; `none` is nothing."""
+        turns = 2 * np.pi * (np.arange(self.angles) + 0.5) / max(self.angles, 1)
+        looks = [
+            (("first", "x"), steps(self.cells)),
+            (("y",), steps(self.cells)),
+            (("size",), steps(self.scales)),
+        ]
+        if self.angles:
+            looks.append((("angle",), np.stack([np.cos(turns), np.sin(turns)], axis=1)))
+        if self.codes:
+            looks.append((("word",), self.state["codes"] / 255))
+        return appearance_of(self.lexicon, *looks)
 
 
 def _whole_numbers(descriptors: np.ndarray) -> np.ndarray:

@@ -135,6 +135,13 @@ class PatchWords(Textifier):
         whole = grid.transpose(0, 1, 3, 2, 4, 5).reshape(len(pieces), rows * size, columns * size, -1)
         return whole[:, :height, :width]
 
+    def appearance(self) -> np.ndarray:
+        """A word is its pattern. Those of a further word, which are small, are made as large as those of the first."""
+        patterns = self.state["codes"].astype(np.float32)
+        patterns -= patterns.mean(axis=1, keepdims=True)
+        patterns /= np.maximum(patterns.std(axis=(1, 2), keepdims=True), 1)
+        return np.concatenate([patterns[0], *patterns])  # the kind `first`, then that of each place
+
     @property
     def _channels(self) -> int:
         return self.state["codes"].shape[-1] // self.patch**2

@@ -7,6 +7,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.settings import choose
+from llmimg.textify.appearance import appearance_of, bumps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.order import ORDERS, reading_order
@@ -118,6 +119,10 @@ class Rgb(Textifier):
         raster = np.empty((len(pieces), height * width, 3), np.uint8)
         raster[:, reading_order(self.order, height, width)] = look[level].reshape(len(pieces), -1, 3)
         return raster.reshape(-1, height, width, 3)
+
+    def appearance(self) -> np.ndarray:
+        """Each word is its value; the same words stand for red, green and blue."""
+        return appearance_of(self.lexicon, (("first", "next"), bumps(_value_of(self.levels)[:, None] / 255)))
 
 
 def brightness(images: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.settings import choose
+from llmimg.textify.appearance import appearance_of, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.order import ORDERS, reading_order
@@ -89,6 +90,10 @@ class RegionColor(Textifier):
         row_of = np.repeat(np.arange(self.grid), np.diff(self._edges(height, width)))
         column_of = np.repeat(np.arange(self.grid), np.diff(self._edges(width, height)))
         return means.astype(np.uint8)[:, row_of][:, :, column_of]
+
+    def appearance(self) -> np.ndarray:
+        """A mean is its value, whichever channel it is of; what stands around them is nothing."""
+        return appearance_of(self.lexicon, (("mean",), steps(256)))
 
     @property
     def _order(self) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from llmimg.errors import UserError
 from llmimg.registry import Registry
 from llmimg.settings import choose
+from llmimg.textify.appearance import appearance_of, bumps, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.pixel import as_rgb
@@ -151,3 +152,10 @@ class RegionObjects(Textifier):
         high = np.stack([-(-(across + 1) * width // 3), -(-(down + 1) * height // 3)], axis=1)
         boxes[says] = np.repeat(np.concatenate([low, np.maximum(high, low + 1)], axis=1), said, axis=0)
         return boxes
+
+    def appearance(self) -> np.ndarray | None:
+        """How sure it is and where are numbers; names are nothing."""
+        looks = [(("score",), steps(11))] if self.score else []
+        if self.kind == "detector":
+            looks.append((("place",), bumps(np.stack(np.divmod(np.arange(9), 3), axis=1) / 2)))
+        return appearance_of(self.lexicon, *looks) if looks else None

@@ -7,6 +7,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.settings import choose
+from llmimg.textify.appearance import appearance_of, bumps, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.colours import NAMED, nearest_color, to_lab
 from llmimg.textify.grammar import START, Grammar, Lexicon
@@ -154,6 +155,18 @@ class RegionWords(Textifier):
         across, down = (np.diff(edges) for edges in reversed(self._edges(height, width)))
         whole = raster.reshape(len(pieces), self.grid, self.grid, -1)
         return whole.repeat(down, axis=1).repeat(across, axis=2)
+
+    def appearance(self) -> np.ndarray | None:
+        """A colour is its values, brightness and area their step, a place its row and column; texture is nothing."""
+        known = {
+            "brightness": steps(len(BRIGHTNESS)),
+            "color": bumps(np.array(list(NAMED[self.colors].values())) / 255),
+            "area": steps(len(AREAS)),
+            "place": bumps(np.stack(np.divmod(np.arange(9), 3), axis=1) / 2),
+        }
+        names = list(self._said)
+        looks = [((name, *["first"] * (name == names[0])), look) for name, look in known.items() if name in names]
+        return appearance_of(self.lexicon, *looks) if looks else None
 
 
 _GRAYS = np.array([[24], [71], [119], [171], [226]], np.uint8).repeat(3, axis=1)  # L* 10, 30, 50, 70, 90

@@ -7,6 +7,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.settings import choose
+from llmimg.textify.appearance import appearance_of, bumps
 from llmimg.textify.base import Textifier, words
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.order import ORDERS, reading_order
@@ -145,6 +146,14 @@ class WordsOfPixels(Textifier):
         look = self._look()
         look = np.concatenate([look, np.zeros_like(look[:1])])
         return look[raster].reshape(len(pieces), height, width, -1)
+
+    def appearance(self) -> np.ndarray:
+        """A word is its pixel's values, a count its number's logarithm; a row mark is nothing."""
+        looks = [(("first", "next"), bumps(self._look() / 255))]
+        if self.longest_run > 1:
+            counts = np.log(np.arange(2, self.longest_run + 1)) / np.log(self.longest_run)
+            looks.append((("count",), bumps(counts[:, None])))
+        return appearance_of(self.lexicon, *looks)
 
 
 def pixel_boxes(height: int, width: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Piece ids → token ids: by table, or by the tokenizer itself where a table cannot be proven."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -151,6 +151,23 @@ class BatchTokenizer:
         backend = Tokenizer.from_str(self.backend.to_str())
         backend.post_processor = None
         return backend
+
+
+def one_token_pieces(lookup: Callable[[Ragged], Ragged], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pieces that are one token, and that token: int64 `[n]` both. A piece may come twice, as it is inside a text and
+    as it is at the start of one.
+
+    Args:
+        lookup: one of these classes, or another that gives the token ids of pieces.
+        count: how many pieces there are.
+    """
+    if isinstance(lookup, TokenTable):
+        ids, pieces = lookup.ids, np.arange(len(lookup.ids)) % count
+    else:
+        alone = Ragged(np.arange(count), np.arange(count + 1))
+        ids, pieces = lookup(alone), alone.values
+    single = ids.lengths == 1
+    return pieces[single], ids.values[ids.offsets[:-1][single]].astype(np.int64)
 
 
 def token_boxes(spans: np.ndarray, boxes: np.ndarray) -> np.ndarray:

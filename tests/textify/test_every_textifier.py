@@ -164,6 +164,59 @@ def test_settings_and_state_make_it_again(textifier):
     assert rows(pickle.loads(pickle.dumps(textifier)).write(image)) == rows(written)
 
 
+@given(textifiers())
+@settings(max_examples=40, deadline=None)
+def test_a_piece_looks_the_same_at_the_start_of_a_text(textifier):
+    look = textifier.appearance()
+    if look is None:  # nothing but texture is said
+        assert not any(getattr(textifier, said) for said in ("color", "brightness", "place", "area"))
+        return
+    lexicon = textifier.lexicon
+    assert look.dtype == np.float32 and look.shape[0] == len(lexicon)
+    known = ~np.isnan(look)
+    assert np.isfinite(look[known]).all() and np.abs(look[known]).max() <= 256 and known.any(axis=0).all()
+    looks: dict[tuple[str, ...], set[bytes]] = {}
+    for kind, ids in lexicon.kinds.items():
+        words = (kind.rpartition("/")[0], *(piece.strip(" ,") for piece in lexicon.pieces[ids.start : ids.stop]))
+        looks.setdefault(words, set()).add(look[ids.start : ids.stop].tobytes())
+    assert all(len(each) == 1 for each in looks.values())
+
+
+def test_what_is_alike_looks_alike():
+    def near(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.linalg.norm(one - other))
+
+    gray = make("gray").appearance()
+    assert near(gray[3], gray[4]) < near(gray[3], gray[5]) < near(gray[3], gray[9])
+    names = make("palette", colors="css")
+    look = dict(zip(names.lexicon.pieces, names.appearance(), strict=True))
+    assert near(look["navy"], look["darkblue"]) < near(look["navy"], look["blue"]) < near(look["navy"], look["yellow"])
+    counted = make("gray", longest_run=9, row_marks=True)
+    look = dict(zip(counted.lexicon.pieces, counted.appearance(), strict=True))
+    colour, count = slice(0, 9), slice(9, 18)
+    assert near(look[" ×8"][count], look[" ×9"][count]) < near(look[" ×2"][count], look[" ×3"][count])
+    assert np.isnan(look["\n"]).all() and np.isnan(look[" ×2"][colour]).all() and np.isnan(look["1"][count]).all()
+
+    words = learned("patch_words", patch=2, words=2, codes=8, **LEARN)
+    codes, look = words.state["codes"].astype(float), words.appearance()
+    for stage, kind in enumerate(["word_0", "word_1"]):
+        own = look[words.lexicon.kinds[kind].start : words.lexicon.kinds[kind].stop]
+        shown = np.corrcoef(np.concatenate([own.ravel()[None], (codes[stage] - codes[stage].mean(0)).ravel()[None]]))
+        assert shown[0, 1] == pytest.approx(1)
+
+
+def test_several_texts_look_like_what_their_parts_do():
+    parts = [{"name": "gray"}, {"name": "region_words", "color": False, "brightness": False}, {"name": "region_color"}]
+    joined, alone = make("concat", parts=parts), [make(**part).appearance() for part in parts]
+    assert alone[1] is None
+    look, starts = joined.appearance(), [joined.lexicon.kinds[f"{place}/first"].start for place in (0, 2)]
+    gray, region = alone[0], alone[2]
+    np.testing.assert_array_equal(look[starts[0] : starts[0] + len(gray), : gray.shape[1]], gray)
+    np.testing.assert_array_equal(look[starts[1] : starts[1] + len(region), gray.shape[1] :], region)
+    assert np.isnan(look[: starts[0]]).all() and np.isnan(look[starts[0] + len(gray) : starts[1]]).all()
+    assert make("concat", parts=[parts[1]]).appearance() is None
+
+
 @pytest.mark.parametrize("name", ["palette", "patch_words", "sift", "concat"])
 def test_learning_is_the_same_each_time_and_goes_by_its_seed(name):
     own = {"palette": {"colors": "fitted"}, "patch_words": {"codes": 8}, "sift": {"codes": 4}}
