@@ -222,7 +222,6 @@ def _check_endpoint(configuration: Configuration) -> None:
         "tokens.max_length": tokens.max_length,
         "tokens.overflow": tokens.overflow != "error",
         "tokens.permute": tokens.permute != "none",
-        "readout.beams": configuration.readout_settings.get("beams"),
         "model.bits": configuration.model.bits,
     }
     for setting, given in passed_over.items():

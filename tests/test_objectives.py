@@ -160,7 +160,6 @@ def test_adapters_are_saved_merged_or_alone(run):
         (["task=mlm", "task.rate=1"], r"task\.rate=1"),
         (["task=clm", "task.pack=-1"], r"task\.pack=-1"),
         (["readout=score", "readout.normalise=mean"], r"no readout\.normalise 'mean'"),
-        (["readout=generate", "readout.beams=0"], r"readout\.beams=0"),
     ],
 )
 def test_what_does_not_go_together_is_said(run, overrides, message):

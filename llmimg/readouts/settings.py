@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from llmimg.errors import UserError
 from llmimg.settings import choose
 
 
@@ -27,26 +26,10 @@ class ScoreSettings:
         choose(self.normalise, dict.fromkeys(("none", "length", "prior")), "readout.normalise")
 
 
-@dataclass(frozen=True)
-class GenerateSettings:
-    """conf/readout/generate.yaml.
-
-    Attributes:
-        beams: answers that are followed at once; null is as many as a gigabyte of logits has room for. All are followed
-            in the end: fewer at once take less memory and more passes, and change no result.
-    """
-
-    beams: int | None = None
-
-    def __post_init__(self):
-        if self.beams is not None and self.beams < 1:
-            raise UserError(f"readout.beams={self.beams} is out of range: it takes 1 or more, or null.")
-
-
 SETTINGS = {
     "head": NoSettings,
     "score": ScoreSettings,
-    "generate": GenerateSettings,
+    "generate": NoSettings,
     "likelihood": NoSettings,
     "masked": NoSettings,
 }

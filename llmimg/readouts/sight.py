@@ -5,8 +5,8 @@ sequences side by side in one row would run into one another, and nothing would 
 """
 
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 import torch
 from transformers import PreTrainedModel
@@ -18,11 +18,11 @@ _EXACT, _HALF = 1e-3, 0.1  # nats: how far rounding carries log-probabilities, i
 
 @dataclass
 class _Known:
-    """What was found of a model: whether it is causal, and whether sequences stay apart in rows of up to `longest`."""
+    """What was found of a model: whether it is causal, and for each arrangement of sequences how long the longest row
+    is in which they stay apart; none where they do not."""
 
     causal: bool = False
-    apart: bool = True
-    longest: int = 0
+    longest: dict[Hashable, int | None] = field(default_factory=dict)
 
 
 _KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, _Known] = weakref.WeakKeyDictionary()
@@ -52,27 +52,34 @@ def check_causal(model: PreTrainedModel, ids: torch.Tensor) -> None:
 
 
 def stay_apart(
-    model: PreTrainedModel, length: int, together: Callable[[], torch.Tensor], alone: Callable[[], torch.Tensor]
+    model: PreTrainedModel,
+    length: int,
+    together: Callable[[], torch.Tensor],
+    alone: Callable[[], torch.Tensor],
+    arrangement: Hashable = None,
 ) -> bool:
     """Whether sequences that share a row of so many tokens have the logits that each has in a row of its own. It is
     tried whenever a row is longer than any before: a window shows in long rows only.
 
     Args:
         together, alone: give the same logits `[…, V]`, taken in both ways.
+        arrangement: how they share the row; each is tried by itself, as a bias on distances shows in some only.
     """
-    known = _KNOWN.setdefault(model, _Known())
-    if known.apart and length > known.longest:
-        with torch.no_grad():
-            try:
-                shared = together()
-            except torch.OutOfMemoryError:
-                raise
-            except Exception:  # whatever an architecture makes of a mask that it does not know
-                known.apart = False
-            else:
-                known.apart = _alike(shared, alone(), model)
-        known.longest = length
-    return known.apart
+    known = _KNOWN.setdefault(model, _Known()).longest
+    longest = known.get(arrangement, 0)
+    if longest is None or length <= longest:
+        return longest is not None
+    with torch.no_grad():
+        try:
+            shared = together()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # whatever an architecture makes of a mask that it does not know
+            apart = False
+        else:
+            apart = _alike(shared, alone(), model)
+    known[arrangement] = length if apart else None
+    return apart
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor, model: PreTrainedModel) -> bool:

@@ -140,7 +140,6 @@ def test_an_endpoint_that_is_not_there(run, served):
         (["model.url='http://[::1'", "model.path=m"], r"give model\.url= its address"),
         ([*HERE, "tokens.permute=each"], r"tokens\.permute means nothing"),
         ([*HERE, "vocabulary=extend"], r"vocabulary means nothing"),
-        ([*HERE, "readout=generate", "readout.beams=2"], r"readout\.beams means nothing"),
         ([*HERE, "readout=score", "task.chat=true"], r"task\.chat=true is for readout=generate"),
         ([*HERE, "readout=head"], r"does not go with a model of the kind"),
         ([*HERE, "model.options.concurrency=0"], r"concurrency=0"),

@@ -72,12 +72,12 @@ def parts(request):
 
 
 @settings(max_examples=12)
-@given(NAMES, st.sampled_from([None, 1, 3]), st.sampled_from(["{image}\nclass: {answer}\n", "{image} {answer}"]))
-def test_every_answer_has_the_probability_of_being_written(parts, names, beams, template):
+@given(NAMES, st.sampled_from(["{image}\nclass: {answer}\n", "{image} {answer}"]))
+def test_every_answer_has_the_probability_of_being_written(parts, names, template):
     model, vocabulary = parts
     task = TASKS["classify"].of(names, template=template)
     prompt, vocabulary, _ = make_prompt(task.settings, task.label_names, vocabulary, [], [])
-    readout = READOUTS["generate"](task, Layout.of(vocabulary, 200, prompt=prompt), vocabulary, beams=beams)
+    readout = READOUTS["generate"](task, Layout.of(vocabulary, 200, prompt=prompt), vocabulary)
     rows = [{"image_ids": np.array(vocabulary.read(text), np.uint16)} for text in ("0 1 2 3", "15 7")]
     with torch.no_grad():
         found = readout.outputs(model, readout.batch(rows)).numpy()

@@ -74,15 +74,6 @@ def test_what_is_generated_has_the_probability_of_its_steps(prompted, rows):
         assert found.numpy() == pytest.approx(np.array(expected), abs=1e-4)
 
 
-@pytest.mark.parametrize("beams", [1, 2])
-def test_how_many_answers_are_followed_at_once_changes_nothing(prompted, beams, rows):
-    every, model = prompted("generate")
-    few, _ = prompted("generate", beams=beams)
-    found, whole = outputs(few, model, rows), outputs(every, model, rows)
-    assert found.numpy() == pytest.approx(whole.numpy(), abs=1e-5)
-    assert found.exp().sum(dim=1).numpy() == pytest.approx(np.ones(3), abs=1e-5)
-
-
 def test_what_is_learned_is_the_answer_alone(prompted, rows):
     readout, _ = prompted("score")
     batch, prompt = readout.training_batch(rows), readout.layout.prompt

@@ -83,6 +83,20 @@ def test_scores_are_those_of_one_pass_an_answer(name, rows):
 
 
 @torch.no_grad()
+def test_what_holds_for_packed_sequences_is_tried_again_for_candidates(rows):
+    """A bias on distances leaves sequences one after the other alone, and not those that stand side by side."""
+    model, score = model_of("a bias on distances"), readout_of("classify", "score")
+    packed = readout_of("clm", "likelihood", pack=60)
+    batch = score.batch(rows)
+    del batch["labels"]
+    expected = score.outputs(model_of("a bias on distances"), batch)
+    examples = packed.training_batch(rows)
+    del examples["labels"]
+    packed.given(model, examples)
+    torch.testing.assert_close(score.outputs(model, batch), expected)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("name", [name for name, (_, _, apart) in MODELS.items() if apart is not None])
 def test_packed_sequences_stay_apart_or_are_refused(name, rows):
     readout, model = readout_of("clm", "likelihood", pack=60), model_of(name)
