@@ -48,9 +48,7 @@ class Placement:
         """Class ids [H, W] of any integer dtype → [*size]: each pixel takes its nearest one's id, never a mixture."""
         top, left, bottom, right = self.source
         height, width = _extent(self.target)
-        rows = top + ((np.arange(height) + 0.5) * (bottom - top) / height).astype(np.intp)
-        columns = left + ((np.arange(width) + 0.5) * (right - left) / width).astype(np.intp)
-        return self._laid(mask[rows[:, None], columns], fill)
+        return self._laid(stretched(mask[top:bottom, left:right], (height, width)), fill)
 
     def boxes(self, boxes: np.ndarray) -> np.ndarray:
         """[N, 4] as x0, y0, x1, y1 in pixels → float64 [N, 4], cut at the target's border.
@@ -77,6 +75,17 @@ class Placement:
         top, left, bottom, right = self.target
         canvas[top:bottom, left:right] = pixels
         return canvas
+
+
+def nearest(count: int, length: int) -> np.ndarray:
+    """int64 [count]: which of `length` pixels lies in the middle of each of `count` even parts of them."""
+    return (2 * np.arange(count) + 1) * length // (2 * count)
+
+
+def stretched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Class numbers [H, W] → [*size]: each pixel takes its nearest one's."""
+    rows, columns = (nearest(count, length) for count, length in zip(size, mask.shape, strict=True))
+    return mask[rows[:, None], columns]
 
 
 def place(old: tuple[int, int], size: tuple[int, int], fit: str) -> Placement:

@@ -5,7 +5,7 @@ all images. A class in neither is left out of the mean. Pixels whose truth is vo
 wrong, whatever the truth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,27 +26,27 @@ class Segmentation:
             is neither a class nor void.
     """
 
-    def __init__(self, truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray], classes: int, void: int) -> None:
+    def __init__(self, truth: Iterable[np.ndarray], predicted: Iterable[np.ndarray], classes: int, void: int) -> None:
         """
         Args:
-            truth: int [H, W] of each image, class numbers from 0 to K - 1, or void.
+            truth: int [H, W] of each image, class numbers from 0 to K - 1, or void; looked at once, one by one.
             predicted: the same sizes.
             classes: how many classes there are, K.
             void: the number that stands for no class, such as 255; or that of a class not to be scored.
         """
-        if not len(truth):
-            raise UserError(
-                "There is no image to score: the split is empty. Check data.train_samples and test_samples."
-            )
-        self.images, self.classes = len(truth), classes
-        self.confusion = np.zeros((classes, classes + 1), np.int64)
-        self.hits, self.truth, self.predicted = np.zeros((3, self.images, classes), np.int64)
+        counts = []
+        self.classes, self.confusion = classes, np.zeros((classes, classes + 1), np.int64)
         for row, (mask, answer) in enumerate(zip(truth, predicted, strict=True)):
             _check(row, mask, answer, classes, void)
             matrix = confusion_matrix(answer, mask, classes, void)
             self.confusion += matrix
-            self.hits[row] = np.diagonal(matrix)
-            self.truth[row], self.predicted[row] = matrix.sum(axis=1), matrix[:, :classes].sum(axis=0)
+            counts.append((np.diagonal(matrix), matrix.sum(axis=1), matrix[:, :classes].sum(axis=0)))
+        if not counts:
+            raise UserError(
+                "There is no image to score: the split is empty. Check data.train_samples and test_samples."
+            )
+        self.images = len(counts)
+        self.hits, self.truth, self.predicted = np.array(counts).transpose(1, 0, 2)
         if not self.confusion.any():
             raise UserError(
                 f"All pixels of the {self.images:,} masks to score are void ({void}), so that nothing can be right or "

@@ -93,12 +93,14 @@ class DataInfo:
         label_names: the classes of images.
         classes: of the columns `objects` and `mask`, the names of their classes.
         numbers: the source's own number of each of these; None where it has none.
+        counts: how often each of these stands in the training split, in objects or pixels; where it was counted.
         size: (height, width) of what the model sees; None where images differ.
     """
 
     label_names: tuple[str, ...] = ()
     classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     numbers: Mapping[str, tuple[int | None, ...]] = dataclasses.field(default_factory=dict)
+    counts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     size: tuple[int, int] | None = None
 
 
@@ -155,6 +157,11 @@ class Task(abc.ABC):
 
     def budget(self, row: Row) -> int | None:
         """How many cells an answer fills, or at most (`exact`); None counts none."""
+        return None
+
+    @property
+    def longest(self) -> int | None:
+        """How many pieces an answer has at most; None knows no end."""
         return None
 
     @property

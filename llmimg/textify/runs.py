@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class WordsOfPixels(Textifier):
     order: str = "raster"
     longest_run: int = 1
     row_marks: bool = False
+
+    _open: ClassVar[int] = 0  # the value of pixels that no word tells
 
     def __post_init__(self):
         choose(self.order, ORDERS, "textify.order")
@@ -139,12 +142,11 @@ class WordsOfPixels(Textifier):
         words_before = np.searchsorted(word_at, pieces.offsets)
         word = pieces.values[word_at].astype(np.int64) % self._size
         spread = Ragged(np.repeat(word, length), ends_to_offsets(length)[words_before])
-        black = self._size
-        seen = spread.rectangle(height * width, black)
+        seen = spread.rectangle(height * width, self._size)
         raster = np.empty_like(seen)
         raster[:, reading_order(self.order, height, width)] = seen
         look = self._look()
-        look = np.concatenate([look, np.zeros_like(look[:1])])
+        look = np.concatenate([look, np.full_like(look[:1], self._open)])
         return look[raster].reshape(len(pieces), height, width, -1)
 
     def appearance(self) -> np.ndarray:
