@@ -60,7 +60,7 @@ class Segmentation:
         hits, truth, predicted = (weights @ counts for counts in (self.hits, self.truth, self.predicted))
         scored = truth.sum()
         accuracy = float(hits.sum() / scored) if scored else float("nan")
-        return {"mean_iou": float(_mean_iou(hits, truth, predicted)), "pixel_accuracy": accuracy}
+        return {"mean_iou": mean_iou_of(hits, truth, predicted), "pixel_accuracy": accuracy}
 
     def metrics(self, intervals: bool = True) -> dict[str, float]:
         """The scores as a flat dict; with `intervals`, besides them 95 % intervals as `…_low` and `…_high`, by a
@@ -85,6 +85,15 @@ def confusion_matrix(predicted: np.ndarray, truth: np.ndarray, classes: int, voi
     said[said == void] = classes
     cells = classes * (classes + 1)
     return np.bincount(of * (classes + 1) + said, minlength=cells).reshape(classes, classes + 1)
+
+
+def mean_iou_of(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean IoU, 0 to 1, from counts of pixels of each class [K]; nan where there are none.
+
+    Args:
+        hits, truth, predicted: those that are right, that are of the class, and that are said to be.
+    """
+    return float(_mean_iou(hits, truth, predicted))
 
 
 def _iou(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

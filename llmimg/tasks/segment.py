@@ -1,32 +1,30 @@
-"""Of which class is each part of the image? The answer is a grid of labels, written as text."""
+"""Of which class is each part of the image? `"…image… mask: row3 car 0-4 tree 9-15 …"` (`grids`)."""
 
-import dataclasses
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
-from urllib.parse import quote
+from typing import Any, Self
 
 import numpy as np
 
 from llmimg.data.annotations.moving import VOID
 from llmimg.data.cells import class_counts, pooled
-from llmimg.data.placement import Placement, stretched
 from llmimg.errors import UserError
-from llmimg.metrics.segmentation import Segmentation
+from llmimg.metrics.segmentation import Segmentation, mean_iou_of
 from llmimg.settings import choose, nearest
-from llmimg.tasks.contract import DataInfo, Measure, Row, Task
+from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task, Weights
 from llmimg.tasks.endings import ending
 from llmimg.tasks.figures import Bars, Figure, Gallery, Matrix
 from llmimg.tasks.grids import FORMATS, GridText
-from llmimg.tasks.mask_images import painted, palette, write_mask
+from llmimg.tasks.mask_images import Mask, draw_mask, swatches, write_mask
 from llmimg.textify import Grammar, Textifier
-from llmimg.tokens.sample import Answer, Part
+from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 COMMONEST = "commonest"
 _MOST_CELLS = 64  # along a side of the grid
-_SWATCH = (32, 32, 1)
+_NOT_IN_NAMES = re.compile(r'[%/\\:*?"<>|\x00-\x1f]')  # of files, on one system or another
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,15 @@ class SegmentSettings:
             first column, and the last one; `runs` writes all rows as labels and run lengths.
         ground: the class that `rows` does not write, by name or number; `commonest` is that of most pixels of the
             training masks, and null writes all.
+        prompt: the words between the image and its mask.
     """
 
     grid: tuple[int, int] = (16, 16)
     format: str = "rows"
     ground: str | None = COMMONEST
+    prompt: str = "\nmask:"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not all(1 <= side <= _MOST_CELLS for side in self.grid):
             raise UserError(f"task.grid={list(self.grid)} is out of range: each side takes 1 to {_MOST_CELLS}.")
         choose(self.format, FORMATS, "task.format")
@@ -53,80 +53,49 @@ class SegmentSettings:
             raise UserError(f"task.format={self.format} writes every class, so that task.ground would do nothing.")
 
 
-@dataclass(frozen=True, eq=False)
-class Mask:
-    """Classes of an image.
-
-    Attributes:
-        cells: class numbers, uint8 `[h, w]`, 255 for void.
-        seen: whether they are spread evenly over what the model sees, rather than over the image.
-        size: (height, width) of the image; None fits to any.
-        placement: of the image in what the model sees; None where it is that.
-        pieces: how many it was written with, where it was.
-        problem: why an answer could not be read, or not to its end.
-    """
-
-    cells: np.ndarray
-    seen: bool = False
-    size: tuple[int, int] | None = None
-    placement: Placement | None = None
-    pieces: int | None = None
-    problem: str | None = None
-
-    def on(self, row: Row) -> Self:
-        """As it lies on the image of a row."""
-        placement = row["placement"] if self.seen else None
-        return dataclasses.replace(self, size=tuple(row["size"]), placement=placement)
-
-    def full(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """uint8 `[*size]`, by the nearest cell; void where the model saw nothing. The size is the image's own, if it is
-        not given."""
-        own = self.size or self.cells.shape
-        mask = stretched(self.cells, own if self.placement is None else self.placement.size)
-        if self.placement is not None:
-            mask = self.placement.inverse(own).mask(mask, VOID)
-        return mask if size is None else stretched(mask, size)
-
-
 @dataclass(frozen=True)
 class Segment(Task):
     """A class for each cell of a grid, spread over what the model sees and brought back to the image."""
 
-    Settings: ClassVar[type] = SegmentSettings
-    readouts: ClassVar[tuple[str, ...]] = ("generate",)
-    columns: ClassVar[tuple[str, ...]] = ("mask",)
-    measures: ClassVar[tuple[Measure, ...]] = (
+    Settings = SegmentSettings
+    readouts = ("generate",)
+    columns = ("mask",)
+    measures = (
         Measure("mean_iou", "Mean IoU", "intersection over union of truth and prediction, every class counting alike"),
         Measure("pixel_accuracy", "Pixel accuracy", "share of pixels whose class is right"),
-        Measure("mean_iou_grid", "Mean IoU on the grid", "the same, on the grid as it was written"),
-        Measure("mean_iou_ceiling", "Its ceiling", "mean IoU that the true grid would have, brought to full size"),
+        Measure("mean_iou_grid", "Mean IoU, grid", "mean IoU of the grid as it was written, and the true one"),
+        Measure("mean_iou_ceiling", "Mean IoU, ceiling", "mean IoU that the true grid has, brought to full size"),
         Measure("answer_pieces", "Pieces an answer", "mean length of the answers", "number", False, 0.0, None),
-        Measure("unread_answers", "Answers not read", "share that was not read to its end", "share", False, 1.0, 0.0),
+        Measure(
+            "unread_answers", "Answers that break off", "share that was not read to the end", "share", False, 1.0, 0.0
+        ),
     )
+    row_measure = Measure("score", "Mean IoU", "mean IoU of an image by itself")
 
     def bind(self, info: DataInfo, textifier: Textifier) -> Self:
         bound = super().bind(info, textifier)
-        if len(bound._names) < 2:
+        if len(bound.names) < 2:
             raise UserError(
                 "task=segment needs masks of two classes or more, and these data have none: name their column with "
                 "data.mask_column=, or take other data."
             )
-        bound._text  # noqa: B018 the ground is looked for now, so that a wrong one is told at once
+        bound.words  # noqa: B018 the ground is looked for now, so that a wrong one is told at once
         return bound
 
     @property
-    def _names(self) -> tuple[str, ...]:
-        return self.info.classes.get("mask", ())
+    def names(self) -> tuple[str, ...]:
+        """The classes of masks."""
+        return tuple(self.info.classes.get("mask", ()))
 
     @functools.cached_property
     def _numbers(self) -> list[int]:
         """What the source calls each class; its place where it has none."""
-        numbers = self.info.numbers.get("mask", (None,) * len(self._names))
+        numbers = self.info.numbers.get("mask", (None,) * len(self.names))
         return [place if number is None else number for place, number in enumerate(numbers)]
 
     @functools.cached_property
     def _ground(self) -> int | None:
-        ground, names = self.settings.ground, self._names
+        ground, names = self.settings.ground, self.names
         if ground is None or self.settings.format != "rows":
             return None
         if ground in names:
@@ -139,16 +108,17 @@ class Segment(Task):
         return None if counts is None else int(np.argmax(counts))
 
     @functools.cached_property
-    def _text(self) -> GridText:
-        return FORMATS[self.settings.format](self._names, self.settings.grid, self._ground)
+    def words(self) -> GridText:
+        """What an answer is written with."""
+        return FORMATS[self.settings.format](self.names, self.settings.grid, self._ground)
 
     @property
     def grammar(self) -> Grammar:
-        return self._text.grammar
+        return self.words.grammar
 
     @property
     def cells(self) -> np.ndarray | None:
-        return self._text.cells
+        return self.words.cells
 
     def budget(self, row: Row) -> int | None:
         rows, columns = self.settings.grid
@@ -156,31 +126,34 @@ class Segment(Task):
 
     @property
     def longest(self) -> int:
-        return self._text.longest
+        return self.words.longest
+
+    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        return (ImageSlot(), self.settings.prompt) if self.settings.prompt else (ImageSlot(),)
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        return (self._text.write(self._grid(row)),)
+        return (self.words.write(self._grid(row)),)
 
     def _grid(self, row: Row, mask: np.ndarray | None = None) -> np.ndarray:
         """The truth of a row, or a mask on its image, on the grid over what the model sees."""
         mask = row["mask"] if mask is None else mask
-        if mask.shape != tuple(row["size"]) or ((mask >= len(self._names)) & (mask != VOID)).any():
+        if mask.shape != tuple(row["size"]) or ((mask >= len(self.names)) & (mask != VOID)).any():
             raise UserError(
                 f"The mask of {row['id']} is not of its image's size, or has a number that is of none of the "
-                f"{len(self._names)} classes."
+                f"{len(self.names)} classes."
             )
-        mask = mask if row["placement"] is None else row["placement"].mask(mask, VOID)
-        return pooled(mask, self.settings.grid, len(self._names), self._ground)
+        mask = mask if row.get("placement") is None else row["placement"].mask(mask, VOID)
+        return pooled(mask, self.settings.grid, len(self.names), self._ground)
 
     def truth(self, row: Row) -> Mask:
         return Mask(row["mask"], size=tuple(row["size"]))
 
     def read(self, answer: Answer, row: Row) -> Mask:
         problem = answer.problem or ending(answer.finish) or None
-        pieces = np.empty(0, np.int64) if answer.pieces is None else answer.pieces
-        if answer.pieces is None:
-            problem = problem or "not read"
-        cells = self._text.read(pieces, finished=problem is None)
+        pieces = answer.pieces
+        if pieces is None:
+            problem, pieces = problem or "There is no answer.", np.empty(0, np.int64)
+        cells = self.words.read(pieces, finished=problem is None)
         return Mask(cells, seen=True, pieces=len(pieces), problem=problem).on(row)
 
     def metrics(self, predictions: Sequence[Mask], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
@@ -203,70 +176,72 @@ class Segment(Task):
         return self._score((row["mask"] for row in rows), found)
 
     def _score(self, truths: Iterator[np.ndarray], found: Iterator[np.ndarray]) -> Segmentation:
-        return Segmentation(truths, found, len(self._names), VOID)
+        return Segmentation(truths, found, len(self.names), VOID)
 
     def per_row(self, predictions: Sequence[Mask], rows: Sequence[Row]) -> np.ndarray:
         return self._full(rows, predictions).per_row()
 
-    def table(self, predictions: Sequence[Mask], rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
-        told = super().table([mask.on(row) for mask, row in zip(predictions, rows, strict=True)], rows)
-        pieces, problems = ([getattr(mask, name) for mask in predictions] for name in ("pieces", "problem"))
-        return told | {"pieces": pieces, "problem": [problem or "" for problem in problems]}
+    def table(self, predictions: Sequence[Mask], rows: Sequence[Row]) -> Table:
+        """Besides what every table has, of each class the pixels that it has, that are said to be of it, and that are
+        both; how long the answer was, and why it was not read to the end."""
+        score = self._full(rows, predictions)
+        return {
+            "truth": [self.text(self.truth(row)) for row in rows],
+            "prediction": [self.text(mask.on(row)) for mask, row in zip(predictions, rows, strict=True)],
+            "score": score.per_row(),
+            "true_pixels": score.truth.tolist(),
+            "found_pixels": score.predicted.tolist(),
+            "right_pixels": score.hits.tolist(),
+            "pieces": [mask.pieces for mask in predictions],
+            "problem": [mask.problem for mask in predictions],
+        }
+
+    @classmethod
+    def headline(cls, table: Table) -> ByRows:
+        counts = [np.array(list(map(list, table[f"{name}_pixels"]))) for name in ("right", "true", "found")]
+
+        def mean_iou(weights: Weights = None) -> float:
+            return mean_iou_of(*(each.sum(axis=0) if weights is None else weights @ each for each in counts))
+
+        return mean_iou
 
     def text(self, prediction: Mask) -> str:
         """The shares of its classes, the largest first."""
-        shares = sorted(self._shares(prediction).items(), key=lambda item: -item[1])
-        return ", ".join(f"{name} {share:.1%}" for name, share in shares if share)
+        shares = prediction.shares(len(self.names))
+        names = (*self.names, "void")
+        return ", ".join(f"{names[place]} {shares[place]:.1%}" for place in np.argsort(-shares) if shares[place])
 
     def plain(self, prediction: Mask) -> dict[str, Any]:
         """The share of pixels that each class has; those that are of none are void."""
-        shares = self._shares(prediction)
-        return {"void": shares.pop("void"), "classes": shares}
-
-    def _shares(self, prediction: Mask) -> dict[str, float]:
-        mask = prediction.full()
-        counts = np.bincount(mask.reshape(-1), minlength=VOID + 1)[[*range(len(self._names)), VOID]]
-        return dict(zip((*self._names, "void"), (counts / mask.size).tolist(), strict=True))
+        *shares, void = prediction.shares(len(self.names)).tolist()
+        return {"void": void, "classes": dict(zip(self.names, shares, strict=True))}
 
     def figures(self, predictions: Sequence[Mask], rows: Sequence[Row]) -> list[Figure]:
-        score = self._full(rows, predictions)
         ceiling = self._full(rows, (Mask(self._grid(row), seen=True) for row in rows))
-        by_class = score.by_class()
-        truth = np.maximum(score.confusion.sum(axis=1, keepdims=True), 1)
+        score = self._full(rows, predictions)
+        found = score.by_class()
+        columns = {"IoU": found["iou"], "ceiling": ceiling.by_class()["iou"], "pixels": found["pixels"].astype(float)}
+        units = {"IoU": "share", "ceiling": "share", "pixels": "count"}
+        meaning = "The ceiling is what the true grid would have, brought to full size; empty without a pixel."
+        told = (*self.names, "void")
         return [
-            Bars(
-                "IoU by class",
-                self._names,
-                {"IoU": by_class["iou"], "ceiling": ceiling.by_class()["iou"], "pixels": by_class["pixels"]},
-                {"IoU": "share", "ceiling": "share", "pixels": "count"},
-                "Of the pixels that are of a class, or are said to be, the share that is and is said so; and what the "
-                "true grid would have.",
-            ),
-            Matrix(
-                "Pixels by class",
-                score.confusion / truth,
-                self._names,
-                (*self._names, "void"),
-                meaning="Of the pixels of each true class, the shares that are said to be of each.",
-            ),
-            Gallery(
-                "Colours",
-                tuple(np.full(_SWATCH, 1, np.uint8) * colour for colour in palette()[[*range(len(self._names)), VOID]]),
-                (*self._names, "void"),
-            ),
+            Bars("IoU by class", self.names, columns, units, meaning),
+            Matrix("Pixels by class", score.confusion.astype(float), self.names, told, counted="pixels"),
+            Gallery("Colours of classes", swatches(len(self.names)), told),
         ]
 
     def draw(self, image: np.ndarray, prediction: Mask) -> np.ndarray:
-        return painted(image, prediction.full(image.shape[:2]))
+        return draw_mask(image, prediction.full(image.shape[:2]), len(self.names))
 
     def export(self, predictions: Sequence[Mask], rows: Sequence[Row], folder: Path) -> None:
-        """PNG files of the source's own class numbers, called by the rows' ids."""
+        """PNG files of the source's own class numbers, called by the rows' ids: `/` is `%2F` there, and so on."""
         for mask, row in zip(predictions, rows, strict=True):
-            write_mask(folder / f"{quote(str(row['id']), safe=' ')}.png", mask.on(row).full(), self._numbers)
+            name = _NOT_IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", str(row["id"]))
+            write_mask(folder / f"{name}.png", mask.on(row).full(), self._numbers)
 
     def constant(self, rows: Sequence[Row]) -> Mask:
         """The commonest class of each cell."""
         cells = np.arange(np.prod(self.settings.grid)).reshape(self.settings.grid)
-        counts = sum(class_counts(self._grid(row), cells, cells.size, len(self._names)) for row in rows)
+        counts = sum(class_counts(self._grid(row), cells, cells.size, len(self.names)) for row in rows)
         commonest = np.where(counts.any(axis=1), counts.argmax(axis=1), VOID)
         return Mask(commonest.astype(np.uint8).reshape(cells.shape), seen=True)

@@ -11,11 +11,12 @@ from PIL import Image
 from llmimg.data import VOID, place
 from llmimg.errors import UserError
 from llmimg.settings import build
-from llmimg.tasks.contract import DataInfo
+from llmimg.tasks.contract import DataInfo, of_rows
 from llmimg.tasks.figures import Bars, Gallery, Matrix
-from llmimg.tasks.segment import Mask, Segment
+from llmimg.tasks.mask_images import Mask
+from llmimg.tasks.segment import Segment
 from llmimg.textify import make
-from llmimg.tokens.sample import Answer
+from llmimg.tokens.sample import Answer, ImageSlot
 
 GRAY = make("gray")
 INFO = DataInfo(classes={"mask": ("sky", "road", "car")}, numbers={"mask": (7, 2, 9)}, counts={"mask": (10, 30, 5)})
@@ -121,6 +122,7 @@ def test_what_breaks_off_or_cannot_be_read_is_void_and_counted():
     assert segment.read(Answer(pieces=np.array([], np.int64), finish="stop"), of).full().tolist() == [[1] * 4] * 4
     assert segment.per_row([none], [of]).tolist() == [0.0]
     table = segment.table([half, none], [of, of])
+    assert table["score"].tolist() == [1 / 6, 0.0]
     assert table["problem"] == ["cut off", "no piece"]
     assert table["prediction"] == ["void 87.5%, sky 12.5%", "void 100.0%"]
     assert table["truth"] == ["road 50.0%, sky 25.0%, car 25.0%"] * 2
@@ -161,7 +163,7 @@ def test_figures_are_of_the_same_counts():
     assert bars.columns["pixels"].tolist() == [8, 4, 0]
     assert bars.columns["ceiling"][:2].tolist() == [1.0, 1.0]
     assert isinstance(matrix, Matrix)
-    assert matrix.values.tolist() == [[0.5, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert matrix.values.tolist() == [[4, 4, 0, 0], [0, 4, 0, 0], [0, 0, 0, 0]]
     assert isinstance(colours, Gallery)
     assert colours.captions == ("sky", "road", "car", "void")
     assert len({image.tobytes() for image in colours.images}) == 4
@@ -173,8 +175,8 @@ def test_a_drawing_shows_each_class_in_its_colour(channels):
     image = np.full((8, 6, channels), 100, np.uint8)
     drawn = segment.draw(image, segment.truth(row(np.arange(48).reshape(8, 6) % 3)))
     assert drawn.dtype == np.uint8
-    assert drawn.shape == (8 * 43, 6 * 43, 3)
-    assert (drawn[:43, :43] == drawn[0, 0]).all()
+    assert drawn.shape == (8 * 32, 6 * 32, 3)
+    assert (drawn[:32, :32] == drawn[0, 0]).all()
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) == 3
     large = np.zeros((300, 400, channels), np.uint8)
     assert segment.draw(large, segment.truth(row(np.zeros((8, 6))))).shape == (300, 400, 3)
@@ -192,6 +194,23 @@ def test_masks_are_written_with_the_sources_own_numbers(tmp_path, numbers):
         found = np.asarray(picture).tolist()
     void = {(255, 0, 254): 253, (7, 300, 9): 65535}.get(numbers, 255)
     assert found == [[*([0, 1, 2] if None in numbers else numbers), void]]
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=5), st.integers(0, 2**32 - 1))
+def test_the_headline_is_made_from_the_table(seeds, seed):
+    segment = task()
+    rows = [row(blocks(each)) for each in seeds]
+    found = [Mask(blocks(each + 1)) for each in seeds]
+    headline = segment.headline(segment.table(found, rows))
+    assert of_rows(headline) == segment.metrics(found, rows, intervals=False)["mean_iou"]
+    drawn = np.append(0, np.random.default_rng(seed).integers(len(seeds), size=len(seeds)))
+    again = segment.metrics([found[each] for each in drawn], [rows[each] for each in drawn], intervals=False)
+    assert of_rows(headline, np.bincount(drawn, minlength=len(seeds))) == pytest.approx(again["mean_iou"], abs=1e-12)
+
+
+def test_the_prompt_is_the_image_and_some_words():
+    assert task().prompt({}, None) == (ImageSlot(), "\nmask:")
+    assert task(prompt="").prompt({}, 3) == (ImageSlot(),)
 
 
 def test_plain_values_are_the_shares():
