@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from llmimg.data.motion import as_corners, from_corners
-from llmimg.data.names import shown
+from llmimg.data.motion import from_corners
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, non_maximum_suppression
 from llmimg.settings import choose
 from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task
-from llmimg.tasks.detections import Detections, plain_objects, read_written, written
+from llmimg.tasks.detections import Detections, checked_corners, has_area, plain_objects, read_written, sure, written
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.object_words import LENGTH, ObjectWords, confidence
 from llmimg.textify import Grammar, Textifier
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from llmimg.metrics.detection import Detection
 
 ORDERS = ("random", "sorted")
-_SLACK = 0.01  # pixels that float32 sums may go past the border
 
 
 @dataclass(frozen=True)
@@ -117,6 +115,10 @@ class Detect(Task):
     def grammar(self) -> Grammar:
         return self.words.grammar
 
+    def appearance(self) -> np.ndarray:
+        """Places are their numbers, down and to the right; classes look like nothing."""
+        return self.words.appearance()
+
     @property
     def cells(self) -> np.ndarray:
         return self.words.completing
@@ -139,10 +141,10 @@ class Detect(Task):
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         objects = self._to_find(row)
-        corners = self._checked(row, objects)
+        corners = checked_corners(objects, row["size"], self.names, row["id"])
         if row.get("placement") is not None:
             corners = row["placement"].boxes(corners)
-        seen = _has_area(corners)
+        seen = has_area(corners)
         if seed is not None and seen.sum() > self.settings.most:
             raise UserError(f"Row {row['id']} has {seen.sum()} objects, more than task.most={self.settings.most}.")
         pieces = self.words.write(corners[seen], objects.classes[seen], _seen_size(row))
@@ -154,23 +156,23 @@ class Detect(Task):
 
     def truth(self, row: Row) -> Detections:
         known = row["objects"]
-        return Detections(Objects(known["bbox"], known["category"], crowd=known.get("iscrowd")))
+        return Detections(Objects(known["bbox"], known["category"], crowd=known.get("iscrowd")), row["size"])
 
     def read(self, answer: Answer, row: Row) -> Detections:
         """Where the answer has no log-probabilities, every box is sure (1)."""
         if answer.pieces is None:
-            return Detections(Objects([], [], []), problem=answer.problem or "There is no answer.")
+            return Detections(Objects([], [], []), row["size"], problem=answer.problem or "There is no answer.")
         whole = len(answer.pieces) // LENGTH * LENGTH
         corners, classes = self.words.read(answer.pieces[:whole].reshape(-1, LENGTH), _seen_size(row))
         if row.get("placement") is not None:
             corners = row["placement"].inverse(row["size"]).boxes(corners)
-        known, kept = answer.log_probabilities, _has_area(corners)
+        known, kept = answer.log_probabilities, has_area(corners)
         scores = np.ones(len(kept)) if known is None else confidence(known[:whole].reshape(-1, LENGTH))
         found = Objects(from_corners(corners), classes, scores)[kept]
         if self.settings.duplicates is not None:
             found = found[non_maximum_suppression(found, self.settings.duplicates)]
         broken = "The last object breaks off." if whole < len(answer.pieces) else None
-        return Detections(found, int((~kept).sum()), answer.problem or broken)
+        return Detections(found, row["size"], int((~kept).sum()), answer.problem or broken)
 
     def metrics(
         self, predictions: Sequence[Detections], rows: Sequence[Row], intervals: bool = True
@@ -192,7 +194,7 @@ class Detect(Task):
             "prediction": [self.text(each) for each in predictions],
             "score": self.per_row(predictions, rows),
             "true_objects": [written(each.objects, self.names) for each in truths],
-            "found_objects": [written(each.sure, self.names) for each in predictions],
+            "found_objects": [written(each, self.names) for each in self._found(predictions, rows)],
             "degenerate_boxes": [each.degenerate for each in predictions],
             "problem": [each.problem for each in predictions],
         }
@@ -220,12 +222,13 @@ class Detect(Task):
     def figures(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> list[Figure]:
         from llmimg.tasks.detection_figures import detection_figures
 
-        return detection_figures(*self._pairs(predictions, rows), self.names, [row["size"] for row in rows])
+        truth = [self.truth(row).objects for row in rows]
+        return detection_figures(truth, self._found(predictions, rows), self.names, [row["size"] for row in rows])
 
     def draw(self, image: np.ndarray, prediction: Detections) -> np.ndarray:
         from llmimg.tasks.drawing import draw_boxes
 
-        return draw_boxes(image, prediction.objects, self.names)
+        return draw_boxes(image, prediction.on(image.shape[:2]), self.names)
 
     def export(self, predictions: Sequence[Detections], rows: Sequence[Row], folder: Path) -> None:
         """COCO's results as `detections.json`; where the rows have objects, these as `annotations.json`."""
@@ -234,57 +237,34 @@ class Detect(Task):
         known = all(row.get("objects") is not None for row in rows)
         truth = [self.truth(row).objects for row in rows] if known else None
         categories = category_numbers(self.names, self.info.numbers.get("objects"))
-        write_coco(folder, rows, [each.sure for each in predictions], truth, self.names, categories)
+        write_coco(folder, rows, self._found(predictions, rows), truth, self.names, categories)
 
     def constant(self, rows: Sequence[Row]) -> Detections:
         """Of each class the mean of its boxes, as sure as the share of images that it is in: AP is a mean over classes,
         and a box takes nothing from those that are surer."""
-        every = [self._to_find(row) for row in rows]
+        every = [Detections(self._to_find(row), row["size"]).on((1, 1)) for row in rows]
         boxes, classes = (np.concatenate([getattr(each, name) for each in every]) for name in ("boxes", "classes"))
         there = np.array([np.bincount(each.classes, minlength=len(self.names)) > 0 for each in every]).mean(axis=0)
         surest = [each for each in np.argsort(-there, kind="stable") if there[each]][: self.settings.most]
-        return Detections(Objects([boxes[classes == each].mean(axis=0) for each in surest], surest, there[surest]))
+        means = [boxes[classes == each].mean(axis=0) for each in surest]
+        return Detections(Objects(means, surest, there[surest]), (1, 1))
 
     def _to_find(self, row: Row) -> Objects:
         objects = self.truth(row).objects
         return objects[~objects.crowded]
 
-    def _checked(self, row: Row, objects: Objects) -> np.ndarray:
-        """The corners of a row's objects, x0, y0, x1, y1 float64 `[N, 4]`, inside of the image.
-
-        Raises:
-            UserError: a box outside of it or without area, or a class that there is not.
-        """
-        corners, (height, width) = as_corners(objects.boxes), row["size"]
-        bounds = np.array([width, height, width, height], float)
-        right = ((corners >= -_SLACK) & (corners <= bounds + _SLACK)).all(axis=1) & _has_area(corners)
-        if not right.all():
-            box = ", ".join(f"{number:g}" for number in objects.boxes[~right][0])
-            raise UserError(
-                f"Row {row['id']} has a box that goes out of its image ({width} wide, {height} high) or has no area: "
-                f"x, y, width, height are {box}. Mend it, or leave it out (data.bad_boxes)."
-            )
-        unknown = objects.classes[(objects.classes < 0) | (objects.classes >= len(self.names))]
-        if len(unknown):
-            raise UserError(
-                f"Row {row['id']} has an object of class {unknown[0]}, and there are {len(self.names)} classes, from 0 "
-                f"on: {shown(self.names)}."
-            )
-        return np.clip(corners, 0, bounds)
-
-    def _pairs(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> tuple[list[Objects], list[Objects]]:
-        return [self.truth(row).objects for row in rows], [each.sure for each in predictions]
+    def _found(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> list[Objects]:
+        return [sure(each.on(row["size"])) for each, row in zip(predictions, rows, strict=True)]
 
     def _scored(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> "Detection":
         from llmimg.metrics.detection import Detection, sizes_in
 
-        return Detection(*self._pairs(predictions, rows), len(self.names), sizes_in([row["size"] for row in rows]))
+        truth = [self.truth(row).objects for row in rows]
+        return Detection(
+            truth, self._found(predictions, rows), len(self.names), sizes_in([row["size"] for row in rows])
+        )
 
 
 def _seen_size(row: Row) -> tuple[int, int]:
     """(height, width) of what the model sees."""
     return row["size"] if row.get("placement") is None else row["placement"].size
-
-
-def _has_area(corners: np.ndarray) -> np.ndarray:
-    return (corners[:, 2:] > corners[:, :2]).all(axis=1)

@@ -1,13 +1,18 @@
-"""What was found in one image, and its way to JSON and back."""
+"""What was found in one image, or is in it: held against the image, and on its way to JSON and back."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from llmimg.data.motion import as_corners
+from llmimg.data.names import shown
+from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects
+
+_SLACK = 0.01  # pixels that float32 sums may go past the border
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,20 +20,60 @@ class Detections:
     """What was found in one image; or its truth.
 
     Attributes:
-        objects: on the image that the row's `size` is of; a truth has no scores.
+        objects: a truth's have no scores.
+        size: (height, width) of the image that they lie on.
         degenerate: how many boxes had no area, and were dropped.
         problem: why not all of the answer was read; None where it was.
     """
 
     objects: Objects
+    size: tuple[int, int]
     degenerate: int = 0
     problem: str | None = None
 
-    @property
-    def sure(self) -> Objects:
-        """Its objects with scores: a truth that answers for another image is sure of what it says (1)."""
-        objects = self.objects
-        return objects if objects.scores is not None else Objects(objects.boxes, objects.classes, np.ones(len(objects)))
+    def on(self, size: tuple[int, int]) -> Objects:
+        """The objects at the same shares of an image of `size` (height, width): an answer to one image may be given for
+        another."""
+        return replace(self.objects, boxes=self.objects.boxes * np.tile(np.array(size) / self.size, 2)[[1, 0, 3, 2]])
+
+
+def sure(objects: Objects) -> Objects:
+    """Objects as detections: those without scores, a truth's, are sure (1)."""
+    return objects if objects.scores is not None else replace(objects, scores=np.ones(len(objects)))
+
+
+def has_area(corners: np.ndarray) -> np.ndarray:
+    """Which of boxes x0, y0, x1, y1 `[N, 4]` have an area, bool `[N]`."""
+    return (corners[:, 2:] > corners[:, :2]).all(axis=1)
+
+
+def checked_corners(objects: Objects, size: tuple[int, int], names: Sequence[str], row: Any) -> np.ndarray:
+    """The corners of true objects, x0, y0, x1, y1 float64 `[N, 4]`, inside of their image.
+
+    Args:
+        size: (height, width) of the image.
+        names: of the classes.
+        row: its id, for an error.
+
+    Raises:
+        UserError: a box outside of the image or without area, or a class that there is not.
+    """
+    corners, (height, width) = as_corners(objects.boxes), size
+    bounds = np.array([width, height, width, height], float)
+    right = ((corners >= -_SLACK) & (corners <= bounds + _SLACK)).all(axis=1) & has_area(corners)
+    if not right.all():
+        box = ", ".join(f"{number:g}" for number in objects.boxes[~right][0])
+        raise UserError(
+            f"Row {row} has a box that goes out of its image ({width} wide, {height} high) or has no area: x, y, "
+            f"width, height are {box}. Mend it, or leave it out (data.bad_boxes)."
+        )
+    unknown = objects.classes[(objects.classes < 0) | (objects.classes >= len(names))]
+    if len(unknown):
+        raise UserError(
+            f"Row {row} has an object of class {unknown[0]}, and there are {len(names)} classes, from 0 on: "
+            f"{shown(names)}."
+        )
+    return np.clip(corners, 0, bounds)
 
 
 def plain_objects(objects: Objects, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmimg.textify import START, Grammar, Lexicon
+from llmimg.textify.appearance import appearance_of, steps
 
 LENGTH = 5  # words of an object
 _SIDES = [1, 0, 3, 2]  # y0, x0, y1, x1 of x0, y0, x1, y1, and back
@@ -52,6 +53,11 @@ class ObjectWords:
     def completing(self) -> np.ndarray:
         """1 for each piece that completes an object, its class; 0 for the others. int64 `[P]`."""
         return (np.arange(len(self.grammar.lexicon)) >= self._first[-1]).astype(np.int64)
+
+    def appearance(self) -> np.ndarray:
+        """As `Task.appearance`: a place is its number, a class looks like nothing."""
+        places = steps(self.bins + 1)
+        return appearance_of(self.grammar.lexicon, (("y",), places), (("x",), places))
 
     def mistaken(self) -> str | None:
         """A class whose name has a word that is a place: its answers could be read in two ways."""

@@ -19,6 +19,7 @@ from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects
 from llmimg.tasks.contract import DataInfo
 from llmimg.tasks.detect import Detect, DetectSettings
+from llmimg.tasks.detections import Detections
 from llmimg.tasks.figures import Bars, Curve
 from llmimg.textify import START, make
 from llmimg.tokens.automaton import Automaton
@@ -80,6 +81,7 @@ def scenes(count: int = 20) -> list[dict]:
     ]
 
 
+@settings(max_examples=50)
 @given(st.data(), st.integers(1, 3))
 def test_whole_pixels_come_back_exactly(data, times):
     length = data.draw(side)
@@ -90,6 +92,7 @@ def test_whole_pixels_come_back_exactly(data, times):
     assert found.degenerate == 0 and found.problem is None
 
 
+@settings(max_examples=50)
 @given(rows(), st.integers(2, 50), st.data(), side, side, st.sampled_from([None, *FITS]))
 def test_boxes_come_back_within_half_a_bin(example, bins, data, height, width, fit):
     placement = None if fit is None else place(example["size"], (height, width), fit)
@@ -144,6 +147,7 @@ def test_what_is_written():
     assert detect.text(detect.truth(row([], []))) == "nothing"
 
 
+@settings(max_examples=50)
 @given(rows(most=8), st.integers(0, 2**64 - 1))
 def test_order_is_drawn_by_the_seed_and_scored_sorted(example, seed):
     detect = task()
@@ -159,6 +163,7 @@ def test_every_order_is_drawn():
     assert len({tuple(task().answer(example, seed)[0].ids.tolist()) for seed in range(60)}) == 6
 
 
+@settings(max_examples=50)
 @given(st.data(), st.integers(1, 4))
 def test_whatever_is_written_is_read(data, most):
     """Walks through the automaton, up to the budget."""
@@ -288,7 +293,7 @@ def test_what_is_written_out_scores_the_same_with_pycocotools(tmp_path_factory, 
     for example, each in zip(examples, said, strict=True):
         objects = detect.truth(each).objects
         sure = Objects(objects.boxes, objects.classes, rng.permutation(100)[: len(objects)] / 100 + rng.random() / 1e4)
-        found.append(type(detect.truth(example))(sure))
+        found.append(Detections(sure, example["size"]))
     if not any(each["objects"]["bbox"] for each in examples) or not any(len(each.objects) for each in found):
         return
     detect.export(found, examples, folder)
@@ -326,7 +331,7 @@ def test_the_headline_is_resampled_from_the_table():
         off = Objects(
             objects.boxes + rng.integers(0, 3, objects.boxes.shape), objects.classes, rng.random(len(objects))
         )
-        found.append(type(each)(off))
+        found.append(Detections(off, each.size))
     table = detect.table(found, examples)
     assert {len(column) for column in table.values()} == {len(examples)}
     headline, scores = detect.headline(table), detect.metrics(found, examples)
@@ -353,14 +358,33 @@ def test_figures():
 
 def test_without_looking():
     detect = task()
-    learned = [row([(0, 0, 4, 4), (4, 4, 8, 8)], [1, 1]), row([(2, 2, 4, 6)], [0]), row([(0, 0, 3, 3)], [1])]
+    learned = [
+        row([(0, 0, 4, 4), (4, 4, 8, 8)], [1, 1]),
+        row([(2, 2, 4, 6)], [0]),
+        row([(0, 0, 6, 3)], [1], size=(32, 64)),  # in shares of its image, as everything here
+    ]
     constant = detect.constant(learned)
-    assert constant.objects.classes.tolist() == [1, 0]
-    assert constant.objects.scores == pytest.approx([2 / 3, 1 / 3])
-    assert constant.objects.boxes == pytest.approx(np.array([[4 / 3, 4 / 3, 5, 5], [2, 2, 4, 6]]))
+    here = constant.on((32, 32))
+    assert here.classes.tolist() == [1, 0]
+    assert here.scores == pytest.approx([2 / 3, 1 / 3])
+    assert here.boxes == pytest.approx(np.array([[4 / 3, 4 / 3, 5, 5], [2, 2, 4, 6]]))
+    assert constant.on((8, 64)).boxes[1] == pytest.approx([4, 0.5, 8, 1.5])
     assert len(task(most=1).constant(learned).objects) == 1
-    # The nearest training image's truth answers for another one.
-    assert detect.metrics([detect.truth(each) for each in learned], learned, intervals=False)["map"] == 1
+    scores = detect.metrics([constant] * 3, learned, intervals=False)
+    assert 0 < scores["map_50"] < 1
+    # The nearest training image's truth answers for one of another size.
+    larger = [row([(0, 0, 8, 4), (8, 4, 16, 8)], [1, 1], size=(32, 64)), *learned[1:]]
+    assert detect.metrics([detect.truth(each) for each in learned], larger, intervals=False)["map"] == 1
+
+
+def test_near_places_look_alike():
+    looks, kinds = task().appearance(), task().lexicon.kinds
+    assert looks.shape[0] == len(task().lexicon) and np.isnan(looks[list(kinds["name"])]).all()
+    for kind in ("y", "x"):
+        of_kind = looks[list(kinds[kind])]
+        of_kind = of_kind[:, ~np.isnan(of_kind).all(axis=0)]
+        away = np.linalg.norm(of_kind - of_kind[10], axis=1)
+        assert away[10] == 0 and away[11] < away[13] < away[20] and not np.isnan(of_kind).any()
 
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(8, 8, 1), (32, 20, 3), (300, 400, 3), (1, 1, 1)])
