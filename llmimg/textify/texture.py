@@ -36,9 +36,7 @@ def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
         labels: int `[N, H, W]`, the region of each pixel, from 0 to count − 1.
     """
     gray = brightness(images).astype(np.int32)
-    across, down, falling, rising = (
-        _contrast(gray, labels, count, *each) for each in ((0, 1), (1, 0), (1, 1), (1, -1))
-    )
+    across, down, falling, rising = (contrast(gray, labels, count, *each) for each in ((0, 1), (1, 0), (1, 1), (1, -1)))
     four = np.nan_to_num(np.stack([across, down, falling, rising]))
     ordered = np.sort(four, axis=0)
     found = np.full(count, TEXTURES.index("grainy"))
@@ -50,7 +48,7 @@ def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
         if side >= min(gray.shape[1:]):
             break
         right, below, both = (
-            1 - _contrast(gray, labels, count, *each) / spread for each in ((0, side), (side, 0), (side, side))
+            1 - contrast(gray, labels, count, *each) / spread for each in ((0, side), (side, 0), (side, side))
         )
         found[(right < -_CORRELATED) & (below < -_CORRELATED) & (both > _CORRELATED)] = TEXTURES.index("checkered")
     names = np.array([TEXTURES.index(f"striped {way}") for way in ("horizontally", "vertically", *["diagonally"] * 2)])
@@ -60,9 +58,14 @@ def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     return found
 
 
-def _contrast(gray: np.ndarray, labels: np.ndarray, count: int, down: int, right: int) -> np.ndarray:
-    """float64 `[count]`: the mean squared difference between pixels of a region and those `down` and `right` of them in
-    the same region; NaN where there are none."""
+def contrast(gray: np.ndarray, labels: np.ndarray, count: int, down: int, right: int) -> np.ndarray:
+    """The mean squared difference between pixels of a region and those `down` (0 or more) and `right` of them in the
+    same region: float64 `[count]`, NaN where there are none.
+
+    Args:
+        gray: brightness, int32 `[N, H, W]`.
+        labels, count: as of `textures`.
+    """
     height, width = gray.shape[1:]
     here = slice(max(0, -right), width - max(0, right))
     there = slice(max(0, right), width - max(0, -right))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmimg.data import AugmentSettings, augment, augment_all, blended, example_seeds, mixing
-from llmimg.data.rng import _mix
+from llmimg.data.rng import hashed
 from llmimg.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (200, 6, 5, 3), dtype=np.uint8)
@@ -13,7 +13,7 @@ BOTH = AugmentSettings("both", shift=2, flip=True)
 
 def test_the_hash_is_splitmix64():
     """The first outputs of the reference generator from states 0 and 1234567."""
-    assert _mix(np.array([0, 1234567], np.uint64)).tolist() == [0xE220A8397B1DCDAF, 6457827717110365317]
+    assert hashed(np.array([0, 1234567], np.uint64)).tolist() == [0xE220A8397B1DCDAF, 6457827717110365317]
 
 
 @given(st.integers(-5, 2**40), st.integers(0, 500), st.permutations(range(200)), st.integers(1, 200))

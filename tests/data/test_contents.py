@@ -5,23 +5,26 @@ import time
 
 import pytest
 
-import llmimg.data.contents as contents
 from llmimg.data.contents import file_hashes
+
+
+def clock(monkeypatch, seconds: float):
+    """The clock shows so much later than files are stamped with."""
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + int(seconds * 10**9))
 
 
 @pytest.fixture
 def settled(monkeypatch):
-    """Files written just now count as settled."""
-    monkeypatch.setattr(contents, "_SETTLED", -(10**12))
+    """Files written just now were written a while ago."""
+    clock(monkeypatch, 4)
 
 
 @pytest.fixture
 def reads(monkeypatch):
     """Counts the files that are read."""
     found, whole = [], hashlib.file_digest
-    monkeypatch.setattr(
-        contents.hashlib, "file_digest", lambda file, name: found.append(file.name) or whole(file, name)
-    )
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: found.append(file.name) or whole(file, name))
     return found
 
 
@@ -48,7 +51,7 @@ def test_an_unchanged_file_is_read_once(tmp_path, settled, reads):
 
 
 def test_a_file_changed_just_now_is_not_trusted(tmp_path, reads, monkeypatch):
-    monkeypatch.setattr(contents, "_SETTLED", 10**12)  # however slow the machine
+    clock(monkeypatch, -100)  # however slow the machine
     files = fill(tmp_path / "a", x=b"1")
     for _ in range(2):
         file_hashes(files, tmp_path / "cache")

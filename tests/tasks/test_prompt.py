@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmimg.errors import UserError
-from llmimg.tasks.prompt import _told_apart, draw_shots, make_prompt, write_prompt
+from llmimg.tasks.prompt import draw_shots, make_prompt, write_prompt
 from llmimg.tasks.settings import ClassifySettings
 from llmimg.textify import make
-from llmimg.tokens.vocabulary import make_vocabulary
+from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 NAMES = ["cat", "dog"]
 
@@ -59,13 +59,29 @@ def test_a_vocabulary_of_pieces_has_a_token_for_each_word():
     assert len(extended.tokenizer) == len(vocabulary.tokenizer) + 3
 
 
-def test_an_answer_that_begins_another_ends():
-    vocabulary = own()
-    end = vocabulary.tokenizer.eos_token_id
-    assert _told_apart([(5,), (5, 6), (7,)], ["a", "b", "c"], vocabulary) == ((5, end), (5, 6, end), (7, end))
-    assert _told_apart([(5,), (6, 5)], ["a", "b"], vocabulary) == ((5,), (6, 5))
-    with pytest.raises(UserError, match=r"'a' and 'c' are the same to the tokenizer"):
-        _told_apart([(5,), (6,), (5,)], ["a", "b", "c"], vocabulary)
+def test_an_answer_that_begins_another_ends(small_tokenizer):
+    """… in a conversation, where no template's end stands behind it."""
+    vocabulary = make_vocabulary("reuse", make("gray"), load_tokenizer(str(small_tokenizer)))
+    vocabulary.tokenizer.chat_template = "{% for turn in messages %}{{ turn.content }}\n{% endfor %}answer:"
+    read, end = vocabulary.tokenizer.encode, vocabulary.tokenizer.eos_token_id
+
+    def answers(*names):
+        prompt, _, _ = make_prompt(ClassifySettings(chat=True), names, vocabulary, [], [])
+        return [[*prompt.after, *answer] for answer in prompt.answers]
+
+    def after(name):
+        return read(f"\nclass:\nanswer:{name}")
+
+    for names in (["a dog", "a dog sees", "tree"], ["a dog", "a dog sees"]):
+        assert answers(*names) == [[*after(name), end] for name in names]
+    assert answers("a dog", "sees a dog") == [after("a dog"), after("sees a dog")]
+
+
+def test_classes_that_are_read_alike_are_refused(small_wordpiece):
+    vocabulary = make_vocabulary("reuse", make("gray"), load_tokenizer(str(small_wordpiece)))
+    settings = ClassifySettings(template="sees {image} the {answer}")
+    with pytest.raises(UserError, match=r"'a dog' and 'a  dog' are the same to the tokenizer: rename one"):
+        make_prompt(settings, ["a dog", "tree", "a  dog"], vocabulary, [], [])
 
 
 def test_words_that_the_image_text_holds_are_refused():

@@ -32,8 +32,8 @@ def test_quality_grows_with_every_word(channels):
 
 def test_as_many_patterns_as_patches_lose_nothing():
     images = pictures(2)
-    textifier = make("patch_words", words=1, patch=3, codes=20)
-    different = len(np.unique(textifier._patches(images, 1), axis=0))
+    patches = images.reshape(2, 4, 3, 5, 3).swapaxes(2, 3).reshape(40, 9)
+    different = len(np.unique(patches, axis=0))
     textifier = make("patch_words", words=1, patch=3, codes=different)
     textifier = textifier.with_state(textifier.learn(list(images)))
     pieces = textifier.write(images)

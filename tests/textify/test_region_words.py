@@ -6,7 +6,7 @@ from skimage.feature import graycomatrix, graycoprops
 
 from llmimg.errors import UserError
 from llmimg.textify import make
-from llmimg.textify.texture import TEXTURES, _contrast, textures
+from llmimg.textify.texture import TEXTURES, contrast, textures
 
 
 def pattern(name: str, side: int, period: int) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_contrast_is_haralicks(seed, way):
     image = np.random.default_rng(seed).integers(0, 256, (9, 7)).astype(np.uint8)
     (down, right), angle = way
     matrix = graycomatrix(image, [1], [angle], symmetric=True)
-    ours = _contrast(image[None].astype(np.int32), np.zeros((1, 9, 7), np.int64), 1, down, right)
+    ours = contrast(image[None].astype(np.int32), np.zeros((1, 9, 7), np.int64), 1, down, right)
     assert ours[0] == pytest.approx(graycoprops(matrix, "contrast")[0, 0])
 
 

@@ -54,7 +54,7 @@ if pause == "key":
     print(keys.cache_key(data, encoder, "train"))
 else:
     if pause == "map":
-        cache._encode_rows = paused(cache._encode_rows)
+        Encoder.hashed = paused(Encoder.hashed)
     if pause == "rename":
         pathlib.Path.rename = paused(pathlib.Path.rename)
     ids = cache.prepare(data, encoder, "train", folder=folder, about={})
