@@ -1,6 +1,7 @@
 """The floors of the house: a file imports only from floors below its own, and the few walls that matter most."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -136,3 +137,52 @@ def test_functions_are_short():
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, functions):
                 assert node.end_lineno - node.lineno < 60, f"{module}.{node.name}"
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names() -> set[str]:
+    """What the files of the house call their own: functions, classes, values and attributes."""
+    names = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return set(filter(private, names))
+
+
+PRIVATE = private_names()
+
+
+def reached(tree: ast.AST) -> set[str]:
+    """The private names that a file reads of others: imported, as an attribute, by its name, or in code it starts."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "llmimg":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            names.add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
+            names |= {word.value for word in node.args if isinstance(word, ast.Constant)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= set(re.findall(r"(?:\.|import )(_[a-z]\w*)", node.value))
+    return {name for name in names if isinstance(name, str) and private(name)}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "tests").rglob("*.py")), ids=lambda file: file.stem)
+def test_tests_stand_outside(file):
+    """They read no private name, so that what is inside can be written anew."""
+    names = reached(ast.parse(file.read_text())) & PRIVATE
+    assert not names, f"{file.relative_to(ROOT)} reads {sorted(names)}: test what shows from outside"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from llmimg.errors import _own", "x._own", "setattr(x, '_own', 1)", "patch('llmimg.errors._own')", "'x._own(1)'"],
+)
+def test_each_way_to_reach_inside_is_seen(code):
+    assert reached(ast.parse(code)) == {"_own"}
