@@ -152,7 +152,7 @@ def private_names() -> set[str]:
                 names.add(node.name)
             elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
                 names.add(node.id if isinstance(node, ast.Name) else node.attr)
-    return set(filter(private, names))
+    return set(filter(private, names)) - {"_fingerprint"}  # the name by which `datasets` knows a set of rows
 
 
 PRIVATE = private_names()
@@ -182,7 +182,13 @@ def test_tests_stand_outside(file):
 
 @pytest.mark.parametrize(
     "code",
-    ["from llmimg.errors import _own", "x._own", "setattr(x, '_own', 1)", "patch('llmimg.errors._own')", "'x._own(1)'"],
+    [
+        "from llmimg.errors import _inner",
+        "x._inner",
+        "setattr(x, '_inner', 1)",
+        "patch('llmimg.errors._inner')",
+        "'x._inner(1)'",
+    ],
 )
 def test_each_way_to_reach_inside_is_seen(code):
-    assert reached(ast.parse(code)) == {"_own"}
+    assert reached(ast.parse(code)) == {"_inner"}
