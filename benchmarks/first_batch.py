@@ -9,7 +9,7 @@ import sys  # noqa: E402
 
 from benchmarks.inputs import data_settings, encoder, gpt2_tokenizer  # noqa: E402
 from benchmarks.settings import parse  # noqa: E402
-from benchmarks.small_run import batches, classify, image_texts, layout_for, our_trainer, small_gpt2  # noqa: E402
+from benchmarks.small_run import classify, head, image_texts, layout_for, our_trainer, small_gpt2  # noqa: E402
 from llmimg.data import load  # noqa: E402
 from llmimg.tokens.cache import prepare  # noqa: E402
 from llmimg.tokens.folders import cache_folder  # noqa: E402
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     model = small_gpt2(encode, layout, task)
     lap("model")
     texts = image_texts(splits["train"], ids["train"], task)
-    trainer = our_trainer(model, texts, task, batches(encode, layout, task), folder)
+    trainer = our_trainer(model, texts, head(encode, layout, task), folder)
     next(iter(trainer.get_train_dataloader()))
     lap("trainer_and_batch")
     print(json.dumps(seconds | {"to_first_batch": last - begin}))

@@ -1,6 +1,5 @@
 """The small GPT-2 of the benchmarks, from scratch, on CIFAR-10 as `region_color` with a vocabulary of its own."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,18 @@ from transformers import PreTrainedModel, Trainer, set_seed
 
 from llmimg import textify
 from llmimg.data import Decoding
+from llmimg.data.rows import Rows
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS, Task
+from llmimg.readouts.base import READOUTS, TextReadout
+from llmimg.readouts.head import class_names
+from llmimg.tasks.contract import TASKS, DataInfo, Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import make_vocabulary
 from llmimg.training.arguments import make_arguments
-from llmimg.training.dataset import ImageTexts
+from llmimg.training.examples import Examples
 from llmimg.training.fit import make_trainer
 
 SEED = 0
@@ -40,36 +41,34 @@ def layout_for(encoder: Encoder, ids: ImageIds) -> Layout:
 
 def classify(split: datasets.Dataset) -> Task:
     """The task that a run has by default."""
-    return TASKS["classify"].of(split.features["label"].names)
+    return TASKS["classify"].of(DataInfo(tuple(split.features["label"].names)))
 
 
 def small_gpt2(encoder: Encoder, layout: Layout, task: Task) -> PreTrainedModel:
     """2 layers, width 64, no dropout, float32; the same weights every time."""
     set_seed(SEED)
     settings = ModelSettings(name="gpt2_tiny", architecture="gpt2", layers=2, width=64, heads=4)
-    return make_model(settings, encoder.vocabulary, layout.context, READOUTS["head"].auto_class, task.head())
+    return make_model(settings, encoder.vocabulary, layout.context, READOUTS["head"].auto_class, class_names(task))
 
 
-def batches(encoder: Encoder, layout: Layout, task: Task) -> Callable[..., Mapping[str, torch.Tensor]]:
-    """What makes a batch of examples for a classification head."""
-    return READOUTS["head"](task, layout, encoder.vocabulary).training_batch
+def head(encoder: Encoder, layout: Layout, task: Task) -> TextReadout:
+    """A classification head."""
+    return READOUTS["head"](task, layout, encoder.vocabulary)
 
 
-def image_texts(split: datasets.Dataset, ids: ImageIds, task: Task) -> ImageTexts:
+def image_texts(split: datasets.Dataset, ids: ImageIds, task: Task) -> Examples:
     """What the Trainer reads."""
-    columns = {name: split.select_columns([name]).with_format("numpy")[:][name] for name in task.columns}
-    return ImageTexts(ids, columns, torch.arange(len(ids)).numpy())
+    return Examples(ids, Rows(split, task.columns, Decoding()), torch.arange(len(ids)).numpy())
 
 
 def our_trainer(
     model: PreTrainedModel,
-    texts: ImageTexts,
-    task: Task,
-    collator: Callable[..., Mapping[str, torch.Tensor]],
+    texts: Examples,
+    readout: TextReadout,
     folder: Path,
     **arguments: Any,
 ) -> Trainer:
     """A run's own Trainer, without evaluation and checkpoints."""
     quiet = {"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1_000_000}
     settings = {"per_device_train_batch_size": BATCH, "optim": "adamw_torch_fused", **quiet, **arguments}
-    return make_trainer(model, make_arguments(settings, folder, SEED), collator, task, texts, texts)
+    return make_trainer(model, make_arguments(settings, folder, SEED), readout, texts, texts)

@@ -17,8 +17,8 @@ from benchmarks.inputs import cifar10
 from benchmarks.settings import Settings
 from benchmarks.small_run import (
     BATCH,
-    batches,
     classify,
+    head,
     image_texts,
     layout_for,
     our_trainer,
@@ -44,7 +44,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         ids = prepare(split, encode, "train", folder=Path(parent), about={})
         layout, task = layout_for(encode, ids), classify(split)
         texts, model = image_texts(split, ids, task), small_gpt2(encode, layout, task)
-        collator = batches(encode, layout, task)
+        readout = head(encode, layout, task)
         arguments = {
             "learning_rate": optimizing.learning_rate,
             "weight_decay": optimizing.weight_decay,
@@ -52,12 +52,13 @@ def measure(settings: Settings) -> dict[str, Any]:
             "lr_scheduler_type": "constant",
         }
 
-        def make(steps, collate):
-            return our_trainer(copy.deepcopy(model), texts, task, collate, Path(parent), max_steps=steps, **arguments)
+        def make(steps):
+            return our_trainer(copy.deepcopy(model), texts, readout, Path(parent), max_steps=steps, **arguments)
 
         # Untimed: the batches in the Trainer's order, and proof that both do the same.
         recorded = []
-        recording = make(settings.steps, lambda rows: recorded.append(collator(rows)) or recorded[-1])
+        recording = make(settings.steps)
+        recording.data_collator = lambda rows: recorded.append(readout.training_batch(rows)) or recorded[-1]
         ours = recording.train().training_loss
         theirs = train(copy.deepcopy(model), recorded[: settings.steps], optimizing)
         bare = sum(theirs) / len(theirs)
@@ -65,7 +66,7 @@ def measure(settings: Settings) -> dict[str, Any]:
             raise UserError(f"The losses differ ({ours} and {bare}): times of different work mean nothing.")
 
         def timed(steps: int) -> dict[str, Times]:
-            trainers = iter([make(steps, collator) for _ in range(rounds)])
+            trainers = iter([make(steps) for _ in range(rounds)])
             models = iter([copy.deepcopy(model) for _ in range(rounds)])
             sides = {
                 "ours": lambda: next(trainers).train(),

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -86,6 +86,8 @@ def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFold
     import datasets
     from transformers.utils import logging as transformers_logging
 
+    from llmimg.experiment import run_experiment
+
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()  # of loading and saving; the Trainer's own stays
     if str(configuration.trainer.get("disable_tqdm")).lower() == "true":
@@ -95,27 +97,12 @@ def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFold
 
     mistaken = False
     try:
-        _path(configuration.model.kind)(configuration, plain, folder, notes)
+        run_experiment(configuration, plain, folder, notes)
     except UserError:
         mistaken = True  # it cannot be gone on with, as what was merely interrupted can
         raise
     finally:
         folder.end(mistaken)
-
-
-def _path(kind: str) -> Callable[..., dict[str, float]]:
-    """What carries out a run with a model of that kind."""
-    if kind == "language":
-        from llmimg.experiment import run_experiment
-
-        return run_experiment
-    if kind == "endpoint":
-        from llmimg.asking import run_asking
-
-        return run_asking
-    from llmimg.control import run_control
-
-    return run_control
 
 
 def _launch(configuration: Configuration, plain: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from llmimg.errors import UserError
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import setting_types
-from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
+from llmimg.tasks.contract import TASKS
 from llmimg.textify import TEXTIFIERS
 from llmimg.training.arguments import argument_types
 
@@ -111,7 +111,9 @@ def _choices(group: str) -> list[type]:
     """The settings of every choice of a group."""
     if group == "textify":
         return list(TEXTIFIERS.entries().values())
-    return list({"task": TASK_SETTINGS, "readout": READOUT_SETTINGS}[group].values())
+    if group == "task":
+        return [task.Settings for task in TASKS.entries().values()]
+    return list(READOUT_SETTINGS.values())
 
 
 def _hint(key: str) -> typing.Any:

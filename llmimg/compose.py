@@ -19,15 +19,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from llmimg.errors import UserError
 from llmimg.ranks import is_first_of_machine
-from llmimg.readouts.table import chosen_readout
+from llmimg.readouts.settings import chosen_readout
 from llmimg.run_folder import FREE, flatten
 from llmimg.settings import nearest
+from llmimg.tasks.contract import TASKS
 
 
 def _for_heads(value: float, _root_: DictConfig) -> float:
     """`${for_heads:0.1}`: the value where a head learns classes, 0 where words are learned."""
-    names = (OmegaConf.select(_root_, key) for key in ("task.name", "readout.name", "model.kind"))
-    return value if chosen_readout(*names) == "head" else 0.0
+    task, readout, kind = (OmegaConf.select(_root_, key) for key in ("task.name", "readout.name", "model.kind"))
+    return value if chosen_readout(TASKS[task].readouts, readout, kind) == "head" else 0.0
 
 
 OmegaConf.register_new_resolver("for_heads", _for_heads, replace=True)

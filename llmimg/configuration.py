@@ -1,5 +1,6 @@
 """One composed configuration as dataclasses: what `conf/` composes to, checked by name, type and range."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +10,11 @@ from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
-from llmimg.readouts.table import check_combination, chosen_readout
+from llmimg.readouts.settings import check_combination, chosen_readout
 from llmimg.settings import build, choose
-from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
+from llmimg.tasks.contract import TASKS
 from llmimg.textify import Textifier
+from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.settings import TokensSettings, VocabularySettings
 from llmimg.training.arguments import stop_early
 
@@ -105,8 +107,9 @@ class Configuration:
         """
         configuration = build(cls, plain)
         configuration.textifier()
-        check_combination(configuration.task_name, configuration.readout_name, configuration.model.kind)
-        task = build(TASK_SETTINGS[configuration.task_name], configuration.task_settings, "task")
+        name, kind = configuration.task_name, configuration.model.kind
+        check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
+        task = configuration.task_settings
         build(READOUT_SETTINGS[configuration.readout_name], configuration.readout_settings, "readout")
         _check_adaptation(configuration)
         if getattr(task, "text", ()) and configuration.tokens.permute != "none":
@@ -126,13 +129,16 @@ class Configuration:
     def task_name(self) -> str:
         return self._named(self.task, "task")
 
-    @property
-    def task_settings(self) -> dict[str, Any]:
-        return {key: value for key, value in self.task.items() if key != "name"}
+    @functools.cached_property
+    def task_settings(self) -> Any:
+        """The task's `Settings`."""
+        given = {key: value for key, value in self.task.items() if key != "name"}
+        return build(TASKS[self.task_name].Settings, given, "task")
 
     @property
     def readout_name(self) -> str:
-        return chosen_readout(self.task_name, self._named(self.readout, "readout"), self.model.kind)
+        readouts = TASKS[self.task_name].readouts
+        return chosen_readout(readouts, self._named(self.readout, "readout"), self.model.kind)
 
     @property
     def readout_settings(self) -> dict[str, Any]:
@@ -156,6 +162,16 @@ class Configuration:
         if self.early_stopping.patience is None:
             return dict(self.trainer)
         return stop_early(self.trainer, self.early_stopping.metric)
+
+    @property
+    def cache_options(self) -> dict[str, Any]:
+        """Where what is learned or prepared is kept, what it is, and what becomes of broken images."""
+        names = {"data": self.data.name, "textify": self.textify["name"], "vocabulary": self.vocabulary_name}
+        return {
+            "folder": cache_folder(self.tokens.cache_dir),
+            "about": names,
+            "skip_broken": self.data.broken == "skip",
+        }
 
     @property
     def live(self) -> bool:
@@ -212,7 +228,7 @@ def _check_endpoint(configuration: Configuration) -> None:
         raise UserError(f"The model '{name}' is asked, and learns nothing: set adaptation=none.")
     if configuration.launch.processes > 1:
         raise UserError(f"The model '{name}' is asked by one process: set launch.processes=1.")
-    if configuration.readout_name == "score" and configuration.task_settings.get("chat"):
+    if configuration.readout_name == "score" and configuration.task_settings.chat:
         raise UserError(
             "task.chat=true is for readout=generate with an endpoint: a conversation cannot be scored there."
         )

@@ -24,12 +24,9 @@ from llmimg.data.identity import (
 from llmimg.data.plain_text import contents, text_files
 from llmimg.errors import UserError
 from llmimg.hub import recogniser_described, weights_fingerprint
-from llmimg.preparation import cache_options
 from llmimg.run_folder import RunFolder
-from llmimg.settings import build
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS
 from llmimg.tasks.prompt import draw_shots
-from llmimg.tasks.settings import SETTINGS
 from llmimg.tokens.cache import prepare_hashes
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.learned import run_decoding
@@ -94,7 +91,7 @@ def shown_rows(settings: Configuration, data: Data) -> np.ndarray:
     Raises:
         UserError: a broken image, unless these are skipped; fewer images than shots.
     """
-    if not (count := settings.task_settings.get("shots", 0)):
+    if not (count := getattr(settings.task_settings, "shots", 0)):
         return np.empty(0, np.int64)
     hashes = read_hashes(settings, data, {"train": data.train})["train"]
     whole = np.flatnonzero([each is not None for each in hashes])
@@ -110,7 +107,7 @@ def read_hashes(settings: Configuration, data: Data, parts: Mapping[str, "Datase
     """
     path = settings.model.location[0] if settings.model.kind == "language" else None
     decoding = run_decoding(path, data.decoding, [])
-    options = {**cache_options(settings), "num_proc": settings.tokens.num_proc}
+    options = {**settings.cache_options, "num_proc": settings.tokens.num_proc}
     return {name: prepare_hashes(part, decoding, name, **options) for name, part in parts.items()}
 
 
@@ -242,7 +239,7 @@ def _sources(settings: Configuration, data: Data) -> dict[str, str]:
 
 def _texts(settings: Configuration) -> dict[str, tuple[int, str]]:
     """Of each plain text that is learned from: how many files, and a hash of what they hold."""
-    task = build(SETTINGS[settings.task_name], dict(settings.task_settings), "task")  # one place may be given bare
+    task = settings.task_settings
     files = {place: text_files(place) for place in getattr(task, "text", ())}
     cache = cache_folder(settings.tokens.cache_dir)
     return {f"text '{place}'": (len(each), contents(each, cache)) for place, each in files.items()}

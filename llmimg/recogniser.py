@@ -14,15 +14,17 @@ from transformers import AutoModel, PreTrainedModel
 from llmimg.errors import UserError
 from llmimg.hub import RECOGNISER, load_config, recogniser_described
 from llmimg.models.loading import are_adapters, load_model, relative_to
-from llmimg.readouts.base import READOUTS, Readout
-from llmimg.tasks.base import TASKS
-from llmimg.textify import make
+from llmimg.readouts.base import READOUTS, TextReadout
+from llmimg.settings import build
+from llmimg.tasks.contract import TASKS, DataInfo, Task
+from llmimg.textify import Textifier, make
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import save_state, saved_decoding, with_saved_state
+from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Recogniser:
 
     model: PreTrainedModel
     encoder: Encoder
-    readout: Readout
+    readout: TextReadout
     origin: dict[str, Any] = field(default_factory=dict)  # what the weights started from
     data: dict[str, Any] = field(default_factory=dict)  # which data it was trained and tested on, as data.json
 
@@ -53,23 +55,26 @@ class Recogniser:
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
-        outputs = map(self.outputs, self._batches(images, batch_size))
-        return [answer for output in outputs for answer in self.readout.task.answers(output.numpy())]
+        task, found = self.readout.task, []
+        for examples in self._batches(images, batch_size):
+            rows = [example.row for example in examples]
+            found += self.readout.predictions(self.outputs(examples), rows)
+        return [task.plain(prediction) for prediction in found]
 
     @torch.inference_mode()
-    def outputs(self, rows: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-        """What the task makes its answers from, `[N, …]`, for rows with the `image_ids` of each image."""
+    def outputs(self, examples: Sequence[Example]) -> np.ndarray:
+        """What the readout makes answers from, `[N, …]`."""
         self.model.eval()
-        batch = {name: each.to(self.model.device) for name, each in self.readout.batch(rows).items()}
-        return self.readout.outputs(self.model, batch).cpu()
+        batch = {name: each.to(self.model.device) for name, each in self.readout.batch(examples).items()}
+        return self.readout.outputs(self.model, batch).cpu().numpy()
 
-    def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[dict[str, np.ndarray]]]:
+    def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[Example]]:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             ids, problems = self.encoder(batch, [f"number {start + place}" for place in range(len(batch))])
             if problems:
                 raise UserError(next(iter(problems.values())))
-            yield [{"image_ids": row} for row in ids]
+            yield [Example(row, {}) for row in ids]
 
     def save(self, folder: Path) -> None:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
@@ -81,7 +86,7 @@ class Recogniser:
             "decoding": dataclasses.asdict(self.encoder.decoding),
             "textify": self.encoder.textifier.settings(),
             "layout": dataclasses.asdict(self.readout.layout),
-            "task": {"name": TASKS.name_of(type(self.readout.task)), **self.readout.task.plain()},
+            "task": _described_task(self.readout.task),
             "readout": self.readout.describe(),
             "boxes": None if self.readout.boxes is None else self.readout.boxes.tolist(),
             "origin": relative_to(self.origin, folder),
@@ -105,15 +110,14 @@ class Recogniser:
         """
         folder, described = _described(run)
         encoder = _encoder(folder, described)
-        plain = {group: dict(described[group]) for group in ("task", "readout")}
-        layout = _layout(described)
-        task = TASKS[plain["task"].pop("name")].of(**plain["task"])
-        kind = READOUTS[plain["readout"].pop("name")]
+        layout, readout = _layout(described), dict(described["readout"])
+        task = _task(described["task"], encoder.textifier)
+        kind = READOUTS[readout.pop("name")]
         boxes = described.get("boxes")
         return cls(
             model=_model(kind.auto_class, folder).to(device or _accelerator()),
             encoder=encoder,
-            readout=kind(task, layout, encoder.vocabulary, boxes and np.array(boxes, np.int32), **plain["readout"]),
+            readout=kind(task, layout, encoder.vocabulary, boxes and np.array(boxes, np.int32), **readout),
             origin=described["origin"],
             data=described.get("data", {}),
         )
@@ -138,6 +142,16 @@ def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
             f"reads {_FORMAT}): load it with that version, or train it anew."
         )
     return folder, described
+
+
+def _described_task(task: Task) -> dict[str, Any]:
+    name = TASKS.name_of(type(task))
+    return {"name": name, "settings": dataclasses.asdict(task.settings), "data": dataclasses.asdict(task.info)}
+
+
+def _task(described: Mapping[str, Any], textifier: Textifier) -> Task:
+    kind = TASKS[described["name"]]
+    return kind(build(kind.Settings, described["settings"], "task")).bind(DataInfo.of(described["data"]), textifier)
 
 
 def _layout(described: dict[str, Any]) -> Layout:

@@ -1,30 +1,32 @@
 """Whether what a run has saved gives the answers that the run was measured by: it is loaded again, as others will, and
 asked about some of the test images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModelForImageClassification, TrainingArguments
 
 from llmimg.hub import load_config, load_weights
+from llmimg.readouts.base import Readout
 from llmimg.recogniser import Recogniser
+from llmimg.tokens.sample import Example
+from llmimg.training.examples import Examples
 
 _SAMPLE = 64  # images
 # How far answers may differ, of their own size: in float32 on a CPU, and elsewhere; in half precision or fewer bits.
 _CPU, _FULL, _HALF = 1e-4, 5e-3, 5e-2
 
-Rows = Sequence[Mapping[str, Any]]
+Outputs = Callable[[Sequence[Example]], tuple[np.ndarray, float]]
 
 
-def check_recogniser(folder: Path, images: Any, measured: np.ndarray, arguments: TrainingArguments) -> list[str]:
+def check_recogniser(folder: Path, images: Examples, measured: np.ndarray, arguments: TrainingArguments) -> list[str]:
     """Load a run's recogniser and hold its outputs against what was measured.
 
     Args:
         folder: where it was saved.
-        images: the test images' texts, a data set whose rows have `image_ids` and `seed`.
+        images: the test split's examples.
         measured: the outputs `[N, …]` for them.
         arguments: say where and in what precision they were made.
 
@@ -35,25 +37,26 @@ def check_recogniser(folder: Path, images: Any, measured: np.ndarray, arguments:
         RuntimeError: where so many differ that it cannot be the run's.
     """
 
-    def outputs(rows: Rows) -> tuple[torch.Tensor, float]:
+    def outputs(examples: Sequence[Example]) -> tuple[np.ndarray, float]:
         recogniser = Recogniser.load(folder, str(arguments.device))
         near = _cast(recogniser.model, arguments)
-        return recogniser.outputs([{name: row[name] for name in ("image_ids", "seed")} for row in rows]), near
+        return recogniser.outputs(examples), near
 
     return _check(folder, outputs, images, measured)
 
 
 def check_image_model(
-    folder: Path, collator: Callable[[Rows], dict], images: Any, measured: np.ndarray, arguments: TrainingArguments
+    folder: Path, readout: Readout, images: Examples, measured: np.ndarray, arguments: TrainingArguments
 ) -> list[str]:
-    """The same for an image model; `collator` makes its batches."""
+    """The same for an image model, by its readout."""
 
     @torch.inference_mode()
-    def outputs(rows: Rows) -> tuple[torch.Tensor, float]:
+    def outputs(examples: Sequence[Example]) -> tuple[np.ndarray, float]:
         config = load_config(str(folder))
         model, _ = load_weights(AutoModelForImageClassification, str(folder), config, use_safetensors=True)
         near = _cast(model.to(arguments.device).eval(), arguments)
-        return model(pixel_values=collator(rows)["pixel_values"].to(model.device, model.dtype)).logits.cpu(), near
+        batch = {name: each.to(model.device, model.dtype) for name, each in readout.batch(examples).items()}
+        return readout.outputs(model, batch).cpu().numpy(), near
 
     return _check(folder, outputs, images, measured)
 
@@ -69,8 +72,8 @@ def _cast(model: torch.nn.Module, arguments: TrainingArguments) -> float:
 
 def _check(
     folder: Path,
-    outputs: Callable[[Rows], tuple[torch.Tensor, float]],
-    images: Any,
+    outputs: Outputs,
+    images: Examples,
     measured: np.ndarray,
 ) -> list[str]:
     some = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(int))
@@ -78,7 +81,7 @@ def _check(
         found, near = outputs(images.__getitems__(some))
     except torch.OutOfMemoryError:
         return [f"{folder} was not loaded again to be checked: the memory does not hold it twice."]
-    expected, given = (np.asarray(each, np.float64).reshape(len(some), -1) for each in (measured[some], found.float()))
+    expected, given = (np.asarray(each, np.float64).reshape(len(some), -1) for each in (measured[some], found))
     apart = np.abs(expected - given).max(axis=1) / (1 + np.abs(expected).max(axis=1))
     differing = int((~(apart <= near)).sum())
     if not differing:

@@ -18,7 +18,7 @@ from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings, SceneSettings
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
-from llmimg.tasks.settings import SETTINGS as TASK_SETTINGS
+from llmimg.tasks.contract import TASKS
 from llmimg.textify import TEXTIFIERS
 from llmimg.tokens.settings import TokensSettings, VocabularySettings
 from llmimg.training.arguments import check_trainer
@@ -40,7 +40,11 @@ SETTINGS = {
     "vocabulary": VocabularySettings,
 }
 # Groups whose settings are their choice's own.
-NAMED = {"textify": TEXTIFIERS, "task": TASK_SETTINGS, "readout": READOUT_SETTINGS}
+NAMED = {
+    "textify": TEXTIFIERS,
+    "task": {name: task.Settings for name, task in TASKS.entries().items()},
+    "readout": READOUT_SETTINGS,
+}
 # What a choice cannot do without: `data=hub` says nothing of whose.
 NEEDS = {
     ("adaptation", "none"): ["readout=score"],

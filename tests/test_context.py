@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from llmimg import Recogniser, UserError
-from llmimg.context import framed
+from llmimg.solvers.context import framed
 from llmimg.tokens.layout import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")

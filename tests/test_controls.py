@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 from llmimg import Recogniser, UserError
@@ -15,10 +16,13 @@ from llmimg.carry_out import carry_out
 from llmimg.cli import main
 from llmimg.command_line import command_line
 from llmimg.compose import plain_values
-from llmimg.models.image import PixelCollator, make_image_model
+from llmimg.models.image import make_image_model
 from llmimg.models.settings import ModelSettings
+from llmimg.readouts.head import class_names
+from llmimg.readouts.pixel_head import PixelHead
 from llmimg.report import compare as comparison
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tokens.sample import Example
 
 CONF = str(Path(__file__).parents[1] / "conf")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -69,14 +73,14 @@ def test_image_models_go_through_the_trainer(name, run):
 def test_a_vit_sees_every_pixel(patch):
     """… also those beyond the last whole patch, in images of any size."""
     settings = ModelSettings(name="vit_tiny", kind="image", architecture="vit", options={"patch": patch}, width=16)
-    task = TASKS["classify"].of(("a", "b"))
-    model = make_image_model(settings, (7, 9, 1), task.head()).eval()
-    collate = PixelCollator(model.config, task)
+    task = TASKS["classify"].of(DataInfo(("a", "b")))
+    model = make_image_model(settings, (7, 9, 1), class_names(task)).eval()
+    readout = PixelHead(task, model.config)
     images = np.zeros((64, 7, 9, 1), np.uint8)
     for place in range(1, 64):
         images[place].reshape(-1)[place - 1] = 255
-    batch = collate([{"image": image, "label": 0} for image in images])
-    logits = model(pixel_values=batch["pixel_values"]).logits.detach().numpy()
+    with torch.no_grad():
+        logits = readout.outputs(model, readout.batch([Example(image, {}) for image in images])).numpy()
     assert (np.abs(logits[1:] - logits[0]).max(axis=1) > 0).all()
 
 
@@ -85,7 +89,12 @@ def test_the_nearest_images_vote():
     labels = np.array([2, 0, 0, 1, 1])
     images = np.array([10, 40, 50, 100, 110], np.uint8).reshape(5, 1, 1, 1)
     asked = np.array([11, 90], np.uint8).reshape(2, 1, 1, 1)
-    answers = {count: BASELINES["knn"](neighbors=count).fit(images, labels, 3, 0).predict(asked) for count in (1, 3, 5)}
+    task, rows = TASKS["classify"].of(DataInfo(("a", "b", "c"))), [{"label": label} for label in labels]
+    fitted = {count: BASELINES["knn"](neighbors=count).fit(images, rows, task, 0) for count in (1, 3, 5)}
+    answers = {
+        count: np.array([task.read(answer, {}).label for answer in each.answers(asked)])
+        for count, each in fitted.items()
+    }
     assert answers[1].tolist() == [2, 1]
     assert answers[3].tolist() == [0, 1]  # 10 lies nearest, and is outvoted by 40 and 50
     assert answers[5].tolist() == [0, 1]  # two each: the class that has the nearest

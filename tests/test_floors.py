@@ -25,11 +25,9 @@ FLOORS = [
     {"llmimg.reloaded", "llmimg.insight"},  # whether what a run saved is what it was; what runs tell together
     {"llmimg.report"},
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
-    {"llmimg.context"},  # how long sequences are
-    {"llmimg.preparation", "llmimg.costs", "llmimg.fidelity"},  # the experiment's first part, and what it counts
     {"llmimg.provenance"},  # which data a run is of
+    {"llmimg.solvers"},
     {"llmimg.experiment"},
-    {"llmimg.control", "llmimg.asking"},
     {"llmimg.carry_out", "llmimg.compose", "llmimg.command_line"},  # who comes to an experiment, and from where
     {"llmimg.cli", "run"},
     {"llmimg.__main__"},

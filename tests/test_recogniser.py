@@ -130,7 +130,7 @@ def test_a_newer_format_is_refused_with_a_sentence(moved, tmp_path):
     shutil.copytree(moved / "model", folder)
     described = json.loads((folder / "recogniser.json").read_text())
     (folder / "recogniser.json").write_text(json.dumps({**described, "format": 99}))
-    with pytest.raises(UserError, match=r"another version of llmimg \(format 99, this one reads 2\)"):
+    with pytest.raises(UserError, match=r"another version of llmimg \(format 99, this one reads 3\)"):
         Recogniser.load(folder)
 
 

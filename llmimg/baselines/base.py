@@ -1,21 +1,30 @@
-"""What every baseline is: fit to images and labels, then log-probabilities of each class."""
+"""What every baseline is: fit to images and what is known of them, then answers for others."""
 
 import abc
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.registry import Registry
+from llmimg.tasks.contract import Row, Task
+from llmimg.tokens.sample import Answer
 
 BASELINES = Registry("baseline", "llmimg.baselines")
 
 
+class Fitted(Protocol):
+    """A fitted baseline."""
+
+    def answers(self, images: np.ndarray) -> list[Answer]:
+        """What it answers for images uint8 `[N, H, W, C]`."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Fitted:
-    """A fitted baseline.
+class FittedClassifier:
+    """A fitted classifier.
 
     Attributes:
         estimator: of scikit-learn, over features.
@@ -44,9 +53,8 @@ class Fitted:
         whole[:, self.estimator.classes_] = scores
         return whole
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """int64 `[N]`."""
-        return self.log_probabilities(images).argmax(axis=1)
+    def answers(self, images: np.ndarray) -> list[Answer]:
+        return [Answer(scores=scores) for scores in self.log_probabilities(images)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +71,26 @@ class Baseline(abc.ABC):
         if self.train_images is not None and self.train_images < 1:
             raise UserError(f"model.options.train_images={self.train_images} is out of range: it takes 1 or more.")
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Fitted:
-        """Fit to images uint8 `[N, H, W, C]` and labels int64 `[N]`.
+    @abc.abstractmethod
+    def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
+        """Fit to images uint8 `[N, H, W, C]` and their rows.
 
         Raises:
-            UserError: where all labels are the same, or an option is out of range.
+            UserError: rows that nothing can be learned from, or an option that is out of range.
         """
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[: self.train_images])
-        images, labels = images[chosen], labels[chosen]
+
+    def chosen(self, count: int, seed: int) -> np.ndarray:
+        """Which of so many training images it is fitted to, int64, ascending."""
+        return np.sort(np.random.default_rng(seed).permutation(count)[: self.train_images])
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier(Baseline):
+    """A classifier of scikit-learn, for tasks whose answers are one of few."""
+
+    def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
+        chosen = self.chosen(len(images), seed)
+        images, labels = images[chosen], np.array([task.target(row) for row in rows], np.int64)[chosen]
         if len(np.unique(labels)) < 2:
             raise UserError("All training images have one label, and there is nothing to tell apart: check the data.")
         features = self.features_of(images, seed)
@@ -78,7 +98,7 @@ class Baseline(abc.ABC):
             estimator = self.estimator(seed).fit(features(images), labels)
         except ValueError as error:  # scikit-learn's own words name the option and its range
             raise UserError(f"scikit-learn cannot fit with these model.options: {error}") from error
-        return Fitted(estimator, features, classes)
+        return FittedClassifier(estimator, features, len(task.classes))
 
     def features_of(self, images: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
         """What is fitted to: pixels from 0 to 1, unless a subclass makes more of them."""

@@ -1,17 +1,19 @@
 """Classifiers of scikit-learn on raw pixels."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from llmimg.baselines.base import BASELINES, Baseline, Fitted
+from llmimg.baselines.base import BASELINES, Classifier, Fitted
 from llmimg.errors import UserError
+from llmimg.tasks.contract import Row, Task
 
 
 @BASELINES.register("logistic")
 @dataclasses.dataclass(frozen=True)
-class Logistic(Baseline):
+class Logistic(Classifier):
     """Logistic regression, multinomial beyond two classes, on standardised pixels.
 
     Attributes:
@@ -30,7 +32,7 @@ class Logistic(Baseline):
 
 @BASELINES.register("rbf_svm")
 @dataclasses.dataclass(frozen=True)
-class RbfSvm(Baseline):
+class RbfSvm(Classifier):
     """Support vector machines with a Gaussian kernel, one for each pair of classes: their votes decide, and where these
     are equal their margins. On n images it takes time like n².
 
@@ -50,7 +52,7 @@ class RbfSvm(Baseline):
 
 @BASELINES.register("gradient_boosting")
 @dataclasses.dataclass(frozen=True)
-class GradientBoosting(Baseline):
+class GradientBoosting(Classifier):
     """Gradient-boosted trees over histograms.
 
     Attributes:
@@ -71,7 +73,7 @@ class GradientBoosting(Baseline):
 
 @BASELINES.register("knn")
 @dataclasses.dataclass(frozen=True)
-class Knn(Baseline):
+class Knn(Classifier):
     """The label of most of the nearest training images, by Euclidean distance; where as many have another, that of the
     nearest among them.
 
@@ -81,14 +83,14 @@ class Knn(Baseline):
 
     neighbors: int = 3
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Fitted:
+    def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
         known = min(len(images), self.train_images or len(images))
         if not 1 <= self.neighbors <= known:
             raise UserError(
                 f"model.options.neighbors={self.neighbors} is out of range: it takes 1 to {known:,}, the number of "
                 "training images."
             )
-        return super().fit(images, labels, classes, seed)
+        return super().fit(images, rows, task, seed)
 
     def estimator(self, seed: int) -> Any:
         from sklearn.neighbors import KNeighborsClassifier

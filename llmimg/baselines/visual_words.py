@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from llmimg.baselines.base import BASELINES, Baseline
+from llmimg.baselines.base import BASELINES, Classifier
 from llmimg.textify.codebook import fit_codes, nearest
 from llmimg.textify.pixel import brightness
 
@@ -15,7 +15,7 @@ _FIT_DESCRIPTORS = 50_000
 
 @BASELINES.register("sift_bow")
 @dataclasses.dataclass(frozen=True)
-class SiftBow(Baseline):
+class SiftBow(Classifier):
     """SIFT (OpenCV) on a dense grid, each descriptor as the nearest of learned patterns; the histograms of the image
     and of its quarters (Lazebnik et al., CVPR 2006), square roots taken, to a linear support vector machine.
 

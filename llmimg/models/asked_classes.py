@@ -8,12 +8,13 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.models import probes
-from llmimg.models.answers import Answer
+from llmimg.models.answers import Answer as Reply
 from llmimg.models.echoed import echoed_tokens, tails
 from llmimg.models.endpoint import Endpoint
 from llmimg.tasks.asked import Shots, ends_with_line, prompt_text, scored, written
 from llmimg.tasks.classify import Classify
 from llmimg.tasks.reading import AnswerReader, Reading, check_names, reading_notes
+from llmimg.tokens.sample import Answer
 
 _NOTED_DRIFT, _MOST_DRIFT = 0.05, 1.0  # nats between log-probabilities that should be the same
 
@@ -23,16 +24,12 @@ class AskedClasses:
     """What came of asking.
 
     Attributes:
-        outputs: float64 `[N, K]`: log-probabilities of the classes; or, of answers in words, 1 at the class named, with
-            one column more for those that name none.
-        answers: one an image.
-        readings: of the answers in words; empty where probabilities were asked for.
+        answers: one an image: with log-probabilities of the classes, float64 `[K]`, or in words, of which the one piece
+            is the number of the class named.
         notes: sentences that a reader must know.
     """
 
-    outputs: np.ndarray
     answers: list[Answer]
-    readings: list[Reading]
     notes: list[str]
 
 
@@ -49,7 +46,7 @@ def score_classes(
         UserError: an endpoint whose log-probabilities cannot be trusted, among others.
     """
     probes.check_echo(endpoint, texts[0], anew)
-    names = task.label_names
+    names = task.classes
     # The last has what the answers have without an image.
     asked = [*texts, ""] if normalise == "prior" else list(texts)
     prompts = [prompt_text(task.settings, names, shots, text) for text in asked]
@@ -79,7 +76,8 @@ def score_classes(
         _count_note(first),
         probes.other_models(answers, endpoint.model),
     ]
-    return AskedClasses(outputs, [answer for answer, _ in first], [], [note for note in notes if note])
+    found = [Answer(scores=scores, tokens=reply.read) for scores, (reply, _) in zip(outputs, first, strict=True)]
+    return AskedClasses(found, [note for note in notes if note])
 
 
 def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Sequence[str], anew: bool) -> AskedClasses:
@@ -92,7 +90,7 @@ def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Seque
     Raises:
         UserError: names of classes that an answer could not be read as, among others.
     """
-    names, settings = task.label_names, task.settings
+    names, settings = task.classes, task.settings
     one_line = ends_with_line(settings)
     check_names(names, "" if settings.chat else settings.template.partition("{answer}")[2], one_line)
     requests = [written(settings, names, shots, text) for text in texts]
@@ -102,7 +100,6 @@ def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Seque
     read = endpoint.ask([written(settings, names, shots, part) for part in parts], anew, estimate=False)
     reader = AnswerReader(names)
     readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in answers]
-    labels = [len(names) if each.label is None else each.label for each in readings]
     notes = [
         *reading_notes(readings, _most_tokens(endpoint, requests[0]["max_tokens"])),
         _line_note(answers) if one_line else None,
@@ -110,7 +107,18 @@ def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Seque
         probes.differing(answers[0], again),
         probes.other_models(answers, endpoint.model),
     ]
-    return AskedClasses(np.eye(len(names) + 1)[labels], answers, readings, [note for note in notes if note])
+    found = [_answer(reply, reading) for reply, reading in zip(answers, readings, strict=True)]
+    return AskedClasses(found, [note for note in notes if note])
+
+
+def _answer(reply: Reply, reading: Reading) -> Answer:
+    return Answer(
+        text=reply.text,
+        pieces=None if reading.label is None else np.array([reading.label]),
+        problem=", ".join(reading.problems) or None,
+        finish=reply.finish,
+        tokens=reply.read,
+    )
 
 
 def _most_tokens(endpoint: Endpoint, asked: int) -> int | None:
@@ -120,7 +128,7 @@ def _most_tokens(endpoint: Endpoint, asked: int) -> int | None:
     return given if given or "max_tokens" in extra else asked
 
 
-def _line_note(answers: Sequence[Answer]) -> str | None:
+def _line_note(answers: Sequence[Reply]) -> str | None:
     on = sum("\n" in each.text.strip() for each in answers if not each.thought)
     if not on:
         return None
@@ -130,7 +138,7 @@ def _line_note(answers: Sequence[Answer]) -> str | None:
     )
 
 
-def _count_note(asked: Sequence[tuple[Answer, str]]) -> str | None:
+def _count_note(asked: Sequence[tuple[Reply, str]]) -> str | None:
     """A sentence where the count of tokens read is not that of the tokens echoed."""
     for answer, text in asked:
         told = len(echoed_tokens(answer, text))

@@ -9,11 +9,13 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedM
 
 from llmimg.errors import UserError
 from llmimg.readouts.attention import attention_argument
-from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
+from llmimg.readouts.base import READOUTS, Batch, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
+from llmimg.readouts.masks import hidden_tokens, instead
 from llmimg.readouts.sight import check_causal, stay_apart
-from llmimg.tasks.masks import hidden_tokens, instead
+from llmimg.tasks.contract import Row, Task
 from llmimg.tokens.packing import pack
+from llmimg.tokens.sample import Answer, Example
 
 
 def _costs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -24,21 +26,28 @@ def _costs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return torch.stack([nats.sum(dim=1), (labels != IGNORED).sum(dim=1).float()], dim=1)
 
 
+class _OfText(TextReadout):
+    """How likely an image's own text is, of which there is nothing to answer."""
+
+    def answers(self, outputs: np.ndarray, rows: Sequence[Row]) -> list[Answer]:
+        return [Answer(log_probabilities=-nats, tokens=int(tokens[0])) for nats, tokens in outputs[:, :, None]]
+
+
 @READOUTS.register("likelihood")
-class Likelihood(Readout):
+class Likelihood(_OfText):
     """−log P(text) in nats, and how many tokens it is the sum of: `[B, 2]`."""
 
     auto_class = AutoModelForCausalLM
     causal = True
     terms = (Term(shifted=True),)
 
-    def batch(self, rows: Rows) -> Batch:
+    def batch(self, examples: Sequence[Example]) -> Batch:
         # Rows of plain text are cut from a stream: none of them ends where it stops.
-        ids, mask = self.layout([row["image_ids"] for row in rows], goes_on=["plain" in row for row in rows])
+        ids, mask = self.layout([each.image for each in examples], goes_on=[not each.of_image for each in examples])
         return tensors(input_ids=ids, attention_mask=mask)
 
-    def training_batch(self, rows: Rows) -> Batch:
-        batch = self.batch(rows)
+    def training_batch(self, examples: Sequence[Example]) -> Batch:
+        batch = self.batch(examples)
         room = self.task.settings.pack
         if not room:
             return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
@@ -104,30 +113,34 @@ def _seed_of(ids: np.ndarray) -> int:
 
 
 @READOUTS.register("masked")
-class Masked(Readout):
+class Masked(_OfText):
     """−log P(hidden tokens | the others) in nats, each taken by itself, and how many were hidden: `[B, 2]`."""
 
     auto_class = AutoModelForMaskedLM
+
+    @classmethod
+    def needs_boxes(cls, task: Task) -> bool:
+        return task.settings.mask == "block"
 
     def __init__(self, *arguments, **settings):
         super().__init__(*arguments, **settings)
         if self.vocabulary.tokenizer.mask_token_id is None:
             raise UserError("task=mlm needs a tokenizer with a mask token, and this one has none: take task=clm.")
 
-    def training_batch(self, rows: Rows) -> Batch:
-        batch = self.batch(rows)
+    def training_batch(self, examples: Sequence[Example]) -> Batch:
+        batch = self.batch(examples)
         return {**batch, "labels": batch.pop("hidden")}
 
-    def batch(self, rows: Rows) -> Batch:
-        ids, mask = self.layout([row["image_ids"] for row in rows])
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        ids, mask = self.layout([each.image for each in examples])
         hidden, tokenizer = np.full_like(ids, IGNORED), self.vocabulary.tokenizer
         before, around = len(self.layout.prompt.before), self.layout.framing
-        for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, rows, strict=True)):
-            seed = example["seed"] if "seed" in example else _seed_of(example["image_ids"])
-            boxes = None if "plain" in example else self.boxes
+        for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, examples, strict=True)):
+            seed = _seed_of(example.image) if example.seed is None else example.seed
+            boxes = self.boxes if example.of_image else None
             chosen = hidden_tokens(self.task.settings, int(length), seed, boxes)
             if boxes is not None:  # chosen in the image, whose tokens may stand in another order
-                chosen = chosen[self.layout.order(example["image_ids"][:length])]
+                chosen = chosen[self.layout.order(example.image[:length])]
             places = before + np.flatnonzero(chosen)
             hidden[row, places] = ids[row, places]
             ids[row, places] = instead(hidden[row, places], tokenizer.mask_token_id, len(tokenizer), seed)

@@ -5,13 +5,14 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llmimg.errors import UserError
-from llmimg.readouts.base import READOUTS, Batch, Readout, Rows, tensors
+from llmimg.readouts.base import READOUTS, Batch, TextReadout, tensors
 from llmimg.readouts.candidates import NOTHING_IN_FRONT, trie_scores
 from llmimg.readouts.loss import IGNORED, Term
+from llmimg.tokens.sample import Example
 from llmimg.tokens.trie import trie_of
 
 
-class Prompted(Readout):
+class Prompted(TextReadout):
     """A causal model that learns to continue an image's text with the right answer: it maximises
     log P(answer | text), and nothing of the text itself."""
 
@@ -20,18 +21,18 @@ class Prompted(Readout):
     terms = (Term(shifted=True),)
     prompted = True
 
-    def training_batch(self, rows: Rows) -> Batch:
-        answers = [self.layout.prompt.answers[label] for label in self.task.targets(rows)["labels"]]
-        ids, mask = self.layout([row["image_ids"] for row in rows], answers)
+    def training_batch(self, examples: Sequence[Example]) -> Batch:
+        answers = [self.layout.prompt.answers[self.task.target(each.row)] for each in examples]
+        ids, mask = self.layout([each.image for each in examples], answers)
         # Answers end their rows: the last so many tokens are what is to be learned.
         left = mask.sum(axis=1)[:, None] - np.arange(mask.shape[1])
         lengths = np.array([len(answer) for answer in answers])[:, None]
         labels = np.where((left <= lengths) & (mask == 1), ids, IGNORED)
         return tensors(input_ids=ids, attention_mask=mask, labels=labels)
 
-    def batch(self, rows: Rows) -> Batch:
-        ids, mask = self.layout([row["image_ids"] for row in rows], left=True)
-        return tensors(input_ids=ids, attention_mask=mask, **self.targets(rows))
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        ids, mask = self.layout([each.image for each in examples], left=True)
+        return tensors(input_ids=ids, attention_mask=mask)
 
 
 @READOUTS.register("score")

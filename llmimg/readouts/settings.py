@@ -1,5 +1,9 @@
-"""conf/readout: what each readout can be set to."""
+"""conf/readout: what each readout can be set to, and the kinds of model it can be taken from.
 
+Beside the readouts' own files, which import torch: a wrong name is refused before that is there.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmimg.settings import choose
@@ -33,3 +37,38 @@ SETTINGS = {
     "likelihood": NoSettings,
     "masked": NoSettings,
 }
+
+# readout → the kinds of model it can be taken from
+KINDS = {
+    "head": ("language", "image", "baseline"),
+    "score": ("language", "endpoint"),
+    "generate": ("language", "endpoint"),
+    "likelihood": ("language",),
+    "masked": ("language",),
+}
+
+
+def chosen_readout(readouts: Sequence[str], readout: str, kind: str) -> str:
+    """The readout's name, `auto` resolved: the first of a task's for this kind of model."""
+    if readout != "auto":
+        return readout
+    return next((name for name in readouts if kind in KINDS[name]), readouts[0])
+
+
+def check_combination(task: str, readouts: Sequence[str], readout: str, kind: str) -> None:
+    """Refuse what does not go together.
+
+    Args:
+        readouts: those that can answer the task.
+
+    Raises:
+        UserError: an unknown readout, or one that does not fit the task or the kind of model; it names those that do.
+    """
+    choose(readout, SETTINGS, "readout")
+    if readout not in readouts:
+        raise UserError(f"task={task} cannot be read out by readout={readout}: take readout={' or '.join(readouts)}.")
+    if kind not in KINDS[readout]:
+        raise UserError(
+            f"task={task} with readout={readout} does not go with a model of the kind '{kind}': take one of the "
+            f"kind {' or '.join(KINDS[readout])}."
+        )

@@ -167,7 +167,7 @@ def _row(name: str, runs: list[RunFolder]) -> Row:
         for key, column in COLUMNS.items()
         if all(key in each for each in metrics)
     }
-    examples = load_record(runs[0].path).examples[:_EXAMPLES]
+    examples = [each for each in load_record(runs[0].path).examples if each.text][:_EXAMPLES]
     return Row(name, tuple(each["test/accuracy"] for each in metrics), numbers, examples)
 
 

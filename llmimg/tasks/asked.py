@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from llmimg.tasks.classify import ClassifySettings
 from llmimg.tasks.prompt import IMAGE, conversation, template_parts, write_prompt
-from llmimg.tasks.settings import ClassifySettings
 
 _ROOM = 16  # tokens for what stands around an answer ("The class is cat.")
 

@@ -1,66 +1,175 @@
 """Which of K classes is in the image?"""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from llmimg.metrics.classification import Classification, log_softmax
-from llmimg.settings import build
-from llmimg.tasks.base import TASKS, Task
-from llmimg.tasks.settings import ClassifySettings
+from llmimg.errors import UserError
+from llmimg.tasks.contract import TASKS, Measure, Row, Task
+from llmimg.tokens.sample import Answer, Part
+
+UNREAD = "(no class)"  # the prediction where an answer in words names none
+
+
+@dataclass(frozen=True)
+class ClassifySettings:
+    """conf/task/classify.yaml.
+
+    Attributes:
+        template: the text in which the model reads an image and answers, for `readout=score` and `generate`: `{image}`
+            and `{answer}` once each, in this order; `{classes}` in front of the image lists them all.
+        chat: write it as the turns of a conversation, by the tokenizer's own chat template: what stands in front of
+            `{answer}` is the user's, the answer the model's.
+        shots: how many training images with their answers stand in front of each image, drawn by `seed`, as evenly of
+            all classes as goes.
+    """
+
+    template: str = "{image}\nclass: {answer}\n"
+    chat: bool = False
+    shots: int = 0
+
+    def __post_init__(self):
+        if any(self.template.count(place) != 1 for place in ("{image}", "{answer}")) or (
+            self.template.index("{image}") > self.template.index("{answer}")
+        ):
+            raise UserError(
+                f"task.template={self.template!r} has not {{image}} and {{answer}} once each, in this order."
+            )
+        if "{classes}" in self.template.partition("{image}")[2]:
+            raise UserError(f"task.template={self.template!r} has {{classes}} behind {{image}}: put it in front.")
+        if self.shots < 0:
+            raise UserError(f"task.shots={self.shots} is out of range: it takes 0 or more.")
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """What an image was taken for.
+
+    Attributes:
+        label: the class; None where an answer names none.
+        scores: float `[K]`, of each class: logits or log-probabilities; None of an answer in words.
+        answer: as it was written, where it was.
+    """
+
+    label: int | None
+    scores: np.ndarray | None = None
+    answer: Answer | None = None
 
 
 @TASKS.register("classify")
-@dataclass(frozen=True)
 class Classify(Task):
-    """One label an image. The model's output is logits `[N, K]`, references are labels int `[N]`."""
+    """One label an image."""
 
-    label_names: tuple[str, ...]
     settings: ClassifySettings
+    Settings = ClassifySettings
+    readouts = ("head", "score", "generate")
     columns = ("label",)
+    measures: ClassVar = (
+        Measure("accuracy", "Accuracy", "share of test images answered rightly"),
+        Measure("macro_f1", "Macro F1", "precision and recall together, every class counting alike"),
+        Measure(
+            "ece",
+            "Calibration error",
+            "how far its sureness lies from its accuracy, on average",
+            higher_is_better=False,
+            worst=1.0,
+            best=0.0,
+        ),
+        Measure(
+            "loss", "Loss", "mean surprise at the right answer", "nats", higher_is_better=False, worst=None, best=0.0
+        ),
+        Measure(
+            "unread_answers",
+            "Answers without a class",
+            "share that names none; they count as wrong",
+            higher_is_better=False,
+            worst=1.0,
+            best=0.0,
+        ),
+    )
 
-    @classmethod
-    def of(cls, label_names: Sequence[str], **settings: Any) -> "Classify":
-        return cls(tuple(label_names), build(ClassifySettings, settings, "task"))
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.info.label_names
 
-    def plain(self) -> dict[str, Any]:
-        return {"label_names": list(self.label_names), **asdict(self.settings)}
+    def target(self, row: Row) -> int:
+        return int(row["label"])
 
-    def head(self) -> dict[str, Any]:
-        names = dict(enumerate(self.label_names))
-        return {"num_labels": len(names), "id2label": names, "label2id": {name: label for label, name in names.items()}}
+    def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        return (self.classes[int(row["label"])],)
 
-    def targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        labels = np.array([row["label"] for row in rows], np.int64)
-        if not any("blend" in row for row in rows):
-            return {"labels": labels}
-        # An image blended of two has both labels, as much of each as of its image.
-        others, shares = zip(*[row.get("blend", (row, 1.0)) for row in rows], strict=True)
-        classes, shares = np.eye(len(self.label_names), dtype=np.float32), np.array(shares, np.float32)[:, None]
-        return {"labels": classes[labels] * shares + classes[[other["label"] for other in others]] * (1 - shares)}
+    def truth(self, row: Row) -> Label:
+        label = int(row["label"])
+        return Label(label, np.log(np.maximum(np.eye(len(self.classes))[label], 1e-12)))
 
-    def metrics(self, output: np.ndarray, references: np.ndarray, intervals: bool = True) -> dict[str, float]:
-        return Classification(intervals).compute(predictions=output, references=references)
+    def read(self, answer: Answer, row: Row) -> Label:
+        if answer.scores is not None:
+            return Label(int(answer.scores.argmax()), answer.scores)
+        return Label(int(answer.pieces[0]) if answer.pieces is not None else None, answer=answer)
 
-    def answers(self, output: np.ndarray) -> list[dict[str, Any]]:
-        probabilities = np.exp(log_softmax(output))
-        return [
-            {
-                "label": self.label_names[row.argmax()],
-                "probability": float(row.max()),
-                "probabilities": dict(zip(self.label_names, row.tolist(), strict=True)),
-            }
-            for row in probabilities
-        ]
+    def metrics(self, predictions: Sequence[Label], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
+        from llmimg.metrics.classification import Classification
 
-    def table(self, output: np.ndarray, references: np.ndarray) -> dict[str, Any]:
-        log_probabilities = log_softmax(output)
-        best = log_probabilities.argmax(axis=1)
-        return {
-            "label": [self.label_names[label] for label in references],
-            "prediction": [self.label_names[label] for label in best],
-            "probabilities": list(np.exp(log_probabilities)),
-            "log_likelihood": log_probabilities[np.arange(len(best)), references],
+        truths = np.array([row["label"] for row in rows], np.int64)
+        if all(each.scores is not None for each in predictions):
+            scores = np.stack([each.scores for each in predictions]) if predictions else np.empty((0, 0))
+            return Classification(intervals).compute(predictions=scores, references=truths)
+        # An answer in words says nothing of how sure it is.
+        named = np.eye(len(self.classes) + 1)[self._named(predictions)]
+        found = Classification(intervals, unread=True).compute(predictions=named, references=truths)
+        found = {key: value for key, value in found.items() if not key.startswith(("loss", "ece"))}
+        return {**found, "unread_answers": float(np.mean([each.label is None for each in predictions]))}
+
+    def _named(self, predictions: Sequence[Label]) -> np.ndarray:
+        """The class of each, int64 `[N]`; one more than there are of what was not read."""
+        return np.array([len(self.classes) if each.label is None else each.label for each in predictions], np.int64)
+
+    def per_row(self, predictions: Sequence[Label], rows: Sequence[Row]) -> np.ndarray:
+        return np.array([each.label == row["label"] for each, row in zip(predictions, rows, strict=True)], np.float64)
+
+    def table(self, predictions: Sequence[Label], rows: Sequence[Row]) -> dict[str, Any]:
+        names = (*self.classes, UNREAD)
+        truths = np.array([row["label"] for row in rows], np.int64)
+        told = {
+            "label": [names[label] for label in truths],
+            "prediction": [names[label] for label in self._named(predictions)],
         }
+        if any(each.scores is None for each in predictions):
+            answers = [each.answer or Answer() for each in predictions]
+            return {
+                **told,
+                "answer": [each.text for each in answers],
+                "finish": [each.finish for each in answers],
+                "problem": [each.problem or "" for each in answers],
+            }
+        log_probabilities = self._log_probabilities(predictions)
+        return {
+            **told,
+            "probabilities": list(np.exp(log_probabilities)),
+            "log_likelihood": log_probabilities[np.arange(len(truths)), truths],
+        }
+
+    def _log_probabilities(self, predictions: Sequence[Label]) -> np.ndarray:
+        from llmimg.metrics.classification import log_softmax
+
+        return log_softmax(np.stack([each.scores for each in predictions]))
+
+    def text(self, prediction: Label) -> str:
+        return UNREAD if prediction.label is None else self.classes[prediction.label]
+
+    def plain(self, prediction: Label) -> dict[str, Any]:
+        if prediction.scores is None:
+            return {"label": None if prediction.label is None else self.text(prediction)}
+        (row,) = np.exp(self._log_probabilities([prediction]))
+        return {
+            "label": self.classes[row.argmax()],
+            "probability": float(row.max()),
+            "probabilities": dict(zip(self.classes, row.tolist(), strict=True)),
+        }
+
+    def constant(self, rows: Sequence[Row]) -> Label:
+        """The class that most rows have, and each class's share of them as its probability."""
+        counts = np.bincount([int(row["label"]) for row in rows], minlength=len(self.classes))
+        return Label(int(counts.argmax()), np.log(np.maximum(counts / counts.sum(), 1e-12)))

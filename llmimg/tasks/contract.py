@@ -10,9 +10,13 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from llmimg.registry import Registry
+from llmimg.settings import build
 from llmimg.tasks.figures import Figure
 from llmimg.textify import Grammar, Lexicon, Textifier
 from llmimg.tokens.sample import Answer, ImageSlot, Part
+
+TASKS = Registry("task", "llmimg.tasks")
 
 Unit = Literal["share", "nats", "bits", "number", "count"]
 Prediction = Any  # a task's own: a class and its probabilities, boxes with scores, a mask, words
@@ -103,6 +107,16 @@ class DataInfo:
     counts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     size: tuple[int, int] | None = None
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "DataInfo":
+        """From what JSON gives back."""
+        of_columns = {
+            name: {column: tuple(values) for column, values in plain[name].items()}
+            for name in ("classes", "numbers", "counts")
+        }
+        size = plain["size"]
+        return cls(tuple(plain["label_names"]), **of_columns, size=None if size is None else (size[0], size[1]))
+
 
 @dataclass(frozen=True)
 class Task(abc.ABC):
@@ -126,6 +140,11 @@ class Task(abc.ABC):
         "score", "Score", "the score of each image by itself", "number", worst=None, best=None
     )
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
+
+    @classmethod
+    def of(cls, info: DataInfo = DataInfo(), **settings: Any) -> Self:
+        """The task for some data, by the names of its settings."""
+        return cls(build(cls.Settings, settings, "task"), info)
 
     def bind(self, info: DataInfo, textifier: Textifier) -> Self:
         """Itself for these data.
@@ -168,6 +187,10 @@ class Task(abc.ABC):
     def classes(self) -> tuple[str, ...] | None:
         """Where every answer is one of few, these: what a head and candidates need."""
         return None
+
+    def target(self, row: Row) -> int:
+        """Which of its classes a row is of: what a head learns."""
+        raise NotImplementedError
 
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         """What the model is given.

@@ -1,75 +1,185 @@
 """Pretraining on the images' own text: what comes next (`clm`), and what was hidden (`mlm`). Labels are not used."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.settings import build
-from llmimg.tasks.base import TASKS, Task
-from llmimg.tasks.settings import ClmSettings, MlmSettings
+from llmimg.settings import choose
+from llmimg.tasks.contract import TASKS, Measure, Row, Task
+from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 BITS = np.log2(np.e)  # a nat
 
 
+@dataclass(frozen=True)
+class PretrainSettings:
+    """What every kind of pretraining can be set to.
+
+    Attributes:
+        text: plain text to learn from beside the images': a file, a folder of `*.txt` or a pattern, or several.
+        weights: how often the images' text and each plain text are drawn, in this order; null draws all alike.
+    """
+
+    text: tuple[str, ...] | str | None = None
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        text = (self.text,) if isinstance(self.text, str) else self.text or ()
+        object.__setattr__(self, "text", text)
+        if self.weights is None:
+            object.__setattr__(self, "weights", (1.0,) * (1 + len(text)))
+        if len(self.weights) != 1 + len(text):
+            raise UserError(
+                f"task.weights has {len(self.weights)} numbers: it takes one for the images' text and one for each of "
+                f"the {len(text)} plain texts (task.text)."
+            )
+        if not all(0 <= weight < math.inf for weight in self.weights) or not any(self.weights):
+            raise UserError(f"task.weights={list(self.weights)} is out of range: it takes 0 or more, not all 0.")
+
+
+@dataclass(frozen=True)
+class ClmSettings(PretrainSettings):
+    """conf/task/clm.yaml.
+
+    Attributes:
+        pack: tokens a row of a training batch holds, of as many whole sequences as fit; 0 gives each a row of its own.
+    """
+
+    pack: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.pack < 0:
+            raise UserError(f"task.pack={self.pack} is out of range: it takes 0 or more tokens.")
+
+
+@dataclass(frozen=True)
+class MlmSettings(PretrainSettings):
+    """conf/task/mlm.yaml.
+
+    Attributes:
+        mask: what is hidden together: `token`, `span` (runs of tokens, as in SpanBERT: Joshi et al., TACL 2020) or
+            `block` (rectangles of the image).
+        rate: the share of tokens that is hidden; of these 80 % are masked, 10 % random and 10 % left (BERT).
+        span: mean length of a run, in tokens.
+        block: side of a rectangle, as a share of the image's.
+    """
+
+    mask: str = "token"
+    rate: float = 0.15
+    span: float = 3.0
+    block: float = 0.3
+
+    def __post_init__(self):
+        super().__post_init__()
+        choose(self.mask, dict.fromkeys(("token", "span", "block")), "task.mask")
+        for name, least, most in (("rate", 0, 1), ("block", 0, 1)):
+            if not least < getattr(self, name) < most:
+                raise UserError(f"task.{name}={getattr(self, name)} is out of range: it takes between 0 and 1.")
+        if self.span < 1:
+            raise UserError(f"task.span={self.span} is out of range: it takes 1 or more tokens.")
+
+
+class Cost(NamedTuple):
+    """What a text cost the model.
+
+    Attributes:
+        nats: of all tokens that were counted.
+        tokens: how many were.
+    """
+
+    nats: float
+    tokens: float
+
+
+_LOSS = Measure("loss", "Loss", "mean surprise at a token", "nats", higher_is_better=False, worst=None, best=0.0)
+_PERPLEXITY = Measure(
+    "perplexity",
+    "Perplexity",
+    "choices it hesitates between at each token",
+    "number",
+    higher_is_better=False,
+    worst=None,
+    best=1.0,
+)
+
+
 class _Pretrain(Task):
-    """The model's output is `[N, 2]`: for each image the nats its tokens cost the model, and how many were counted."""
+    """An answer has the log-probability of its image's text, and how many tokens that is the sum of."""
 
     columns = ()
+    measures: ClassVar = (_LOSS, _PERPLEXITY)
 
-    def plain(self) -> dict[str, Any]:
-        return {"label_names": [], **asdict(self.settings)}
+    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        return ()
 
-    def head(self) -> dict[str, Any]:
-        return {}
+    def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        return (ImageSlot(),)
 
-    def targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        return {}
+    def truth(self, row: Row) -> None:
+        """There is none."""
 
-    def metrics(self, output: np.ndarray, references: np.ndarray, intervals: bool = True) -> dict[str, float]:
-        nats, tokens = np.asarray(output, np.float64).sum(axis=0)
+    def read(self, answer: Answer, row: Row) -> Cost:
+        return Cost(-answer.log_probabilities.sum(), answer.tokens)
+
+    def metrics(self, predictions: Sequence[Cost], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
+        nats, tokens = np.asarray(predictions, np.float64).reshape(-1, 2).sum(axis=0)
         if not tokens:
             raise UserError("There is no token to score: check data.train_samples, data.test_samples and task.rate.")
         if not np.isfinite(nats):
             raise UserError("The model diverged: its loss is not finite. Lower trainer.learning_rate.")
         return {"loss": float(nats / tokens), "perplexity": float(np.exp(min(nats / tokens, 700)))}
 
-    def answers(self, output: np.ndarray) -> list[dict[str, Any]]:
-        return [{"log_likelihood": -float(nats), "tokens": int(tokens)} for nats, tokens in output]
+    def per_row(self, predictions: Sequence[Cost], rows: Sequence[Row]) -> np.ndarray:
+        """Minus the nats of a mean token."""
+        return np.array([-cost.nats / max(cost.tokens, 1) for cost in predictions], np.float64)
 
-    def table(self, output: np.ndarray, references: np.ndarray) -> dict[str, Any]:
-        return {"log_likelihood": -np.asarray(output[:, 0], np.float64), "counted": output[:, 1].astype(np.int64)}
+    def table(self, predictions: Sequence[Cost], rows: Sequence[Row]) -> dict[str, Any]:
+        nats, tokens = np.asarray(predictions, np.float64).reshape(-1, 2).T
+        return {"log_likelihood": -nats, "counted": tokens.astype(np.int64)}
+
+    def text(self, prediction: Cost | None) -> str:
+        return "" if prediction is None else f"{prediction.nats:.1f} nats"
+
+    def plain(self, prediction: Cost) -> dict[str, Any]:
+        return {"log_likelihood": -float(prediction.nats), "tokens": int(prediction.tokens)}
 
 
 @TASKS.register("clm")
-@dataclass(frozen=True)
 class CausalLanguageModelling(_Pretrain):
     """P(text) as the product of each token's probability after those before it (Radford et al. 2018)."""
 
     settings: ClmSettings
+    Settings = ClmSettings
+    readouts = ("likelihood",)
+    measures: ClassVar = (
+        _LOSS,
+        _PERPLEXITY,
+        Measure(
+            "bits_per_image",
+            "Bits an image, by the model",
+            "how surprising it finds an image's text",
+            "bits",
+            higher_is_better=False,
+            worst=None,
+            best=0.0,
+        ),
+    )
 
-    @classmethod
-    def of(cls, label_names: Sequence[str], **settings: Any) -> Self:
-        return cls(build(ClmSettings, settings, "task"))
-
-    def metrics(self, output: np.ndarray, references: np.ndarray, intervals: bool = True) -> dict[str, float]:
-        bits = float(np.asarray(output, np.float64)[:, 0].mean() * BITS)
-        return {**super().metrics(output, references, intervals), "bits_per_image": bits}
+    def metrics(self, predictions: Sequence[Cost], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
+        found = super().metrics(predictions, rows, intervals)
+        nats = np.array([cost.nats for cost in predictions], np.float64)
+        return {**found, "bits_per_image": float(nats.mean() * BITS)}
 
 
 @TASKS.register("mlm")
-@dataclass(frozen=True)
 class MaskedLanguageModelling(_Pretrain):
     """What was hidden, from all the rest (Devlin et al. 2019)."""
 
     settings: MlmSettings
-
-    @classmethod
-    def of(cls, label_names: Sequence[str], **settings: Any) -> Self:
-        return cls(build(MlmSettings, settings, "task"))
-
-    @property
-    def needs_boxes(self) -> bool:
-        return self.settings.mask == "block"
+    Settings = MlmSettings
+    readouts = ("masked",)

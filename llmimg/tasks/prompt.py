@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.tasks.settings import ClassifySettings
+from llmimg.tasks.classify import ClassifySettings
 from llmimg.tokens.layout import Prompt
 from llmimg.tokens.vocabulary import Vocabulary
 

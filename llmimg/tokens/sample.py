@@ -1,6 +1,8 @@
 """A row as a model gets it: the parts of a prompt, then those of the answer that it is to write; and what it wrote."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,3 +67,24 @@ class Answer:
     problem: str | None = None
     finish: str | None = None
     tokens: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A row on its way to a model.
+
+    Attributes:
+        image: token ids of its image's text, unsigned `[L]`; for a model of pixels, uint8 `[H, W, C]`.
+        row: what is known of it (`llmimg.tasks.base.Row`).
+        number: its place in its split; −1 where it stands in none.
+        seed: all that is random in it; None where nothing is, as in a recogniser's.
+        of_image: whether its tokens speak of an image; else they are of plain text.
+        blend: another row, and how much of the example is this one's, 0 to 1; None of an image that is not blended.
+    """
+
+    image: np.ndarray
+    row: Mapping[str, Any]
+    number: int = -1
+    seed: int | None = None
+    of_image: bool = True
+    blend: tuple[Mapping[str, Any], float] | None = None

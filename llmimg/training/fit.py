@@ -4,23 +4,25 @@ import contextlib
 import gc
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset
 from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
-from llmimg.readouts.loss import Term, counts, first_rows
-from llmimg.tasks.base import Task
+from llmimg.readouts.loss import counts
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, RestoreProgress, SaveWhenEvaluated, StopOnNaN
 from llmimg.training.ema import EMA
+from llmimg.training.examples import Examples
 from llmimg.training.interruptible import Interruptible
 from llmimg.training.layers import by_layer
+from llmimg.training.mixture import Mixture
 from llmimg.training.progress import Losses, Progress
 from llmimg.training.resume import Start
 from llmimg.training.weights import frozen_fingerprint, own_precision, share_statistics, unchanged
@@ -36,11 +38,11 @@ class _Trainer(Interruptible):
     and leave training's random numbers as they were.
 
     Attributes:
-        readout: how the answer is taken; None where the model's output is the answer.
+        readout: how the answer is taken.
         layer_decay: the learning rate's factor for each layer further down.
     """
 
-    readout: Readout | None = None
+    readout: Readout
     loss_is_scaled_for_ga = True  # the Trainer need not divide by the number of accumulated batches
     layer_decay: float = 1.0
 
@@ -80,7 +82,7 @@ class _Trainer(Interruptible):
         """What is put before the model for an answer may differ from what it learns from."""
         learning = self.data_collator
         given = {name: getattr(self.args, name) for name in _EVALUATION}
-        self.data_collator = self.readout.batch if self.readout else learning
+        self.data_collator = self._evaluation_batch
         vars(self.args).update(_EVALUATION)
         try:
             yield
@@ -88,21 +90,29 @@ class _Trainer(Interruptible):
             self.data_collator = learning
             vars(self.args).update(given)
 
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        return self.readout.terms if self.readout else (Term(),)
+    def _evaluation_batch(self, examples):
+        """What the readout reads, and as labels the rows' numbers: what is known of rows is looked up by these, so that
+        it may have any shape, and nothing large is gathered."""
+        numbers = torch.tensor([example.number for example in examples])
+        return {**self.readout.batch(examples), "labels": numbers}
+
+    def answer(self, examples: Examples | ConcatDataset) -> tuple[Any, np.ndarray]:
+        """The readout's outputs for all examples, arrays `[N, …]`, and the numbers of their rows, int64 `[N]`."""
+        measured, self.compute_metrics = self.compute_metrics, None
+        try:
+            found = self.predict(examples)
+        finally:
+            self.compute_metrics = measured
+        return found.predictions, found.label_ids
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """Answers and what is right; the loss is the metrics' own, as a mean over batches would weigh rows unevenly."""
+        """Answers and their rows; the loss is the metrics' own, as a mean over batches would weigh rows unevenly."""
         inputs = self._prepare_inputs(inputs)
-        labels = inputs.pop("labels", None)
+        numbers = inputs.pop("labels")
         with torch.no_grad(), self.compute_loss_context_manager():
-            if self.readout is None:
-                outputs = model(**inputs).logits.float()
-            else:
-                outputs = self.readout.outputs(self.accelerator.unwrap_model(model), inputs).to(self.args.device)
-        # Metrics are asked for only where there are labels: of unlabelled text nothing is compared with them.
-        return None, outputs, torch.zeros(len(outputs), device=outputs.device) if labels is None else labels
+            outputs = self.readout.outputs(self.accelerator.unwrap_model(model), inputs)
+        outputs = outputs.to(self.args.device) if isinstance(outputs, torch.Tensor) else outputs
+        return None, outputs, numbers
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """The batches of one step, and how many labels each term of the loss has in them, those of all processes
@@ -112,7 +122,7 @@ class _Trainer(Interruptible):
             return batches, None
         if self.accelerator.gradient_state.end_of_dataloader:
             batches[-1] = self._once(batches[-1])
-        return batches, self.accelerator.reduce(counts(self.terms, batches).to(device), reduction="sum")
+        return batches, self.accelerator.reduce(counts(self.readout.terms, batches).to(device), reduction="sum")
 
     def _once(self, batch):
         """An epoch's last batch, without the examples that are there a second time, so that each process has as many:
@@ -124,19 +134,18 @@ class _Trainer(Interruptible):
         if processes == 1 or not left or self.args.dataloader_drop_last:
             return batch
         count = min(max(left - self.args.process_index * each, 0), each)
-        return self.readout.first(batch, count) if self.readout else first_rows(batch, self.terms, count)
+        return self.readout.first(batch, count)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """This batch's share of the step's mean cost; `num_items_in_batch` is as `get_batch_samples` counts it."""
-        known = {term.labels: inputs[term.labels] for term in self.terms}
+        known = {term.labels: inputs[term.labels] for term in self.readout.terms}
         given = {name: each for name, each in inputs.items() if name not in known}
-        if self.readout:
-            with own_precision(self):
-                given = self.readout.given(self.accelerator.unwrap_model(model), given)
+        with own_precision(self):
+            given = self.readout.given(self.accelerator.unwrap_model(model), given)
         outputs = model(**given)
         loss = sum(
             term.cost(outputs.logits, known[term.labels], count, self.args.label_smoothing_factor)
-            for term, count in zip(self.terms, num_items_in_batch, strict=True)
+            for term, count in zip(self.readout.terms, num_items_in_batch, strict=True)
         )
         loss = loss * self.accelerator.num_processes  # which average their gradients
         return (loss, outputs) if return_outputs else loss
@@ -145,33 +154,35 @@ class _Trainer(Interruptible):
 def make_trainer(
     model: PreTrainedModel,
     arguments: TrainingArguments,
-    collator: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, torch.Tensor]],
-    task: Task,
-    train: Dataset,
-    validation: Dataset,
+    readout: Readout,
+    train: Examples | Mixture,
+    validation: Examples,
     *,
-    readout: Readout | None = None,
     layer_decay: float = 1.0,
     patience: int | None = None,
     profile: int = 0,
 ) -> Trainer:
-    """A Trainer that reads image texts, scores by the task, stops on NaN, and shows one bar.
+    """A Trainer that reads examples, scores by the task, stops on NaN, and shows one bar.
 
     Args:
-        collator: makes what the model learns from.
-        readout: takes the answers, where the model's output is not all there is to it.
+        readout: makes what the model learns from, and takes its answers.
         layer_decay: the learning rate's factor for each layer further down, above 0 to 1.
         patience: evaluations without a better one before it stops; None never stops early.
         profile: steps to trace.
     """
+
+    def measured(outcome: EvalPrediction) -> dict[str, float]:
+        rows = validation.known.scored(outcome.label_ids)
+        return readout.task.metrics(readout.predictions(outcome.predictions, rows), rows, intervals=False)
+
     with _evaluated_alone(model):
         trainer = _Trainer(
             model=model,
             args=arguments,
-            data_collator=collator,
+            data_collator=readout.training_batch,
             train_dataset=train,
             eval_dataset=validation,
-            compute_metrics=lambda outcome: task.metrics(outcome.predictions, outcome.label_ids, intervals=False),
+            compute_metrics=measured,
             callbacks=[BeginEpoch(), StopOnNaN(), Losses(), Clock(), SaveWhenEvaluated()],
         )
     trainer.readout, trainer.layer_decay = readout, layer_decay

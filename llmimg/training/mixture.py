@@ -2,23 +2,24 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from llmimg.data import example_seeds
-from llmimg.tasks.base import Task
-from llmimg.training.dataset import ImageTexts
+from llmimg.tasks.contract import Task
+from llmimg.tokens.sample import Example
+from llmimg.training.examples import Examples
 
 
-def mixed(images: ImageTexts, texts: Sequence["PlainText"], task: Task, seed: int) -> "ImageTexts | Mixture":
+def mixed(images: Examples, texts: Sequence["PlainText"], task: Task, seed: int) -> "Examples | Mixture":
     """What a task learns from: images' text alone, or with plain texts beside it, by the task's weights."""
     return Mixture(images, texts, task.settings.weights, seed) if texts else images
 
 
 class PlainText(torch.utils.data.Dataset):
-    """One example a row of plain text: `image_ids` as an image's, and `plain`, as no token speaks of pixels.
+    """One example a row of plain text, laid out as an image's.
 
     Args:
         rows: token ids of each.
@@ -30,8 +31,8 @@ class PlainText(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"image_ids": self.rows[row], "seed": np.uint64(row), "plain": True}
+    def __getitem__(self, row: int) -> Example:
+        return Example(self.rows[row], {}, row, np.uint64(row), of_image=False)
 
 
 class Mixture(torch.utils.data.Dataset):
@@ -48,7 +49,7 @@ class Mixture(torch.utils.data.Dataset):
         seed: of the order of rows.
     """
 
-    def __init__(self, images: ImageTexts, texts: Sequence[PlainText], weights: Sequence[float], seed: int):
+    def __init__(self, images: Examples, texts: Sequence[PlainText], weights: Sequence[float], seed: int):
         self.images, self.texts, self.seed = images, texts, seed
         sizes = [len(images), *map(len, texts)]
         whole = next(place for place, weight in enumerate(weights) if weight)
@@ -67,21 +68,21 @@ class Mixture(torch.utils.data.Dataset):
         """Called at the start of every epoch (from 0)."""
         self.images.begin_epoch(epoch)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         sources = np.searchsorted(self.ends, indices, side="right")
         images = [index for index, source in zip(indices, sources, strict=True) if source == 0]
         examples = iter(self.images.__getitems__(images) if images else [])
         epoch = int(self.images.epoch)
         seeds = example_seeds(self.seed, epoch, indices)
         return [
-            next(examples) if source == 0 else {**self._text(source, index, epoch), "seed": seed}
+            next(examples) if source == 0 else replace(self._text(source, index, epoch), seed=seed)
             for index, source, seed in zip(indices, sources, seeds, strict=True)
         ]
 
-    def _text(self, source: int, index: int, epoch: int) -> dict[str, Any]:
+    def _text(self, source: int, index: int, epoch: int) -> Example:
         start, end = self.ends[source - 1 : source + 1]
         text = self.texts[source - 1]
         through, place = divmod(int(epoch * (end - start) + index - start), len(text))

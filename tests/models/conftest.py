@@ -1,13 +1,13 @@
 import pytest
 
 from llmimg.models.settings import ModelSettings
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.textify import make
 
 
 @pytest.fixture
 def task():
-    return TASKS["classify"].of(["cat", "dog", "tree"])
+    return TASKS["classify"].of(DataInfo(("cat", "dog", "tree")))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from llmimg.models.adaptation import adapted
 from llmimg.models.language import make_model
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.recogniser import Recogniser
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 NAMES = ["cat", "dog", "tree"]

@@ -19,11 +19,12 @@ from llmimg.models.quantised import parameter_counts
 from llmimg.models.scratch import ARCHITECTURES
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.tasks.prompt import make_prompt
 from llmimg.textify import make
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,7 +57,7 @@ def setup(readout: str, vocabulary):
     """A readout over a vocabulary's tokens, and what writes images for it."""
     kind = READOUTS[readout]
     name = {"masked": "mlm", "likelihood": "clm"}.get(readout, "classify")
-    task = TASKS[name].of(NAMES)
+    task = TASKS[name].of(DataInfo(tuple(NAMES)))
     prompt = Prompt.framing(vocabulary)
     if kind.prompted:
         prompt, vocabulary, _ = make_prompt(task.settings, NAMES, vocabulary, [], [])
@@ -83,7 +84,7 @@ def moved(model) -> None:
 @torch.inference_mode()
 def outputs(model, readout, encoder) -> np.ndarray:
     ids, _ = encoder(IMAGES)
-    batch = readout.batch([{"image_ids": row} for row in ids])
+    batch = readout.batch([Example(row, {}) for row in ids])
     return readout.outputs(model.eval(), batch).numpy()
 
 

@@ -17,8 +17,8 @@ from transformers import (
 from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts.head import Head
-from llmimg.tasks.base import TASKS
+from llmimg.readouts.head import Head, class_names
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
@@ -35,7 +35,7 @@ def folder(tmp_path_factory, scratch):
     """A tiny pretrained BERT with the tokenizer of another textifier, in Hugging Face's layout."""
     place = tmp_path_factory.mktemp("pretrained")
     vocabulary = make_vocabulary("own", make("region_color", grid=2), None)
-    head = TASKS["classify"].of(["cat", "dog", "tree"]).head()
+    head = class_names(TASKS["classify"].of(DataInfo(("cat", "dog", "tree"))))
     torch.manual_seed(0)
     make_model(scratch("bert"), vocabulary, 40, Head.auto_class, head).save_pretrained(place)
     vocabulary.tokenizer.save_pretrained(place)
@@ -56,8 +56,8 @@ def reads_alike(model, vocabulary, textifier, tolerance: float) -> None:
 
 def described(model, vocabulary, task) -> None:
     assert model.config.get_text_config().pad_token_id == vocabulary.tokenizer.pad_token_id is not None
-    assert model.config.id2label == dict(enumerate(task.label_names))
-    assert model.config.num_labels == len(task.label_names)
+    assert model.config.id2label == dict(enumerate(task.classes))
+    assert model.config.num_labels == len(task.classes)
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert model.get_input_embeddings().num_embeddings >= len(vocabulary.tokenizer)
 

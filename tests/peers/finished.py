@@ -12,8 +12,8 @@ import transformers
 from safetensors.numpy import load_file
 
 from llmimg.data import example_seeds
-from llmimg.tasks.masks import hidden_tokens, instead
-from llmimg.tasks.settings import MlmSettings
+from llmimg.readouts.masks import hidden_tokens, instead
+from llmimg.tasks.pretrain import MlmSettings
 from tests.peers.pictures import CLASSES, Picture, middle, text_of
 
 TEMPLATE = "\nclass: {}\n"

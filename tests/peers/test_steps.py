@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import torch
 
-from llmimg.data import AugmentSettings
-from llmimg.models.image import PixelCollator, Pixels, make_image_model
+from llmimg.models.image import make_image_model
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS
+from llmimg.readouts.head import class_names
+from llmimg.readouts.pixel_head import PixelHead
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import make_vocabulary
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer
@@ -45,28 +47,32 @@ KINDS = {
 
 
 class Rows(torch.utils.data.Dataset):
-    """Image texts of different lengths, every image of one of three classes, or blended of two."""
-
-    def __init__(self, tokens: int, blended: bool):
-        rng = np.random.default_rng(0)
-        self.rows = [
-            {
-                "image_ids": rng.integers(5, tokens, size=rng.integers(1, 30)),
-                "label": int(rng.integers(3)),
-                "seed": np.uint64(place),
-                **({"blend": ({"label": int(rng.integers(3))}, float(rng.uniform(0.5, 1)))} if blended else {}),
-            }
-            for place in range(ROWS)
-        ]
+    def __init__(self, examples: list[Example]):
+        self.examples = examples
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.examples)
 
-    def __getitem__(self, place: int) -> dict:
-        return self.rows[place]
+    def __getitem__(self, place: int) -> Example:
+        return self.examples[place]
 
     def begin_epoch(self, epoch: int) -> None:
         pass
+
+
+def texts(tokens: int, blended: bool) -> list[Example]:
+    """Image texts of different lengths, every image of one of three classes, or blended of two."""
+    rng = np.random.default_rng(0)
+    return [
+        Example(
+            rng.integers(5, tokens, size=rng.integers(1, 30)),
+            {"label": int(rng.integers(3))},
+            place,
+            np.uint64(place),
+            blend=({"label": int(rng.integers(3))}, float(rng.uniform(0.5, 1))) if blended else None,
+        )
+        for place in range(ROWS)
+    ]
 
 
 @cache
@@ -75,13 +81,14 @@ def parts(name: str):
     task_name, readout_name, architecture, settings = KINDS[name]
     torch.manual_seed(0)
     shape = ModelSettings(name="tiny", architecture=architecture, layers=1, width=16, heads=2)
-    task = TASKS[task_name].of(CLASSES, **settings)
+    task = TASKS[task_name].of(DataInfo(tuple(CLASSES)), **settings)
     if readout_name is None:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (ROWS, 8, 8, 1)).astype(np.uint8)
-        rows = Pixels(list(map(str, range(ROWS))), pixels, {"label": rng.integers(3, size=ROWS)}, AugmentSettings())
-        model = make_image_model(shape, (8, 8, 1), task.head())
-        return model, rows, None, PixelCollator(model.config, task), task
+        labels = rng.integers(3, size=ROWS)
+        examples = [Example(image, {"label": label}) for image, label in zip(pixels, labels, strict=True)]
+        model = make_image_model(shape, (8, 8, 1), class_names(task))
+        return model, Rows(examples), PixelHead(task, model.config)
     kind = READOUTS[readout_name]
     textifier = make("gray", levels=16)
     vocabulary = make_vocabulary("own", textifier, None)
@@ -90,12 +97,12 @@ def parts(name: str):
         layout = Layout.of(vocabulary, 64, prompt=Prompt((1,), (2,), ((5,), (6,), (7, 8, 9))))
     readout = kind(task, layout, vocabulary)
     model = make_model(shape, vocabulary, 64, kind.auto_class, readout.head())
-    return model, Rows(len(vocabulary.tokenizer), name.startswith("blended")), readout, readout.training_batch, task
+    return model, Rows(texts(len(vocabulary.tokenizer), name.startswith("blended"))), readout
 
 
 def steps(name: str, batch: int, accumulated: int, folder: Path) -> dict[str, np.ndarray]:
     """The losses that were logged, and the weights after the last step."""
-    model, rows, readout, collator, task = parts(name)
+    model, rows, readout = parts(name)
     before = {key: each.clone() for key, each in model.state_dict().items()}
     settings = {
         "per_device_train_batch_size": batch,
@@ -111,7 +118,7 @@ def steps(name: str, batch: int, accumulated: int, folder: Path) -> dict[str, np
         "eval_strategy": "no",
         "disable_tqdm": True,
     }
-    trainer = make_trainer(model, make_arguments(settings, folder, 0), collator, task, rows, rows, readout=readout)
+    trainer = make_trainer(model, make_arguments(settings, folder, 0), readout, rows, rows)
     trainer.train()
     whole = trainer.accelerator.unwrap_model(model)
     learned = {f"weight {key}": each.detach().clone().numpy() for key, each in whole.state_dict().items()}

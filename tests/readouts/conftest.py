@@ -7,21 +7,22 @@ import torch
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.tasks.prompt import make_prompt
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
+from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import make_vocabulary
 
 NAMES = ["cat", "catfish", "dog"]
 ROWS = [
-    {"image_ids": np.array(ids, np.uint16), "label": label, "seed": np.uint64(label)}
+    Example(np.array(ids, np.uint16), {"label": label}, label, np.uint64(label))
     for label, ids in enumerate([[7, 8, 9, 10, 11], [9, 9], [5, 20, 6, 12, 13, 14, 15]])
 ]
 
 
 @pytest.fixture
-def rows() -> list[dict]:
+def rows() -> list[Example]:
     return ROWS
 
 
@@ -36,7 +37,7 @@ def prompted(architecture):
 
     def made(name: str, **settings):
         textifier = make("gray")
-        task = TASKS["classify"].of(NAMES, template="see {image} is {answer}")
+        task = TASKS["classify"].of(DataInfo(tuple(NAMES)), template="see {image} is {answer}")
         vocabulary = make_vocabulary("own", textifier, None)
         prompt, vocabulary, _ = make_prompt(task.settings, NAMES, vocabulary, [(np.array([6, 7, 8]), 2)], [])
         readout = READOUTS[name](task, Layout.of(vocabulary, 40, prompt=prompt), vocabulary, **settings)

@@ -9,10 +9,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.tasks.prompt import make_prompt
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
+from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import make_vocabulary
 
 WORDS = ["hot", "dog", "stand", "cat", "fish", "light", "ice", "traffic", "cream", "1", "12"]
@@ -75,13 +76,13 @@ def parts(request):
 @given(NAMES, st.sampled_from(["{image}\nclass: {answer}\n", "{image} {answer}"]))
 def test_every_answer_has_the_probability_of_being_written(parts, names, template):
     model, vocabulary = parts
-    task = TASKS["classify"].of(names, template=template)
-    prompt, vocabulary, _ = make_prompt(task.settings, task.label_names, vocabulary, [], [])
+    task = TASKS["classify"].of(DataInfo(tuple(names)), template=template)
+    prompt, vocabulary, _ = make_prompt(task.settings, task.classes, vocabulary, [], [])
     readout = READOUTS["generate"](task, Layout.of(vocabulary, 200, prompt=prompt), vocabulary)
-    rows = [{"image_ids": np.array(vocabulary.read(text), np.uint16)} for text in ("0 1 2 3", "15 7")]
+    rows = [Example(np.array(vocabulary.read(text), np.uint16), {}) for text in ("0 1 2 3", "15 7")]
     with torch.no_grad():
         found = readout.outputs(model, readout.batch(rows)).numpy()
     for row, scores in zip(rows, found, strict=True):
-        before = [*prompt.before, *map(int, row["image_ids"]), *prompt.after]
+        before = [*prompt.before, *map(int, row.image), *prompt.after]
         np.testing.assert_allclose(scores, plain_loop(model, before, prompt.answers), atol=1e-4)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-5)

@@ -6,9 +6,11 @@ from llmimg.errors import UserError
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS
+from llmimg.tasks.pretrain import Cost
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
+from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import make_vocabulary
 
 
@@ -16,7 +18,7 @@ def made(task: str, architecture: str, **settings):
     textifier = make("gray")
     vocabulary = make_vocabulary("own", textifier, None)
     name = {"clm": "likelihood", "mlm": "masked"}[task]
-    readout = READOUTS[name](TASKS[task].of([], **settings), Layout.of(vocabulary, 12), vocabulary)
+    readout = READOUTS[name](TASKS[task].of(**settings), Layout.of(vocabulary, 12), vocabulary)
     torch.manual_seed(0)
     shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)
     return readout, make_model(shape, vocabulary, 20, readout.auto_class, readout.head()).eval()
@@ -28,7 +30,7 @@ def test_likelihood_is_the_product_of_the_tokens(architecture, rows):
     found = readout.outputs(model, readout.batch(rows))
     for row, (nats, tokens) in zip(rows, found.tolist(), strict=True):
         prompt = readout.layout.prompt
-        ids = [*prompt.before, *row["image_ids"].tolist(), *prompt.after]
+        ids = [*prompt.before, *row.image.tolist(), *prompt.after]
         steps = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
         assert nats == pytest.approx(
             -sum(steps[place, ids[place + 1]].item() for place in range(len(ids) - 1)), abs=1e-4
@@ -73,27 +75,27 @@ def test_a_tokenizer_without_a_mask_token_is_refused():
 
 
 def test_metrics():
-    clm, mlm = TASKS["clm"].of([]), TASKS["mlm"].of([])
-    output = np.array([[2.0, 4.0], [6.0, 4.0]])
-    assert clm.metrics(output, None) == pytest.approx(
+    clm, mlm = TASKS["clm"].of(), TASKS["mlm"].of()
+    output = [Cost(2.0, 4.0), Cost(6.0, 4.0)]
+    assert clm.metrics(output, [{}, {}]) == pytest.approx(
         {"loss": 1.0, "perplexity": np.e, "bits_per_image": 4 * np.log2(np.e)}
     )
-    assert mlm.metrics(output, None) == pytest.approx({"loss": 1.0, "perplexity": np.e})
+    assert mlm.metrics(output, [{}, {}]) == pytest.approx({"loss": 1.0, "perplexity": np.e})
     with pytest.raises(UserError, match=r"no token to score"):
-        clm.metrics(np.zeros((2, 2)), None)
+        clm.metrics([Cost(0.0, 0.0)], [{}])
     with pytest.raises(UserError, match=r"diverged"):
-        clm.metrics(np.array([[np.nan, 1]]), None)
+        clm.metrics([Cost(np.nan, 1.0)], [{}])
 
 
 def test_what_a_recogniser_hides_follows_from_the_image_and_from_nothing_else():
     """Images of no split have no row: not the same places in every one, and the same in one wherever it stands."""
     readout, _ = made("mlm", "bert", rate=0.5)
     rng = np.random.default_rng(0)
-    images = [{"image_ids": rng.integers(5, 40, 10).astype(np.uint16)} for _ in range(8)]
+    images = [Example(rng.integers(5, 40, 10).astype(np.uint16), {}) for _ in range(8)]
     together = readout.batch(images)["hidden"]
     assert len({tuple((row != -100).tolist()) for row in together}) > 4
     for image, row in zip(images, together, strict=True):
-        wider = {"image_ids": image["image_ids"].astype(np.uint32)}
+        wider = Example(image.image.astype(np.uint32), {})
         assert torch.equal(readout.batch([wider])["hidden"][0], row)
 
 
@@ -101,9 +103,9 @@ def test_what_a_recogniser_hides_follows_from_the_image_and_from_nothing_else():
 def test_rectangles_are_hidden_in_the_image_whatever_its_tokens_order(permute):
     vocabulary = make_vocabulary("own", make("gray"), None)
     boxes = np.array([[x, y, x + 1, y + 1] for y in range(8) for x in range(8)], np.int32)
-    task = TASKS["mlm"].of([], mask="block", block=0.5)
+    task = TASKS["mlm"].of(mask="block", block=0.5)
     kind, layouts = READOUTS["masked"], [Layout.of(vocabulary, 70, permute=each) for each in ("none", permute)]
-    row = {"image_ids": np.random.default_rng(0).integers(5, 20, 64).astype(np.uint16), "draw": np.uint64(0)}
+    row = Example(np.random.default_rng(0).integers(5, 20, 64).astype(np.uint16), {})
     as_it_is, moved = (kind(task, each, vocabulary, boxes).batch([row])["hidden"][0, 1:65].numpy() for each in layouts)
     assert (as_it_is != -100).sum() == 10
-    assert np.array_equal(moved, as_it_is[layouts[1].order(row["image_ids"])])
+    assert np.array_equal(moved, as_it_is[layouts[1].order(row.image)])

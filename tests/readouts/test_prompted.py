@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,6 @@ def naive(readout, model, ids) -> torch.Tensor:
 @torch.no_grad()
 def outputs(readout, model, rows) -> torch.Tensor:
     batch = readout.batch(rows)
-    batch.pop("labels", None)
     return readout.outputs(model, batch)
 
 
@@ -28,7 +29,7 @@ def test_scores_are_those_of_one_pass_an_answer(prompted, rows):
     readout, model = prompted("score")
     assert len({len(answer) for answer in readout.layout.prompt.answers}) == 1
     for row, found in zip(rows, outputs(readout, model, rows), strict=True):
-        assert found.numpy() == pytest.approx(naive(readout, model, row["image_ids"]).log_softmax(0).numpy(), abs=1e-5)
+        assert found.numpy() == pytest.approx(naive(readout, model, row.image).log_softmax(0).numpy(), abs=1e-5)
 
 
 def test_scores_of_answers_of_several_lengths(prompted, rows):
@@ -39,7 +40,7 @@ def test_scores_of_answers_of_several_lengths(prompted, rows):
     )
     lengths = torch.tensor([1, 3, 2])
     for row, found in zip(rows, outputs(readout, model, rows), strict=True):
-        expected = (naive(readout, model, row["image_ids"]) / lengths).log_softmax(0)
+        expected = (naive(readout, model, row.image) / lengths).log_softmax(0)
         assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
@@ -47,7 +48,7 @@ def test_the_prior_is_the_answer_without_an_image(prompted, rows):
     readout, model = prompted("score", normalise="prior")
     prior = naive(readout, model, np.empty(0, np.int64))
     for row, found in zip(rows, outputs(readout, model, rows), strict=True):
-        expected = (naive(readout, model, row["image_ids"]) - prior).log_softmax(0)
+        expected = (naive(readout, model, row.image) - prior).log_softmax(0)
         assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
@@ -66,7 +67,7 @@ def test_what_is_generated_has_the_probability_of_its_steps(prompted, rows):
     prompt = readout.layout.prompt
     readout.layout = readout.layout.__class__(prompt.__class__(prompt.before, prompt.after, answers), 0, 40)
     for row, found in zip(rows, outputs(readout, model, rows), strict=True):
-        before = [*prompt.before, *row["image_ids"].tolist(), *prompt.after]
+        before = [*prompt.before, *row.image.tolist(), *prompt.after]
         with torch.no_grad():
             first = model(torch.tensor([before])).logits[0, -1, [9, 8]].log_softmax(0)
             second = model(torch.tensor([[*before, 8]])).logits[0, -1, [10, 9]].log_softmax(0)
@@ -78,8 +79,8 @@ def test_what_is_learned_is_the_answer_alone(prompted, rows):
     readout, _ = prompted("score")
     batch, prompt = readout.training_batch(rows), readout.layout.prompt
     for ids, mask, labels, row in zip(*batch.values(), rows, strict=True):
-        answer = prompt.answers[row["label"]]
-        expected = [*prompt.before, *row["image_ids"].tolist(), *prompt.after, *answer]
+        answer = prompt.answers[row.row["label"]]
+        expected = [*prompt.before, *row.image.tolist(), *prompt.after, *answer]
         assert ids[mask == 1].tolist() == expected
         assert labels[labels != -100].tolist() == list(answer)
         assert labels[len(expected) - len(answer) : len(expected)].tolist() == list(answer)
@@ -93,4 +94,4 @@ def test_an_answer_with_nothing_in_front_is_refused(prompted, rows):
         readout.__class__(readout.task, layout, readout.vocabulary, normalise="prior")
     readout.layout = layout
     with pytest.raises(UserError, match="no token has a probability: put some words in front"):
-        outputs(readout, model, [rows[0], {**rows[1], "image_ids": np.empty(0, np.uint16)}])
+        outputs(readout, model, [rows[0], replace(rows[1], image=np.empty(0, np.uint16))])

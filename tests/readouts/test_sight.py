@@ -7,9 +7,10 @@ import transformers
 
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import make_vocabulary
 
 ANSWERS = ((9, 4), (8, 10, 3), (8, 9))
@@ -49,15 +50,15 @@ def model_of(name: str):
 
 
 @pytest.fixture
-def rows() -> list[dict]:
+def rows() -> list[Example]:
     rng = np.random.default_rng(0)
-    return [{"image_ids": rng.integers(11, 60, size=size), "label": 0} for size in (3, 30, 17)]
+    return [Example(rng.integers(11, 60, size=size), {"label": 0}) for size in (3, 30, 17)]
 
 
 def readout_of(task: str, name: str, **settings):
     vocabulary = make_vocabulary("own", make("gray"), None)
     prompt = Prompt((1,), (5,), ANSWERS) if task == "classify" else None
-    task = TASKS[task].of(("cat", "dog", "hot dog"), **settings)
+    task = TASKS[task].of(DataInfo(("cat", "dog", "hot dog")), **settings)
     return READOUTS[name](task, Layout.of(vocabulary, 60, prompt=prompt), vocabulary)
 
 
@@ -71,9 +72,8 @@ def test_scores_are_those_of_one_pass_an_answer(name, rows):
     readout, model = readout_of("classify", "score"), model_of(name)
     for few in (rows[:1], rows):  # a longer text is tried again
         batch = readout.batch(few)
-        del batch["labels"]
         for row, found in zip(few, readout.outputs(model, batch), strict=True):
-            before = [1, *row["image_ids"].tolist(), 5]
+            before = [1, *row.image.tolist(), 5]
             scores = [
                 sum(steps[len(before) - 1 + place, token] for place, token in enumerate(answer))
                 for answer in ANSWERS

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmimg.errors import UserError
+from llmimg.tasks.classify import ClassifySettings
 from llmimg.tasks.prompt import draw_shots, make_prompt, write_prompt
-from llmimg.tasks.settings import ClassifySettings
 from llmimg.textify import make
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 

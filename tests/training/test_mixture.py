@@ -4,15 +4,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmimg.data import Decoding
+from llmimg.data.columns import from_pixels
+from llmimg.data.rows import Rows
 from llmimg.textify import Ragged
 from llmimg.tokens.store import ImageIds
-from llmimg.training.dataset import ImageTexts
+from llmimg.training.examples import Examples
 from llmimg.training.mixture import Mixture, PlainText
 
 
-def images(count: int) -> ImageTexts:
+def images(count: int) -> Examples:
     rows = Ragged.from_rows([np.array([place], np.uint16) for place in range(count)])
-    return ImageTexts(ImageIds((rows,), np.array([0, count]), {}), {}, np.arange(count))
+    known = Rows(from_pixels(np.zeros((count, 1, 1), np.uint8), np.zeros(count, np.int64), ["a"]), [], Decoding())
+    return Examples(ImageIds((rows,), np.array([0, count]), {}), known, np.arange(count))
 
 
 def text(start: int, count: int) -> PlainText:
@@ -21,7 +25,7 @@ def text(start: int, count: int) -> PlainText:
 
 def epoch(mixture: Mixture, number: int) -> list[int]:
     mixture.begin_epoch(number)
-    return [int(each["image_ids"][0]) for each in mixture.__getitems__(range(len(mixture)))]
+    return [int(each.image[0]) for each in mixture.__getitems__(range(len(mixture)))]
 
 
 def test_an_epoch_has_every_image_once_and_text_by_weight():
@@ -53,12 +57,11 @@ def test_an_example_depends_on_seed_epoch_and_place_alone():
         mixture.begin_epoch(4)
     for index in range(len(one)):
         first, second = one[index], other[index]
-        assert first.keys() == second.keys()
-        assert first["seed"] == second["seed"] and (first["image_ids"] == second["image_ids"]).all()
-    assert one[0]["seed"] != one[7]["seed"]
+        assert first.seed == second.seed and (first.image == second.image).all()
+    assert one[0].seed != one[7].seed
     again = Mixture(images(6), [text(100, 5)], [1, 1], seed=4)
     again.begin_epoch(4)
-    assert [int(one[i]["image_ids"][0]) for i in range(12)] != [int(again[i]["image_ids"][0]) for i in range(12)]
+    assert [int(one[i].image[0]) for i in range(12)] != [int(again[i].image[0]) for i in range(12)]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -70,5 +73,5 @@ def test_a_loader_learns_of_the_next_epoch(workers):
     seen = []
     for number in range(2):
         mixture.begin_epoch(number)
-        seen.append([int(each["image_ids"][0]) for batch in loader for each in batch])
+        seen.append([int(each.image[0]) for batch in loader for each in batch])
     assert not set(seen[0][2:]) & set(seen[1][2:])

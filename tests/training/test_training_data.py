@@ -4,14 +4,15 @@ import torch
 
 from llmimg.data import AugmentSettings, Decoding, augment, blended, example_seeds, mixing
 from llmimg.data.columns import from_pixels
+from llmimg.data.rows import Rows
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.textify import make
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import make_vocabulary
-from llmimg.training.dataset import AugmentedImageTexts, ImageTexts
+from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 4, 4)).astype(np.uint8)
 LABELS = np.arange(12) % 3
@@ -34,29 +35,39 @@ def ids(images, encoder, tmp_path):
     return prepare(images, encoder, "train", folder=tmp_path, about={})
 
 
+def known(images, encoder) -> Rows:
+    return Rows(images, ["label"], encoder.decoding)
+
+
+def live(images, rows, encoder, settings, made=None) -> LiveExamples:
+    """What is written on the fly of these rows."""
+    each = known(images, encoder)
+    return LiveExamples(made or StoredImages(images, each), each, rows, settings=settings, encoder=encoder, seed=7)
+
+
 @pytest.fixture
-def augmented(ids, images, encoder) -> AugmentedImageTexts:
+def augmented(images, encoder) -> LiveExamples:
     """All images but the sixth, moved about."""
     rows = np.delete(np.arange(12), 5)
-    return AugmentedImageTexts(ids, {"label": LABELS}, rows, images=images, encoder=encoder, settings=SETTINGS, seed=7)
+    return live(images, rows, encoder, SETTINGS)
 
 
 def head(encoder):
     """What makes batches for a classification head."""
-    task = TASKS["classify"].of(["cat", "dog", "tree"])
+    task = TASKS["classify"].of(DataInfo(("cat", "dog", "tree")))
     return READOUTS["head"](task, Layout.of(encoder.vocabulary, 18), encoder.vocabulary).training_batch
 
 
 def read(texts, indices) -> list[list[int]]:
-    return [row["image_ids"].tolist() for row in texts.__getitems__(indices)]
+    return [row.image.tolist() for row in texts.__getitems__(indices)]
 
 
-def test_rows_that_are_left_out(ids):
-    texts = ImageTexts(ids, {"label": LABELS}, np.array([1, 4, 11]))
+def test_rows_that_are_left_out(ids, images, encoder):
+    texts = Examples(ids, known(images, encoder), np.array([1, 4, 11]))
     assert len(texts) == 3
-    assert [row["label"] for row in texts.__getitems__([2, 0])] == [LABELS[11], LABELS[1]]
+    assert [row.row["label"] for row in texts.__getitems__([2, 0])] == [LABELS[11], LABELS[1]]
     assert read(texts, [2, 0]) == [ids[11].tolist(), ids[1].tolist()]
-    assert texts[1]["image_ids"].tolist() == ids[4].tolist()
+    assert texts[1].image.tolist() == ids[4].tolist()
 
 
 def test_a_moved_image_is_the_one_that_was_moved_then_written(augmented, encoder):
@@ -89,9 +100,9 @@ def test_loader_workers_that_outlive_an_epoch_learn_of_the_next(augmented, encod
     assert epochs[0] != epochs[1]
 
 
-def test_a_batch(ids, encoder):
+def test_a_batch(ids, images, encoder):
     collator = head(encoder)
-    batch = collator(ImageTexts(ids, {"label": LABELS}, np.arange(12)).__getitems__([2, 4]))
+    batch = collator(Examples(ids, known(images, encoder), np.arange(12)).__getitems__([2, 4]))
     assert {name: (value.dtype, tuple(value.shape)) for name, value in batch.items()} == {
         "input_ids": (torch.int64, (2, 18)),
         "attention_mask": (torch.int64, (2, 18)),
@@ -100,14 +111,14 @@ def test_a_batch(ids, encoder):
     assert batch["labels"].tolist() == [2, 1]
 
 
-def test_blended_images_have_both_labels(ids, images, encoder):
+def test_blended_images_have_both_labels(images, encoder):
     settings = AugmentSettings("mixed", mixup=1.0)
     rows = np.arange(12)
-    texts = AugmentedImageTexts(ids, {"label": LABELS}, rows, images=images, encoder=encoder, settings=settings, seed=7)
+    texts = live(images, rows, encoder, settings)
     partners, shares = mixing(1.0, example_seeds(7, 0, rows), 12)
     expected = encoder.ids(blended(list(PIXELS[..., None]), list(PIXELS[partners][..., None]), shares))
     read_rows = texts.__getitems__(list(range(12)))
-    assert [row["image_ids"].tolist() for row in read_rows] == [row.tolist() for row in expected]
+    assert [row.image.tolist() for row in read_rows] == [row.tolist() for row in expected]
     labels = head(encoder)(read_rows)["labels"].numpy()
     assert labels.sum(axis=1) == pytest.approx(np.ones(12))
     for row in range(12):
@@ -118,7 +129,7 @@ def test_blended_images_have_both_labels(ids, images, encoder):
 
 
 @pytest.mark.parametrize("settings", [AugmentSettings("none"), SETTINGS], ids=["as made", "moved"])
-def test_fresh_images_are_those_of_the_epoch_with_their_labels(images, ids, encoder, settings):
+def test_fresh_images_are_those_of_the_epoch_with_their_labels(images, encoder, settings):
     def fresh(names, epoch):
         numbers = np.array([int(name) for name in names])
         return {
@@ -128,14 +139,12 @@ def test_fresh_images_are_those_of_the_epoch_with_their_labels(images, ids, enco
         }
 
     rows = np.delete(np.arange(12), 5)
-    texts = AugmentedImageTexts(
-        ids, {"label": LABELS}, rows, images=images, encoder=encoder, settings=settings, seed=7, fresh=fresh
-    )
+    texts = live(images, rows, encoder, settings, FreshImages(fresh, known(images, encoder)))
     for epoch in (0, 3):
         texts.begin_epoch(epoch)
         shifted = PIXELS[(np.arange(12) + epoch) % 12][..., None]
         expected = encoder.ids(list(augment(shifted, settings, example_seeds(7, epoch, np.arange(12)))))
         read_rows = texts.__getitems__([0, 10, 4])
-        assert [row["image_ids"].tolist() for row in read_rows] == [expected[row].tolist() for row in (0, 11, 4)]
-        assert [row["label"] for row in read_rows] == [LABELS[(row + epoch) % 12] for row in (0, 11, 4)]
-        assert all("caption" not in row for row in read_rows)
+        assert [row.image.tolist() for row in read_rows] == [expected[row].tolist() for row in (0, 11, 4)]
+        assert [row.row["label"] for row in read_rows] == [LABELS[(row + epoch) % 12] for row in (0, 11, 4)]
+        assert all("caption" not in row.row for row in read_rows)

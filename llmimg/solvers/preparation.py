@@ -7,21 +7,18 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from llmimg.configuration import Configuration
-from llmimg.context import framed
 from llmimg.data import SPLITS, Data, Decoding
 from llmimg.data.broken import broken_notes
 from llmimg.data.rng import sampled
 from llmimg.errors import UserError
 from llmimg.models.looks import Looks, grid_places
-from llmimg.readouts.base import READOUTS, Readout
-from llmimg.settings import build
-from llmimg.tasks.base import Task
+from llmimg.readouts.base import READOUTS, TextReadout
+from llmimg.solvers.context import framed
+from llmimg.tasks.contract import Task
 from llmimg.tasks.prompt import draw_shots, image_is_inside, make_prompt
-from llmimg.tasks.settings import ClassifySettings
 from llmimg.textify import Textifier
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all
-from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import one_token_pieces, token_boxes
@@ -40,9 +37,7 @@ def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encod
     decoding = run_decoding(settings.model.location[0], data.decoding, notes)
     textifier = make_textifier(settings, data, decoding)
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
-    if READOUTS[settings.readout_name].prompted and image_is_inside(
-        build(ClassifySettings, settings.task_settings, "task")
-    ):
+    if READOUTS[settings.readout_name].prompted and image_is_inside(settings.task_settings):
         vocabulary = vocabulary.inside_a_text(textifier)
     pieces = write_all(textifier, _some_images(settings, data, decoding))
     encoder = Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
@@ -56,7 +51,7 @@ def make_textifier(settings: Configuration, data: Data, decoding: Decoding) -> T
     learned: words go on to mean what they meant."""
     textifier = settings.textifier()
     known = run_state(settings.model.location[0], textifier, reuse=settings.vocabulary_name == "reuse")
-    return known or learned_textifier(textifier, data.train, decoding, **cache_options(settings))
+    return known or learned_textifier(textifier, data.train, decoding, **settings.cache_options)
 
 
 def _tokenizer(
@@ -65,7 +60,7 @@ def _tokenizer(
     if settings.vocabulary_name == "own":
         return None
     if settings.vocabulary_name == "learn":
-        return learned_tokenizer(settings.vocabulary, textifier, data.train, decoding, **cache_options(settings))
+        return learned_tokenizer(settings.vocabulary, textifier, data.train, decoding, **settings.cache_options)
     if settings.vocabulary.path:
         return load_tokenizer(settings.vocabulary.path)
     path, gguf_file = settings.model.location
@@ -91,26 +86,13 @@ def _other_tokens(settings: Configuration, encoder: Encoder) -> list[str]:
     return [f"{whose} is not the model's own: {others:,} of its {len(own):,} tokens have other ids there."]
 
 
-def cache_options(settings: Configuration) -> dict[str, Any]:
-    """Where what is learned or prepared is kept, what it is, and what becomes of broken images."""
-    return {
-        "folder": cache_folder(settings.tokens.cache_dir),
-        "about": {
-            "data": settings.data.name,
-            "textify": settings.textify["name"],
-            "vocabulary": settings.vocabulary_name,
-        },
-        "skip_broken": settings.data.broken == "skip",
-    }
-
-
 def prepare_split(settings: Configuration, data: Data, split: str, encoder: Encoder, notes: list[str]) -> ImageIds:
     ids = prepare(
         getattr(data, split),
         encoder,
         split,
         num_proc=settings.tokens.num_proc,
-        **cache_options(settings),
+        **settings.cache_options,
     )
     notes.extend(broken_notes(ids.problems, split))
     return ids
@@ -120,7 +102,7 @@ def make_prompts(
     settings: Configuration,
     data: Data,
     task: Task,
-    readout: type[Readout],
+    readout: type[TextReadout],
     encoder: Encoder,
     ids: ImageIds,
     lengths: np.ndarray,
@@ -130,7 +112,7 @@ def make_prompts(
 
     Args:
         ids: of the training split, from which shots are drawn.
-        lengths: `llmimg.context.text_lengths(…)`.
+        lengths: `llmimg.solvers.context.text_lengths(…)`.
         notes: what a reader must know is added.
     """
     vocabulary = encoder.vocabulary
@@ -146,7 +128,7 @@ def make_prompts(
     drawn = [(ids[row], int(labels[row])) for row in shots]
     if drawn and vocabulary.inside and task.settings.template.startswith("{image}") and not task.settings.chat:
         drawn[0] = (_at_the_start(encoder, data.train[int(shots[0])]["image"]), drawn[0][1])
-    prompt, vocabulary, told = make_prompt(task.settings, task.label_names, vocabulary, drawn, samples)
+    prompt, vocabulary, told = make_prompt(task.settings, task.classes, vocabulary, drawn, samples)
     notes.extend(told)
     return prompt, replace(encoder, vocabulary=vocabulary)
 
@@ -163,17 +145,17 @@ def _some_images(settings: Configuration, data: Data, decoding: Decoding) -> lis
 
 
 def common_boxes(
-    settings: Configuration, data: Data, task: Task, encoder: Encoder, lengths: np.ndarray
+    settings: Configuration, data: Data, needed: bool, encoder: Encoder, lengths: np.ndarray
 ) -> np.ndarray | None:
-    """The boxes of an image's tokens, int32 `[T, 4]`; None where the task does not ask where they are.
+    """The boxes of an image's tokens, int32 `[T, 4]`; None where nothing needs them.
 
     Args:
         lengths: of all texts, in tokens.
 
     Raises:
-        UserError: where it does, and they are not the same in all images.
+        UserError: where something does, and they are not the same in all images.
     """
-    if not task.needs_boxes:
+    if not needed:
         return None
     boxes = _boxes_in_all(settings, data, encoder, lengths)
     if boxes is None:
@@ -239,7 +221,7 @@ def prepare_text(
     """
     texts: dict[str, list[PlainText]] = {split: [] for split in SPLITS}
     for place in getattr(task.settings, "text", ()):
-        options = cache_options(settings)
+        options = settings.cache_options
         stream = text_stream(
             place,
             encoder.vocabulary,

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmimg.tasks.masks import hidden_tokens, instead
-from llmimg.tasks.settings import MlmSettings
+from llmimg.readouts.masks import hidden_tokens, instead
+from llmimg.tasks.pretrain import MlmSettings
 
 GRID = np.array([[x, y, x + 1, y + 1] for y in range(8) for x in range(8)], np.int32)
 

@@ -11,7 +11,7 @@ import torch
 from llmimg.data import SPLITS
 from llmimg.tokens.layout import Layout, token_budget
 from llmimg.tokens.store import ImageIds
-from llmimg.training.dataset import ImageTexts
+from llmimg.training.examples import Examples
 
 
 def peak_memory_mb() -> float:
@@ -22,9 +22,9 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6  # bytes there, KiB elsewhere
 
 
-def data_metrics(ids: Mapping[str, ImageIds], texts: Mapping[str, ImageTexts], layout: Layout) -> dict[str, float]:
+def data_metrics(ids: Mapping[str, ImageIds], texts: Mapping[str, Examples], layout: Layout) -> dict[str, float]:
     """What the images of all splits cost in tokens, and what of them was cut off."""
-    budget = token_budget(np.concatenate([ids[split].lengths[texts[split].rows] for split in SPLITS]), layout.room)
+    budget = token_budget(np.concatenate([ids[split].lengths[texts[split].numbers] for split in SPLITS]), layout.room)
     counts = {"train_images": texts["train"], "val_images": texts["validation"], "test_images": texts["test"]}
     bits, whole = ids["train"].entropy(), ids["train"].whole
     price = {

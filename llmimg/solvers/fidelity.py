@@ -11,7 +11,7 @@ from llmimg.data.rng import sampled
 from llmimg.metrics.image import psnr_db, residual_bits, ssim
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
-from llmimg.training.dataset import ImageTexts
+from llmimg.training.examples import Examples
 
 SAMPLE = 500  # images that fidelity is measured on
 _BATCH = 1000
@@ -36,7 +36,7 @@ def notes_of_size(decoding: Decoding) -> list[str]:
 def fidelity_metrics(
     encoder: Encoder,
     data: Data,
-    texts: Mapping[str, ImageTexts],
+    texts: Mapping[str, Examples],
     layout: Layout,
     seed: int,
     bits_per_image: float | None,
@@ -51,7 +51,7 @@ def fidelity_metrics(
             from it: of the text, and of what is lost with it.
         notes: what a reader must know is added.
     """
-    rows = {split: sampled(texts[split].rows, SAMPLE, seed) for split in ("train", "test")}
+    rows = {split: sampled(texts[split].numbers, SAMPLE, seed) for split in ("train", "test")}
     images = _decoded(encoder, data.test, rows["test"])
     back = encoder.reconstructions(images, layout.room)
     if back is None:
@@ -74,7 +74,7 @@ def fidelity_metrics(
     if scattered:
         lost += float(np.mean([order_bits(texts["test"].ids[row][: layout.room]) for row in rows["test"]]))
     lost /= float(np.mean([image.size for image in images]))
-    sizes = [image.size for part in _batches(texts["test"].rows) for image in _decoded(encoder, data.test, part)]
+    sizes = [image.size for part in _batches(texts["test"].numbers) for image in _decoded(encoder, data.test, part)]
     return {
         **found,
         "test/bits_per_dim": bits_per_image / float(np.mean(sizes)) + lost,

@@ -7,12 +7,13 @@ import numpy as np
 
 from llmimg.configuration import Configuration
 from llmimg.data import Data
+from llmimg.data.rows import Rows
 from llmimg.errors import UserError
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import Vocabulary
-from llmimg.training.dataset import AugmentedImageTexts
+from llmimg.training.examples import LiveExamples, StoredImages
 
 _PROBED = 256  # training images that are augmented ahead, to see how long their texts become
 _MARGIN = 1.25  # what a context made from scratch has room for beyond the longest of these
@@ -24,17 +25,17 @@ def text_lengths(settings: Configuration, data: Data, ids: Mapping[str, ImageIds
     lengths = [each.lengths[each.whole] for each in ids.values()]
     if settings.augment.active and len(ids["train"].whole):
         rows = np.random.default_rng(settings.seed).permutation(ids["train"].whole)[:_PROBED]
-        changed = AugmentedImageTexts(
-            ids["train"],
-            {},
+        known = Rows(data.train, (), encoder.decoding)
+        changed = LiveExamples(
+            StoredImages(data.train, known),
+            known,
             ids["train"].whole,
-            images=data.train,
-            encoder=encoder,
             settings=settings.augment,
+            encoder=encoder,
             seed=settings.seed,
         )
         places = np.searchsorted(ids["train"].whole, rows)
-        lengths.append(np.array([len(example["image_ids"]) for example in changed.__getitems__(places)]))
+        lengths.append(np.array([len(example.image) for example in changed.__getitems__(places)]))
     return np.concatenate(lengths)
 
 
@@ -85,7 +86,7 @@ def make_layout(
     """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
 
     Augmented or fresh texts of varying length may become longer than any seen before: a context of our own choice has a
-    margin for them, and what is longer still is cut in training, and counted (`AugmentedImageTexts.room`).
+    margin for them, and what is longer still is cut in training, and counted (`LiveExamples.room`).
 
     Args:
         lengths: `text_lengths(…)`.

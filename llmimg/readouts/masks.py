@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from llmimg.tasks.settings import MlmSettings
+from llmimg.tasks.pretrain import MlmSettings
 
 _TRIES = 100
 

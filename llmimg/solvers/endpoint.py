@@ -1,0 +1,132 @@
+"""A model that is asked over the network: images → text → requests → answers. Nothing is trained, and no weights are
+here: the model is the one that somebody already runs."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from llmimg.configuration import Configuration
+from llmimg.data import Data
+from llmimg.data.broken import broken_notes, refuse_broken
+from llmimg.data.identity import DataIdentity
+from llmimg.data.rng import sampled
+from llmimg.data.rows import Rows
+from llmimg.errors import UserError
+from llmimg.models.asked_classes import score_classes, write_classes
+from llmimg.models.endpoint import Endpoint
+from llmimg.models.settings import EndpointOptions
+from llmimg.provenance import parts_of, read_hashes, shown_rows
+from llmimg.ranks import world_size
+from llmimg.readouts.settings import ScoreSettings
+from llmimg.run_folder import RunFolder
+from llmimg.settings import build
+from llmimg.solvers.base import Outcome, Shown, Solver
+from llmimg.solvers.fidelity import SAMPLE, fidelity, notes_of_size
+from llmimg.solvers.preparation import make_textifier
+from llmimg.tasks.asked import Shots
+from llmimg.tasks.contract import Task
+from llmimg.tokens.encoder import reconstructions, write_all
+from llmimg.tokens.folders import cache_folder
+
+log = logging.getLogger("llmimg")
+
+_BATCH = 1000
+
+
+class EndpointSolver(Solver):
+    """Test images as text, and those of the training split that stand in front of each as examples."""
+
+    splits = ("test",)
+
+    def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
+        super().__init__(settings, data, task, notes)
+        options = build(EndpointOptions, settings.model.options, "model.options")
+        cache = cache_folder(settings.tokens.cache_dir)
+        self.endpoint = Endpoint(settings.model.url, settings.model.path, options, cache)
+        self.hashes = read_hashes(settings, data, parts_of(settings, data))
+        self.textifier = make_textifier(settings, data, data.decoding)
+        self.shots = self._shots()
+        images, problems = data.decoding(data.test["image"], data.test["id"])
+        if settings.data.broken != "skip":
+            refuse_broken(problems)
+        notes.extend(broken_notes(problems, "test"))
+        self.numbers = np.array([place for place, image in enumerate(images) if image is not None], np.int64)
+        self.images = [images[place] for place in self.numbers]
+        self.texts: list[str] = []
+        for start in range(0, len(self.images), _BATCH):
+            self.texts += self.textifier.texts(write_all(self.textifier, self.images[start : start + _BATCH]))
+
+    @classmethod
+    def check(cls, settings: Configuration) -> None:
+        if world_size() > 1:
+            raise UserError(f"The model '{settings.model.name}' is asked by one process: start it with plain python.")
+
+    def _shots(self) -> Shots:
+        """Text and label of the training images that the prompt shows."""
+        rows = shown_rows(self.settings, self.data)
+        if not len(rows):
+            return []
+        images, _ = self.data.decoding(self.data.train[rows]["image"])
+        labels = np.asarray(self.data.train[rows]["label"])
+        return list(zip(self.textifier.texts(write_all(self.textifier, images)), labels.tolist(), strict=True))
+
+    def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
+        return {}
+
+    def predict(self, split: str) -> Outcome:
+        """By the likelihoods of classes (readout=score) or in the model's own words (readout=generate)."""
+        settings, started = self.settings, time.perf_counter()
+        if settings.readout_name == "score":
+            normalise = build(ScoreSettings, settings.readout_settings, "readout").normalise
+            found = score_classes(self.endpoint, self.task, self.shots, self.texts, normalise, settings.force)
+        else:
+            found = write_classes(self.endpoint, self.task, self.shots, self.texts, settings.force)
+        self.seconds = time.perf_counter() - started
+        self.notes.extend(found.notes)
+        for note in found.notes:
+            log.warning(note)
+        rows = Rows(self.data.test, self.task.columns, self.data.decoding).scored(self.numbers)
+        predictions = [self.task.read(answer, row) for answer, row in zip(found.answers, rows, strict=True)]
+        tokens = [answer.tokens for answer in found.answers]
+        return Outcome(self.numbers, rows, predictions, {} if None in tokens else {"tokens": tokens})
+
+    def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
+        return {
+            **self._fidelity(),
+            "data/test_images": len(self.images),
+            "data/characters_per_image": float(np.mean([len(text) for text in self.texts])),
+            **self.endpoint.metrics(),
+            "time/ask_seconds": self.seconds,
+        }
+
+    def _fidelity(self) -> dict[str, float]:
+        chosen = sampled(np.arange(len(self.images)), SAMPLE, self.settings.data.split_seed)
+        images = [self.images[place] for place in chosen]
+        given = reconstructions(self.textifier, images)
+        if given is None:
+            return {}
+        self.notes.extend(notes_of_size(self.data.decoding))
+        return fidelity(images, given)
+
+    def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
+        tokens, shown = outcome.columns.get("tokens"), []
+        for place in places:
+            given = reconstructions(self.textifier, [self.images[place]])
+            shown.append(
+                Shown(
+                    image=self.images[place],
+                    text=self.texts[place],
+                    tokens=0 if tokens is None else tokens[place],
+                    reconstruction=None if given is None else given[0],
+                )
+            )
+        return shown
+
+    @property
+    def title(self) -> str:
+        return " · ".join((self.settings.data.name, self.settings.textify["name"], self.settings.model.path))
+
+
+SOLVER = EndpointSolver

@@ -1,0 +1,180 @@
+"""A language model under the Trainer: images → tokens → model → answers."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, enable_full_determinism, set_seed
+
+from llmimg.configuration import Configuration
+from llmimg.data import SPLITS, Data
+from llmimg.data.identity import DataIdentity
+from llmimg.data.rows import Rows
+from llmimg.models.adaptation import adapted, merged
+from llmimg.models.language import context_limit, make_model
+from llmimg.models.loading import origin
+from llmimg.models.quantised import parameter_counts
+from llmimg.provenance import save_trained_on
+from llmimg.ranks import is_first_process
+from llmimg.readouts.base import READOUTS
+from llmimg.recogniser import Recogniser
+from llmimg.reloaded import check_recogniser
+from llmimg.run_folder import RunFolder
+from llmimg.solvers.base import Outcome, Shown, Solver
+from llmimg.solvers.context import make_layout, text_lengths
+from llmimg.solvers.costs import data_metrics, peak_memory_mb
+from llmimg.solvers.fidelity import fidelity_metrics
+from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, make_prompts, prepare_split, prepare_text
+from llmimg.solvers.seen import shown_texts
+from llmimg.tasks.contract import Task
+from llmimg.training.arguments import make_arguments
+from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages
+from llmimg.training.fit import make_trainer, train
+from llmimg.training.mixture import mixed
+from llmimg.training.resume import starting_point
+from llmimg.training.weights import notes_of_weights
+
+log = logging.getLogger("llmimg")
+
+
+class LanguageSolver(Solver):
+    """Every image is written as token ids once (later from the cache), and what stands around them is settled."""
+
+    def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
+        super().__init__(settings, data, task, notes)
+        kind = READOUTS[settings.readout_name]
+        encoder = make_encoder(settings, data, notes)
+        self.ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
+        self.hashes = {split: self.ids[split].pixels for split in SPLITS}
+        self.known = {split: Rows(getattr(data, split), task.columns, encoder.decoding) for split in SPLITS}
+        lengths = text_lengths(settings, data, self.ids, encoder)
+        prompt, self.encoder = make_prompts(settings, data, task, kind, encoder, self.ids["train"], lengths, notes)
+        limit = context_limit(settings.model, kind.causal)
+        self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, prompt)
+        self.context = self.layout.context
+        self.plain_text = prepare_text(settings, task, self.encoder, self.layout, notes)
+        boxes = common_boxes(settings, data, kind.needs_boxes(task), self.encoder, lengths)
+        self.readout = kind(task, self.layout, self.encoder.vocabulary, boxes, **settings.readout_settings)
+        self.looks = make_looks(settings, data, self.encoder, self.layout, lengths)
+        self.examples = {split: self._examples(split) for split in SPLITS}
+
+    @classmethod
+    def check(cls, settings: Configuration) -> None:
+        context_limit(settings.model, READOUTS[settings.readout_name].causal)  # whether there is such a model
+
+    def _examples(self, split: str) -> Examples:
+        """What the Trainer reads of a split: image ids, or images written afresh where they are augmented or made
+        anew."""
+        ids, known, settings = self.ids[split], self.known[split], self.settings
+        if split != "train" or not settings.live:
+            # What is hidden from it differs from seed to seed; what it is tested on does not.
+            return Examples(ids, known, ids.whole, seed=settings.seed if split == "train" else 0)
+        images = FreshImages(self.data.fresh, known) if self.data.fresh else StoredImages(self.data.train, known)
+        return LiveExamples(
+            images,
+            known,
+            ids.whole,
+            settings=settings.augment,
+            encoder=self.encoder,
+            seed=settings.seed,
+            room=self.layout.room,
+        )
+
+    def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
+        settings, self.identity = self.settings, identity
+        # From here on devices and the process group are in use.
+        self.arguments = make_arguments(settings.training_arguments, folder.path, settings.seed)
+        self.learns = self.arguments.do_train and settings.adaptation.name != "none"
+        self.began_from = origin(settings.model)
+        start = starting_point(folder.checkpoints, self.arguments, self.learns, self.notes, *self._trained_from())
+        (enable_full_determinism if self.arguments.full_determinism else set_seed)(settings.seed)
+        self.model = self._model()
+        self.trainer = make_trainer(
+            self.model,
+            self.arguments,
+            self.readout,
+            mixed(self.examples["train"], self.plain_text["train"], self.task, settings.seed),
+            self.examples["validation"],
+            layer_decay=settings.layer_decay,
+            patience=settings.early_stopping.patience,
+            profile=settings.profile,
+        )
+        trained = train(self.trainer, start, settings.ema) if self.learns else {}
+        self.notes.extend(self.examples["train"].notes)
+        self.history = self.trainer.state.log_history
+        return trained
+
+    def _trained_from(self) -> list[str]:
+        """Fingerprints of what weights come from, which an interrupted run must find again: data, tokens, and the
+        weights that it began from (those that do not learn are held against the checkpoint by themselves)."""
+        base = self.began_from.get("base", {}).get("weights") if self.settings.adaptation.name == "full" else None
+        return [self.identity.fingerprint, self.encoder.vocabulary.fingerprint, *([base] if base else [])]
+
+    def _model(self) -> PreTrainedModel:
+        """The model, of which only what learns takes gradients; what is said of it is logged, and noted."""
+        said: list[str] = []
+        vocabulary = self.encoder.vocabulary
+        model = make_model(
+            self.settings.model,
+            vocabulary,
+            self.layout.context,
+            self.readout.auto_class,
+            self.readout.head(),
+            learns=self.learns,
+            notes=said,
+            looks=self.looks,
+        )
+        if said:
+            log.info("\n".join(said))
+        self.notes.extend(said)
+        return adapted(model, self.settings.adaptation, vocabulary.has_new_tokens)
+
+    def predict(self, split: str) -> Outcome:
+        outputs, numbers = self.trainer.answer(self.examples[split])
+        rows = self.known[split].scored(numbers)
+        predictions = self.readout.predictions(outputs, rows)
+        if split == "validation":
+            found = self.task.metrics(predictions, rows, intervals=False)
+            self.notes.extend(notes_of_weights(self.trainer, found))
+        if split == "test":
+            self.outputs = outputs
+        return Outcome(numbers, rows, predictions, {"tokens": self.ids[split].lengths[numbers]})
+
+    def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
+        bits, seed = scores.get("test/bits_per_image"), self.settings.data.split_seed
+        sizes = zip(("model/parameters", "model/trainable_parameters"), parameter_counts(self.model), strict=True)
+        return {
+            **data_metrics(self.ids, self.examples, self.layout),
+            **fidelity_metrics(self.encoder, self.data, self.examples, self.layout, seed, bits, self.notes),
+            **self._text_scores(),
+            **dict(sizes),
+            "memory/peak_mb": peak_memory_mb(),
+        }
+
+    def _text_scores(self) -> dict[str, float]:
+        """How well the model foretells the plain text that was held out, where there is some."""
+        metrics = {}
+        for name, split in (("test", "test"), ("val", "validation")):
+            if self.plain_text[split]:
+                outputs, numbers = self.trainer.answer(torch.utils.data.ConcatDataset(self.plain_text[split]))
+                rows: list[dict[str, Any]] = [{}] * len(numbers)
+                found = self.task.metrics(self.readout.predictions(outputs, rows), rows)
+                metrics |= {f"{name}/text_{key}": found[key] for key in ("loss", "perplexity")}
+        return metrics
+
+    def save(self, folder: RunFolder) -> None:
+        if not is_first_process():
+            return
+        learned = merged(self.model, self.settings.adaptation)
+        Recogniser(learned, self.encoder, self.readout, self.began_from, self.identity.plain()).save(folder.model)
+        save_trained_on(self.settings, self.ids["train"].pixels if self.learns else (), folder.model)
+        self.notes.extend(check_recogniser(folder.model, self.examples["test"], self.outputs, self.arguments))
+
+    def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
+        numbers = outcome.numbers[np.asarray(places, np.int64)]
+        return shown_texts(self.data.test, numbers, self.encoder, self.layout)
+
+
+SOLVER = LanguageSolver

@@ -1,0 +1,77 @@
+"""What models of pixels are given: the images of a split, all in memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+
+from llmimg.configuration import Configuration
+from llmimg.data import SPLITS, Data, Decoding
+from llmimg.data.broken import broken_notes, refuse_broken
+from llmimg.data.identity import Hashes
+from llmimg.data.rows import Rows
+from llmimg.errors import UserError
+from llmimg.solvers.base import Outcome, Shown, Solver
+from llmimg.tasks.contract import Task
+from llmimg.training.examples import HeldImages
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The images of a split that are not broken.
+
+    Attributes:
+        images: uint8 `[N, H, W, C]`.
+        numbers: int64 `[N]`, their rows.
+        known: what is known of the split's rows.
+    """
+
+    images: np.ndarray
+    numbers: np.ndarray
+    known: Rows
+
+    @property
+    def held(self) -> HeldImages:
+        return HeldImages(self.images, self.numbers, self.known)
+
+
+class PixelSolver(Solver):
+    """A model that sees pixels: what the same images give without a language model, by the same splits and metrics."""
+
+    def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
+        super().__init__(settings, data, task, notes)
+        self.pixels: dict[str, Pixels] = {}
+        hashes: dict[str, Hashes] = {}
+        for split in SPLITS:
+            images, numbers, hashes[split] = _images(getattr(data, split), split, data.decoding, settings, notes)
+            self.pixels[split] = Pixels(images, numbers, Rows(getattr(data, split), task.columns, data.decoding))
+        self.hashes = hashes
+
+    def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
+        names = {"train": "train", "validation": "val", "test": "test"}
+        return {f"data/{name}_images": len(self.pixels[split].numbers) for split, name in names.items()}
+
+    def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
+        return [Shown(image) for image in self.pixels["test"].images[np.asarray(places, np.int64)]]
+
+    @property
+    def title(self) -> str:
+        return f"{self.settings.data.name} · {self.settings.model.name}"
+
+
+def _images(
+    data: datasets.Dataset, split: str, decoding: Decoding, settings: Configuration, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray, Hashes]:
+    """The images of a split that are not broken, their rows, and the hash of every row's image."""
+    decoded, problems, hashes = decoding.hashed(data["image"], data["id"])
+    if settings.data.broken != "skip":
+        refuse_broken(problems)
+    notes.extend(broken_notes(problems, split))
+    whole = [place for place, image in enumerate(decoded) if image is not None]
+    shapes = {decoded[place].shape for place in whole}
+    if len({shape[:2] for shape in shapes}) > 1:
+        raise UserError("The images have different sizes, which a model of pixels does not take: set data.size.")
+    channels = max(shape[2] for shape in shapes)
+    stacked = np.stack([np.repeat(decoded[place], channels // decoded[place].shape[2], axis=2) for place in whole])
+    return stacked, np.array(whole, np.int64), hashes

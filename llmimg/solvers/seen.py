@@ -1,0 +1,40 @@
+"""Test images beside what the model read of them."""
+
+from collections.abc import Sequence
+
+import datasets
+import numpy as np
+
+from llmimg.solvers.base import Shown
+from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.layout import Layout
+
+_UNREAD = 128  # the gray of pixels whose text the model did not get to read
+
+
+def shown_texts(data: datasets.Dataset, numbers: np.ndarray, encoder: Encoder, layout: Layout) -> list[Shown]:
+    """Rows of a split as a language model reads them."""
+    if not len(numbers):
+        return []
+    images: Sequence[np.ndarray] = encoder.decoding(data[numbers]["image"])[0]
+    return [_shown(image, encoder, layout) for image in images]
+
+
+def _shown(image: np.ndarray, encoder: Encoder, layout: Layout) -> Shown:
+    textifier, lookup = encoder.textifier, encoder.vocabulary.lookup
+    pieces = textifier.write(image[None])
+    tokens, read = len(lookup.spans(pieces)), encoder.pieces_read(pieces, layout.room)
+    back = textifier.read(pieces, *image.shape[:2])
+    if back is not None:
+        back = back[0].copy()
+        boxes = textifier.boxes(pieces, image[None])
+        for left, top, right, bottom in boxes[read:]:
+            back[top:bottom, left:right] = _UNREAD
+    return Shown(
+        image=image,
+        text=textifier.lexicon.text(pieces.values[:read]),
+        unread=textifier.lexicon.text(pieces.values[read:]),
+        tokens=min(tokens, layout.room),
+        cut=max(tokens - layout.room, 0),
+        reconstruction=back,
+    )

@@ -1,0 +1,189 @@
+"""What the Trainer reads: one example a row, its image's text prepared before, or written on the fly where images
+differ from epoch to epoch; or its pixels."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from llmimg.data import AugmentSettings, FreshRows, augment_rows, blended, example_seeds, mixing
+from llmimg.data.rows import Rows
+from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.sample import Example
+from llmimg.tokens.store import ImageIds
+
+# (numbers of rows, epoch) → images uint8 [H, W, C], and their rows as the model sees them
+Images = Callable[[np.ndarray, int], tuple[Sequence[np.ndarray], list[dict[str, Any]]]]
+
+
+class Examples(torch.utils.data.Dataset):
+    """One example a row of a split, its image's text as it was prepared.
+
+    Args:
+        ids: the prepared image ids.
+        known: what is known of the split's rows.
+        numbers: the rows to take; those of broken images are left out here.
+        seed: with the epoch and the row, all that the example's own `seed` depends on.
+    """
+
+    def __init__(self, ids: ImageIds, known: Rows, numbers: np.ndarray, *, seed: int = 0):
+        self.ids, self.known, self.numbers, self.seed = ids, known, numbers, seed
+        # Shared memory, so that loader workers that outlive an epoch learn of the next.
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results must know of the texts that were read."""
+        return []
+
+    @property
+    def image_count(self) -> int:
+        """Images an epoch."""
+        return len(self.numbers)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called at the start of every epoch (from 0), before its first example is read."""
+        self.epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        numbers = self.numbers[indices]
+        return self._examples(numbers, [self.ids[number] for number in numbers], self.known.seen(numbers))
+
+    def _examples(
+        self, numbers: np.ndarray, images: Sequence[np.ndarray], rows: Sequence[dict[str, Any]]
+    ) -> list[Example]:
+        seeds = self._seeds(numbers)
+        return [
+            Example(image, row, int(number), seed)
+            for image, row, number, seed in zip(images, rows, numbers, seeds, strict=True)
+        ]
+
+    def _seeds(self, numbers: np.ndarray) -> np.ndarray:
+        return example_seeds(self.seed, int(self.epoch), numbers)
+
+
+class LiveExamples(Examples):
+    """The same, with each image changed, or another, afresh in every epoch, before it is written as text; or not
+    written at all, for a model of pixels.
+
+    Args:
+        images: gives the images.
+        encoder: writes them; None leaves them pixels.
+        settings: how they are changed.
+        room: how many tokens of a text the model reads; a longer one is cut, and counted. None has room for all.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        known: Rows,
+        numbers: np.ndarray,
+        *,
+        settings: AugmentSettings,
+        encoder: Encoder | None = None,
+        seed: int = 0,
+        room: int | None = None,
+    ):
+        super().__init__(None, known, numbers, seed=seed)
+        self.images, self.encoder, self.settings, self.room = images, encoder, settings, room
+        self._cut = torch.zeros((), dtype=torch.int64).share_memory_()  # so that loader workers count together
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        numbers = self.numbers[indices]
+        images, rows = self._changed(numbers)
+        if not self.settings.mixup:
+            return self._examples(numbers, self._written(images), rows)
+        places, shares = mixing(self.settings.mixup, self._seeds(numbers), len(self.numbers))
+        others, other_rows = self._changed(self.numbers[places])
+        examples = self._examples(numbers, self._written(blended(images, others, shares)), rows)
+        blends = zip(examples, other_rows, shares, strict=True)
+        return [
+            Example(each.image, each.row, each.number, each.seed, blend=(other, share)) for each, other, share in blends
+        ]
+
+    def _changed(self, numbers: np.ndarray) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+        """The images of this epoch, and what is known of them."""
+        images, rows = self.images(numbers, int(self.epoch))
+        if not self.settings.active:
+            return list(images), rows
+        lying = [[row[name] for row in rows] if name in self.known.columns else None for name in ("objects", "mask")]
+        images, *moved = augment_rows(images, self.settings, self._seeds(numbers), *lying)
+        for name, values in zip(("objects", "mask"), moved, strict=True):
+            if values is not None:
+                rows = [{**row, name: value} for row, value in zip(rows, values, strict=True)]
+        return images, rows
+
+    def _written(self, images: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        if self.encoder is None:
+            return images
+        ids = self.encoder.ids(images)
+        if self.room is None or ids.lengths.max(initial=0) <= self.room:
+            return list(ids)
+        self._cut += int((ids.lengths > self.room).sum())
+        return [row[: self.room] for row in ids]
+
+    @property
+    def notes(self) -> list[str]:
+        if not self._cut:
+            return []
+        # Other ranks, and what ran before an interruption, count for themselves.
+        what = "Making images anew gave" if isinstance(self.images, FreshImages) else "Augmentation made"
+        return [
+            f"{what} at least {int(self._cut):,} texts longer than the {self.room:,} tokens that the context has "
+            "room for: they were cut in training. A larger tokens.max_length, or another augment, avoids it."
+        ]
+
+
+class StoredImages:
+    """Images of a split, decoded when they are read.
+
+    Args:
+        data: undecoded, in the order of `known`.
+    """
+
+    def __init__(self, data: datasets.Dataset, known: Rows):
+        self.data, self.known = data.select_columns(["image"]), known
+
+    def __call__(self, numbers: np.ndarray, epoch: int) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+        images, _ = self.known.decoding(self.data[numbers]["image"])
+        return images, self.known.seen(numbers)
+
+
+class FreshImages:
+    """Images that are made anew for every epoch.
+
+    Args:
+        fresh: gives columns by the rows' ids and the epoch.
+    """
+
+    def __init__(self, fresh: FreshRows, known: Rows):
+        self.fresh, self.known = fresh, known
+
+    def __call__(self, numbers: np.ndarray, epoch: int) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+        ids = [self.known.ids[number] for number in numbers]
+        made = self.fresh(ids, epoch)
+        images, _ = self.known.decoding(made["image"])
+        return images, self.known.made(ids, made)
+
+
+class HeldImages:
+    """Images that are all in memory.
+
+    Args:
+        images: uint8 `[N, H, W, C]`, of the whole rows.
+        numbers: the row of each, ascending.
+    """
+
+    def __init__(self, images: np.ndarray, numbers: np.ndarray, known: Rows):
+        self.images, self.numbers, self.known = images, numbers, known
+
+    def __call__(self, numbers: np.ndarray, epoch: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        return self.images[np.searchsorted(self.numbers, numbers)], self.known.seen(numbers)
