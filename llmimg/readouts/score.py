@@ -1,5 +1,7 @@
 """The likelihood of each answer's words as continuation of the image's text."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel

@@ -6,6 +6,7 @@ Beside the readouts' own files, which import torch: a wrong name is refused befo
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llmimg.errors import UserError
 from llmimg.settings import choose
 
 
