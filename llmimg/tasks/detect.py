@@ -23,7 +23,7 @@ from llmimg.tokens.sample import Answer, ImageSlot, Part, Pieces
 if TYPE_CHECKING:
     from llmimg.metrics.detection import Detection
 
-ORDERS = ("random", "sorted")
+ORDERS = ("sorted", "random")
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class DetectSettings:
         bins: parts that each side of the image is divided into, 2 or more. A corner is at the nearest of the bins + 1
             edges: at most half a bin off, and exact where it is at a whole pixel and the side has `bins` pixels.
         most: objects that are written of one image, at most.
-        order: of the objects in an answer to learn: `random`, anew in every epoch, or `sorted`, in reading order (by
-            their upper left corner). Where nothing is learned, as in a validation loss, they are sorted.
+        order: of the objects in an answer to learn: `sorted`, in reading order (by their upper left corner), or
+            `random`, anew in every epoch. Where nothing is learned, as in a validation loss, they are sorted.
         prompt: the words between the image and its objects.
         duplicates: overlap (IoU), 0 to 1: what overlaps a surer box of its class by more is dropped; null keeps all.
     """
 
     bins: int = 32
     most: int = 10
-    order: str = "random"
+    order: str = "sorted"
     prompt: str = "\nobjects:"
     duplicates: float | None = None
 
