@@ -4,6 +4,7 @@ Importing this package is cheap: `datasets` and scikit-learn are imported where 
 """
 
 from llmimg.data.annotations.classes import Classes
+from llmimg.data.annotations.masks import class_pixels
 from llmimg.data.annotations.moving import VOID, augment_rows, fitted
 from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
 from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
@@ -30,6 +31,7 @@ __all__ = [
     "augment_rows",
     "blended",
     "by_shape",
+    "class_pixels",
     "decode",
     "example_seeds",
     "fitted",

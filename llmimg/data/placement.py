@@ -84,6 +84,8 @@ def nearest(count: int, length: int) -> np.ndarray:
 
 def stretched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Class numbers [H, W] → [*size]: each pixel takes its nearest one's."""
+    if mask.shape == tuple(size):
+        return mask
     rows, columns = (nearest(count, length) for count, length in zip(size, mask.shape, strict=True))
     return mask[rows[:, None], columns]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from llmimg.data.annotations.moving import VOID
 from llmimg.textify import START, Grammar, Lexicon, Ragged
+from llmimg.textify.appearance import appearance_of, bumps
 from llmimg.textify.base import words
 from llmimg.textify.runs import WordsOfPixels
 from llmimg.tokens.sample import Pieces
@@ -46,6 +47,10 @@ class GridText(abc.ABC):
     def cells(self) -> np.ndarray | None:
         """How many cells each piece fills, int64 `[P]`, where a text fills all R · C; None where it need not."""
         return None
+
+    @abc.abstractmethod
+    def appearance(self) -> np.ndarray:
+        """What its pieces look like, as `Task.appearance`: a place is its number, a class itself and no other."""
 
     @abc.abstractmethod
     def write(self, labels: np.ndarray) -> Pieces:
@@ -102,6 +107,16 @@ class RowText(GridText):
         rows, columns = self.grid
         return rows, rows + columns * len(self._written)
 
+    def appearance(self) -> np.ndarray:
+        (rows, columns), count, (begin, end) = self.grid, len(self._written), self._starts
+        edges, classes = bumps(np.arange(columns + 1)[:, None] / columns), np.eye(count)
+        found = np.full((end + columns, 2 * edges.shape[1] + count), np.nan, np.float32)
+        down, across, label = np.split(found, [edges.shape[1], 2 * edges.shape[1]], axis=1)
+        down[:begin] = bumps((np.arange(rows)[:, None] + 0.5) / rows)
+        across[begin:end], across[end:] = edges[:-1].repeat(count, axis=0), edges[1:]
+        label[begin:end] = np.tile(classes, (columns, 1))
+        return found
+
     def write(self, labels: np.ndarray) -> Pieces:
         filled, known = _filled(labels), labels != VOID
         columns = self.grid[1]
@@ -109,7 +124,7 @@ class RowText(GridText):
         row, left = np.divmod(place, columns)
         right = np.append(place[1:], labels.size) - 1 - row * columns
         label = filled[row, left]
-        kept = np.isin(label, self._written)
+        kept = label != VOID if self.ground is None else (label != VOID) & (label != self.ground)
         row, left, right, label = row[kept], left[kept], right[kept], label[kept]
         begin, end = self._starts
         ids = np.stack([row, begin + left * len(self._written) + np.searchsorted(self._written, label), end + right])
@@ -153,6 +168,9 @@ class Labels(WordsOfPixels):
 
     def _look(self) -> np.ndarray:
         return np.arange(self._size, dtype=np.uint8)[:, None]
+
+    def appearance(self) -> np.ndarray:
+        return appearance_of(self.lexicon, (("first", "next"), np.eye(self._size)), *self._look_of_counts())
 
     def of_known(self, pieces: Ragged, known: np.ndarray) -> np.ndarray:
         """Whether the first cell of each word, and the last of each count, is known: bool `[pieces]`; a row mark names
@@ -208,6 +226,9 @@ class RunText(GridText):
         if "count" in kinds:
             cells[kinds["count"].start : kinds["count"].stop] = np.arange(1, self.grid[1])
         return cells
+
+    def appearance(self) -> np.ndarray:
+        return self._labels.appearance()
 
     def write(self, labels: np.ndarray) -> Pieces:
         filled = _filled(_filled(labels).T).T

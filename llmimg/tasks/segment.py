@@ -95,14 +95,13 @@ class Segment(Task):
 
     @functools.cached_property
     def _ground(self) -> int | None:
+        """The class that other things stand on: as it is called, or the commonest, where that is known."""
         ground, names = self.settings.ground, self.names
-        if ground is None or self.settings.format != "rows":
-            return None
         if ground in names:
             return names.index(ground)
         if ground in (numbers := [str(number) for number in self._numbers]):
             return numbers.index(ground)
-        if ground != COMMONEST:
+        if ground not in (None, COMMONEST):
             raise UserError(f"task.ground={ground} is no class of these masks: {nearest(ground, names)}")
         counts = self.info.counts.get("mask")
         return None if counts is None else int(np.argmax(counts))
@@ -110,11 +109,16 @@ class Segment(Task):
     @functools.cached_property
     def words(self) -> GridText:
         """What an answer is written with."""
-        return FORMATS[self.settings.format](self.names, self.settings.grid, self._ground)
+        left_out = None if self.settings.ground is None or self.settings.format != "rows" else self._ground
+        return FORMATS[self.settings.format](self.names, self.settings.grid, left_out)
 
     @property
     def grammar(self) -> Grammar:
         return self.words.grammar
+
+    def appearance(self) -> np.ndarray:
+        """Places and lengths are their numbers; a class is like itself alone."""
+        return self.words.appearance()
 
     @property
     def cells(self) -> np.ndarray | None:

@@ -151,11 +151,11 @@ class WordsOfPixels(Textifier):
 
     def appearance(self) -> np.ndarray:
         """A word is its pixel's values, a count its number's logarithm; a row mark is nothing."""
-        looks = [(("first", "next"), bumps(self._look() / 255))]
-        if self.longest_run > 1:
-            counts = np.log(np.arange(2, self.longest_run + 1)) / np.log(self.longest_run)
-            looks.append((("count",), bumps(counts[:, None])))
-        return appearance_of(self.lexicon, *looks)
+        return appearance_of(self.lexicon, (("first", "next"), bumps(self._look() / 255)), *self._look_of_counts())
+
+    def _look_of_counts(self) -> list[tuple[tuple[str, ...], np.ndarray]]:
+        counts = np.log(np.arange(2, self.longest_run + 1)) / np.log(max(self.longest_run, 2))
+        return [(("count",), bumps(counts[:, None]))] if len(counts) else []
 
 
 def pixel_boxes(height: int, width: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmimg.configuration import Configuration
-from llmimg.data import DataSettings, SceneSettings, decode, load
+from llmimg.data import DataSettings, SceneSettings, class_pixels, decode, load
 from llmimg.data.identity import split_identity
 from llmimg.data.scenes.make import make_scenes
 from llmimg.data.sources import load_source
@@ -40,6 +40,13 @@ def test_rows_hold_what_was_made(kind, channels, classes):
         assert ("color" in row["objects"]) == (kind == "shapes")
     assert [row["id"] for row in data.test] == ["0", "1", "2", "3", "4"]
     assert data.train.features["objects"]["category"].feature.names == list(data.label_names)
+
+
+def test_pixels_of_each_class_are_counted():
+    data = load(settings_of(), needs=("mask",))
+    every = np.stack([decode(mask) for mask in data.train["mask"]])
+    assert class_pixels(data.train, 5) == tuple(np.bincount(every.reshape(-1), minlength=5).tolist())
+    assert sum(class_pixels(data.train, 3)) < every.size
 
 
 def test_columns_survive_the_choice_of_rows():

@@ -189,6 +189,24 @@ def test_the_longest_answer_is_as_long_as_is_said(name):
     assert len(text.write(labels).ids) == text.longest
 
 
+@given(written)
+def test_pieces_that_name_one_place_look_alike(text):
+    looks, pieces = text.appearance(), text.grammar.lexicon.pieces
+    assert looks.dtype == np.float32
+    assert len(looks) == len(pieces)
+    assert text.grid == (1, 1) or len(np.unique(looks, axis=0)) > 1
+    like = dict(zip(pieces, looks, strict=True))
+    if text.cells is None:
+        names = [name for label, name in enumerate(NAMES) if label != text.ground]
+        first = [like[f" {names[0]} {left}"] for left in range(text.grid[1])]
+        for left, look in enumerate(first[1:]):
+            same = ~np.isnan(look) & ~np.isnan(like[f"-{left}"])
+            assert same.any()
+            assert (look == like[f"-{left}"])[same].all()  # the one ends where the other begins
+    else:
+        assert all(np.array_equal(like[name], like[f" {name}"], equal_nan=True) for name in NAMES)
+
+
 def test_camvid_in_both_formats(shared_folder):
     """On photographs of streets both are as long: a run is two pieces in either."""
     file = shared_folder / "data" / "camvid" / "test-00000-of-00001.parquet"

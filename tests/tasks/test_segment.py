@@ -102,6 +102,15 @@ def test_what_the_model_did_not_see_is_void(fit):
     assert scores["mean_iou"] == scores["mean_iou_ceiling"] == (seen[1] - seen[0]) / 12
 
 
+def test_both_formats_write_the_same_grid():
+    of = row(np.random.default_rng(0).integers(0, 3, (8, 8)))  # many cells tie
+    grids = []
+    for settings in ({}, {"format": "runs"}, {"ground": None}):
+        segment = task(**settings)
+        grids.append(segment.read(answered(segment, of), of).cells.tolist())
+    assert grids[0] == grids[1] == grids[2]
+
+
 def test_a_row_to_learn_from_is_written_as_one_to_score():
     of = row(blocks(3, side=5), (8, 8))
     seen = {**of, "mask": of["placement"].mask(of["mask"], VOID), "size": (8, 8), "placement": None}
@@ -134,6 +143,7 @@ def test_budgets_and_lengths_are_known():
     of = row(blocks(0))
     assert (runs.budget(of), runs.exact, runs.longest) == (16, True, 19)
     assert (rows.budget(of), rows.cells, rows.longest) == (None, None, 36)
+    assert [len(each.appearance()) for each in (runs, rows)] == [len(each.lexicon) for each in (runs, rows)]
 
 
 def test_the_constant_is_the_commonest_class_of_each_cell_on_any_image():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PNG_DEPTH = 24  # where a PNG says how many bits a sample has
 _LARGEST = 2**16
+_COUNTED = 1000  # masks: more change the shares no longer
 
 
 def mask_numbers(item: Mapping[str, Any], colors: Sequence[Sequence[int]] | None = None) -> np.ndarray:
@@ -124,6 +125,14 @@ def canonical_masks(
         new_fingerprint=key,
     )
     return masks, key
+
+
+def class_pixels(data: "Dataset", classes: int) -> tuple[int, ...]:
+    """How many pixels each class has in the canonical column `mask`: of 1,000 rows, evenly taken, if there are more."""
+    chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), _COUNTED)).round().astype(int))
+    masks = data.select_columns("mask")[chosen]["mask"]
+    counts = sum(np.bincount(mask_numbers(mask).reshape(-1), minlength=VOID + 1) for mask in masks)
+    return tuple(counts[:classes].tolist())
 
 
 def _encode(
