@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -10,8 +9,9 @@ from llmimg.tokens.vocabulary import Vocabulary
 
 
 def fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> frozenset[str]:
-    """Give added pieces the mean of the rows of the tokens they replace, and a vocabulary of pieces rows of its own,
-    drawn with the spread of the old ones; where output embeddings are not the input's, in these too.
+    """Give tokens that a model did not have rows behind its own, which stay: the mean of the rows of those that one
+    stands for; else, drawn around the mean of all, with their spread. A vocabulary of pieces has rows of its own, drawn
+    with the spread of the old ones. Where output embeddings are not the input's, in these too.
 
     Returns:
         The names of the weights of which rows that are read were drawn at random.
@@ -28,8 +28,7 @@ def fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> frozenset[
         model.resize_token_embeddings(max(size, len(before[0])), mean_resizing=False)
         with torch.no_grad():
             for weight, old in zip(_matrices(model).values(), before, strict=True):
-                means = torch.from_numpy(mean_embeddings(old.float().cpu().numpy(), vocabulary.replaced))
-                weight[list(vocabulary.replaced)] = means.to(weight)
+                weight[list(vocabulary.replaced)] = _beginnings(old.float().cpu(), vocabulary.replaced).to(weight)
     elif size > len(before[0]):
         model.resize_token_embeddings(size)
         if {*range(len(before[0]), size)} - {vocabulary.tokenizer.pad_token_id}:  # padding is never read
@@ -47,14 +46,17 @@ def _matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     return dict(sorted(found.items(), key=lambda named: named[1] is not embeddings.weight))
 
 
-def mean_embeddings(embeddings: np.ndarray, replaced: Mapping[int, tuple[int, ...]]) -> np.ndarray:
-    """Embeddings of added tokens: the mean of those they replace, or of all where a piece had none.
+def _beginnings(embeddings: torch.Tensor, replaced: Mapping[int, tuple[int, ...]]) -> torch.Tensor:
+    """Where added tokens begin, float32 `[len(replaced), …]` in the order of `replaced`.
 
     Args:
-        embeddings: float `[V, D]`, the pretrained ones.
-
-    Returns:
-        float `[len(replaced), D]`, in the order of `replaced`.
+        embeddings: float32 `[V, D]`, or `[V]` of biases, the pretrained ones.
     """
-    whole = embeddings.mean(axis=0)
-    return np.stack([embeddings[list(ids)].mean(axis=0) if ids else whole for ids in replaced.values()])
+    mean, spread = embeddings.mean(dim=0), embeddings.std(dim=0)
+    rows = []
+    for ids in replaced.values():
+        if ids:
+            rows.append(embeddings[list(ids)].mean(dim=0))
+        else:  # rows that are all the same would be answers that are all as likely
+            rows.append(mean + spread * torch.randn(mean.shape) if mean.dim() else mean)
+    return torch.stack(rows)

@@ -11,7 +11,7 @@ from llmimg.errors import UserError
 from llmimg.hub import load_config, new_model
 from llmimg.models.classes import class_names, fit_classes
 from llmimg.models.embeddings import fit_embeddings
-from llmimg.models.loading import Loaded, are_adapters, load_model
+from llmimg.models.loading import Loaded, are_adapters, load_model, with_positions
 from llmimg.models.looks import Looks, begin_as
 from llmimg.models.positions import readable_length
 from llmimg.models.quantised import quantisation
@@ -38,7 +38,16 @@ def context_limit(settings: ModelSettings, causal: bool = False) -> int | None:
             f"The model '{settings.path or settings.architecture}' sees what comes after a token, and this task and "
             "readout need a causal one: take model=gpt2_tiny or another decoder, or readout=head."
         )
-    return None if config is None else readable_length(config)
+    limit = None if config is None else readable_length(config)
+    if settings.positions is None:
+        return limit
+    if limit is None or settings.positions <= limit:
+        reads = "any number of" if limit is None else f"{limit:,}"
+        raise UserError(
+            f"model.positions={settings.positions} adds nothing, as '{settings.path}' reads {reads} tokens: leave it "
+            "out. To read fewer, set tokens.max_length."
+        )
+    return settings.positions
 
 
 def make_model(
@@ -107,12 +116,17 @@ def _pretrained(
         loaded = Loaded(new_model(auto_class, config, dtype=getattr(torch, settings.dtype)), *[frozenset()] * 3)
     else:
         loaded = _checkpoint(settings, auto_class, head, learns, notes)
+    positions = frozenset()
+    if settings.positions is not None:
+        more = settings.positions - readable_length(loaded.model.config)
+        loaded, positions = with_positions(loaded, auto_class, more)
+        notes.append(f"The model '{settings.path}' reads {settings.positions:,} tokens, {more:,} more than it learned.")
     model = loaded.model
     rows = fit_embeddings(model, vocabulary)
     if settings.init == "pretrained":
         notes += _drawn_notes(loaded, settings.path)
         _check_new_tokens(model, vocabulary, rows, settings.path, learns, notes)
-    model.drawn = loaded.drawn | rows
+    model.drawn = loaded.drawn | rows | positions
     return model
 
 
@@ -179,6 +193,12 @@ def _check_new_tokens(
             f"{', …' if len(words) > 6 else ''}. Give it the classes, task.template and vocabulary that it was trained "
             "with, or train it."
         )
+    if vocabulary.name in ("own", "learn"):
+        notes.append(f"All {len(vocabulary.tokenizer):,} tokens are new to '{path}' (vocabulary={vocabulary.name}).")
+    stand_for = len(vocabulary.replaced) - len(words)
+    for count, how in ((stand_for, "as the mean of those they stand for"), (len(words), "around the mean of its own")):
+        if count:
+            notes.append(f"{count:,} tokens are new to '{path}', and begin {how}.")
     if rows and vocabulary.name in ("reuse", "extend"):
         notes.append(f"The tokenizer has more tokens than '{path}' has embeddings: theirs are drawn at random.")
 

@@ -121,7 +121,10 @@ def _reshaped(loaded: Loaded, auto_class: type[AutoModel], config: PreTrainedCon
     known, there = loaded.model.state_dict(), model.state_dict()
     fits = {name: weight for name, weight in known.items() if name in there and there[name].shape == weight.shape}
     model.load_state_dict(fits, strict=False)
-    others = frozenset(there.keys() - fits.keys())
+    once = {
+        name for name, _ in (*model.named_parameters(), *model.named_buffers())
+    }  # what is tied comes under one name
+    others = frozenset(there.keys() & once - fits.keys())
     return Loaded(model, loaded.drawn | others, others & known.keys(), loaded.unexpected)
 
 
@@ -130,6 +133,23 @@ def with_classes(loaded: Loaded, auto_class: type[AutoModel], count: int) -> Loa
     config = copy.deepcopy(loaded.model.config)
     config.num_labels = count
     return _reshaped(loaded, auto_class, config)
+
+
+@torch.no_grad()
+def with_positions(loaded: Loaded, auto_class: type[AutoModel], more: int) -> tuple[Loaded, frozenset[str]]:
+    """The model with so many more positions behind its own, and the names of the tables that they are in: where they
+    are learned, drawn with the spread of the others; where they are rotary, there is no table."""
+    config = copy.deepcopy(loaded.model.config)
+    config.get_text_config().max_position_embeddings += more
+    grown, before = _reshaped(loaded, auto_class, config).model.eval(), loaded.model.state_dict()
+    tables = {
+        name: weight for name, weight in grown.named_parameters() if before.get(name, weight).shape != weight.shape
+    }
+    for name, weight in tables.items():
+        old = before[name]
+        weight[: len(old)] = old
+        weight[len(old) :].normal_(0, float(old.float().std()))
+    return Loaded(grown, loaded.drawn, loaded.mismatched, loaded.unexpected), frozenset(tables)
 
 
 def base_of(folder: str | Path) -> dict[str, Any]:

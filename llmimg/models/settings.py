@@ -31,6 +31,8 @@ class ModelSettings:
             folder.
         gguf_file: the name of the GGUF file in `path`.
         revision: the hub's branch, tag or commit.
+        positions: how many tokens a pretrained model is to read, where that is more than it can: learned positions go
+            on with new ones, drawn with the spread of the old. null leaves it as it is.
         layers, width, heads: the shape from scratch.
         dropout: the rate of every dropout from scratch, 0 to 1.
         embeddings: where those of a model from scratch begin: at `random`, or as the `appearance` of what a token
@@ -52,6 +54,7 @@ class ModelSettings:
     tokenizer: str | None = None
     gguf_file: str | None = None
     revision: str | None = None
+    positions: int | None = None
     layers: int = 2
     width: int = 64
     heads: int = 4
@@ -91,6 +94,11 @@ class ModelSettings:
             raise UserError(
                 "model.bits keeps a pretrained model's weights in fewer bits: leave it out from scratch, with "
                 "model.init, and with a GGUF file, which is unpacked."
+            )
+        if self.positions is not None and (not self.pretrained or self.kind != "language" or self.bits):
+            raise UserError(
+                "model.positions gives a pretrained language model more of them: leave it out from scratch, where the "
+                "data decide, with model.bits, and for what is no such model."
             )
         for name in ("layers", "width", "heads"):
             if getattr(self, name) < 1:

@@ -11,7 +11,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
-from llmimg.models.embeddings import mean_embeddings
 from llmimg.textify import START, Grammar, Lexicon, Ragged, Textifier, make
 from llmimg.textify.runs import pixel_boxes
 from llmimg.tokens.lookup import BatchTokenizer, TokenTable
@@ -169,12 +168,6 @@ def test_pieces_of_two_kinds_at_one_place_must_differ():
 
     with pytest.raises(UserError, match="'b', 'b'"):
         make_vocabulary("own", Twins(()), None)
-
-
-def test_embeddings_of_added_tokens_are_means_of_those_they_replace():
-    embeddings = np.array([[1.0, 2.0], [3.0, 4.0], [8.0, 0.0]])
-    made = mean_embeddings(embeddings, {3: (0, 1), 4: (2,), 5: (), 6: (0, 0, 1)})
-    assert made.tolist() == [[2.0, 3.0], [8.0, 0.0], [4.0, 2.0], pytest.approx([5 / 3, 8 / 3])]
 
 
 def test_a_table_that_differs_on_real_images_gives_way_to_the_tokenizer(gpt2):
