@@ -126,6 +126,10 @@ class Detect(Task):
     def budget(self, row: Row) -> int:
         return self.settings.most
 
+    @property
+    def longest(self) -> int:
+        return LENGTH * self.settings.most
+
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         return (ImageSlot(), self.settings.prompt) if self.settings.prompt else (ImageSlot(),)
 

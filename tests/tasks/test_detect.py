@@ -186,6 +186,7 @@ def test_whatever_is_written_is_read(data, most):
     found = detect.read(Answer(pieces=np.array(pieces, np.int64), log_probabilities=-np.ones(len(pieces))), example)
     assert found.problem is None
     assert len(found.objects) + found.degenerate == len(pieces) / 5 <= most
+    assert len(pieces) <= detect.longest == 5 * most
     assert (found.objects.boxes[:, 2:] > 0).all()
     assert found.objects.scores == pytest.approx(np.exp(-2))
     json.dumps(detect.plain(found))
