@@ -7,6 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from llmimg import Recogniser
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
 from llmimg.command_line import command_line
@@ -62,7 +63,9 @@ def test_predict_prints_one_json_line_an_image(run, digit, said):
     status, out, _ = said("predict", run, digit, digit)
     lines = [json.loads(line) for line in out.splitlines()]
     assert status == 0 and len(lines) == 2 and lines[0] == lines[1]
-    assert lines[0]["image"] == str(digit) and lines[0]["label"] in lines[0]["probabilities"]
+    (answer,) = Recogniser.load(run)(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1))
+    assert lines[0]["image"] == str(digit) and lines[0]["label"] == answer["label"]
+    assert lines[0]["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-6)
 
 
 def test_a_finished_run_s_configuration_is_not_run_again(run, said):

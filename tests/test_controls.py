@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from transformers import AutoModelForImageClassification
 
 from llmimg import Recogniser, UserError
 from llmimg.baselines import BASELINES
@@ -55,16 +56,21 @@ def test_a_baseline_tells_digits_apart_and_does_so_again(name, run):
     predictions = pyarrow.parquet.read_table(folder / "predictions.parquet")
     right = np.mean([a == b for a, b in zip(predictions["label"], predictions["prediction"], strict=True)])
     assert right == pytest.approx(metrics["test/accuracy"])
-    assert (folder / "report.html").stat().st_size > 0
+    assert f"{100 * metrics['test/accuracy']:.1f} %" in (folder / "report.html").read_text()
     with pytest.raises(UserError, match="holds no recogniser"):
         Recogniser.load(folder)
 
 
 @pytest.mark.parametrize("name", ["resnet_tiny", "vit_tiny"])
 def test_image_models_go_through_the_trainer(name, run):
-    folder = run(name, f"model={name}", *BRIEF)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["model/parameters"] > 10_000
+    folder = run(name, f"model={name}", *BRIEF, "trainer.logging_steps=1")
+    metrics, record = (json.loads((folder / f"{each}.json").read_text()) for each in ("metrics", "record"))
+    assert [entry["step"] for entry in record["history"] if "loss" in entry] == [1, 2, 3]
+    model = AutoModelForImageClassification.from_pretrained(folder / "model")
+    assert metrics["model/parameters"] == sum(weight.numel() for weight in model.parameters())
+    table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
+    right = [row[int(label)] for row, label in zip(table["probabilities"], table["label"], strict=True)]
+    assert metrics["test/loss"] == pytest.approx(-np.log(right).mean(), rel=1e-4)
     config = json.loads((folder / "model" / "config.json").read_text())
     assert config["id2label"] == {str(digit): str(digit) for digit in range(10)}
 

@@ -246,7 +246,10 @@ def test_text_longer_than_the_context_is_an_error_with_the_numbers(plain):
 def test_profile(plain):
     settings = plain("profiled", "debug=profile", "trainer.max_steps=8", "profile=2", "data.train_samples=64")
     carry_out(settings)
-    assert json.loads((Path(settings["run_dir"]) / "profile.json").read_text())["traceEvents"]
+    events = json.loads((Path(settings["run_dir"]) / "profile.json").read_text())["traceEvents"]
+    steps = {event["name"] for event in events if event["name"].startswith("ProfilerStep")}
+    assert steps == {"ProfilerStep#3", "ProfilerStep#4"}  # of one that waits, two that warm up, and two
+    assert any(event["name"].startswith("aten::") for event in events)
 
 
 @pytest.mark.slow

@@ -90,9 +90,10 @@ def test_a_mistake_takes_a_new_run_away_and_leaves_an_old_one(tmp_path, folder):
     new.begin(CONFIG, force=False, data=DATA)
     new.end(mistaken=True)
     assert not new.path.exists()
+    before = folder.config()
     folder.begin(CONFIG, force=False, data=DATA)
     folder.end(mistaken=True)
-    assert folder.config()
+    assert folder.config() == before and folder.data() == DATA
 
 
 def test_one_process_at_a_time(folder):
