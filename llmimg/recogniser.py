@@ -80,7 +80,7 @@ class Recogniser:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
         self.model.save_pretrained(folder)
         self.model.config.save_pretrained(folder)  # adapters come without
-        self.encoder.vocabulary.tokenizer.save_pretrained(folder, save_jinja_files=False)  # a chat template is JSON too
+        self.encoder.vocabulary.save(folder)
         described = {
             "format": _FORMAT,
             "decoding": dataclasses.asdict(self.encoder.decoding),

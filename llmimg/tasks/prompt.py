@@ -86,7 +86,7 @@ def make_prompt(
     else:
         text = write_prompt(settings, names, labels)
         framing = Prompt.framing(vocabulary)
-        vocabulary = vocabulary.with_words(text.words, [sample for _, sample in samples])
+        vocabulary = vocabulary.with_words(text.words)
     before = list(framing.before)
     inside = False  # whether anything of the text stands there already
     for each, (ids, _) in zip(text.between, [*shots, ((), 0)], strict=True):
@@ -98,10 +98,14 @@ def make_prompt(
     shared = sum(1 for _ in itertools.takewhile(bool, alike))
     answers = _told_apart([tuple(tail[shared:]) for tail in tails], names, vocabulary)
     notes = []
-    if vocabulary.plain is None and any(
-        [*vocabulary.open_ids(text.between[-1], bool(shots)), *map(int, ids), *tails[0]]
-        != vocabulary.open_ids(text.between[-1] + sample + text.tails[0], bool(shots))
-        for ids, sample in samples
+    if (
+        vocabulary.plain is None
+        and not vocabulary.of_pieces
+        and any(
+            [*vocabulary.open_ids(text.between[-1], bool(shots)), *map(int, ids), *tails[0]]
+            != vocabulary.open_ids(text.between[-1] + sample + text.tails[0], bool(shots))
+            for ids, sample in samples
+        )
     ):
         notes.append(
             "Tokens of the prompt: its parts are read apart, and where they meet the tokenizer would have read the "

@@ -4,6 +4,7 @@ Made by subset construction (Rabin and Scott 1959): the tokens of one piece may 
 for every way of reading what was written so far.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -89,6 +90,12 @@ class Automaton:
 
         None where the tokens are none of an answer, or break off before one could end.
         """
+        found = self.read_with_places(tokens)
+        return None if found is None else found[0]
+
+    def read_with_places(self, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same, `[L]`, and for each token, without the end, the place of its piece among them, int64 `[T]`; of one
+        that is a run of pieces, of the first."""
         written = list(tokens)
         end = int(self.alphabet[-1])
         if end in written:
@@ -111,11 +118,12 @@ class Automaton:
         last = next(((state, node) for state, node in sorted(here) if node == 0 and state in self._final), None)
         if last is None:
             return None
-        pieces: list[int] = []
+        runs: list[tuple[int, ...]] = []  # the pieces that end with each token
         for found in reversed(trail):
             last, run = found[last]
-            pieces[:0] = run
-        return np.array(pieces, np.int64)
+            runs.insert(0, run)
+        pieces = np.array(list(itertools.chain(*runs)), np.int64)
+        return pieces, np.cumsum([0, *map(len, runs)][:-1], dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Encoder:
 
     def for_workers(self) -> "Encoder":
         """Itself without the tokenizer, which look-ups do not need: a hundredth of the bytes to send to a process."""
-        return replace(self, vocabulary=replace(self.vocabulary, tokenizer=None))
+        return replace(self, vocabulary=replace(self.vocabulary, tokenizer=None, answers=None, open=None))
 
     def __call__(self, items: Sequence[Any], names: Sequence[str] | None = None) -> tuple[Ragged, dict[int, str]]:
         """Encode whatever `llmimg.data.decode` takes.

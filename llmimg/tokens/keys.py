@@ -46,7 +46,8 @@ def cache_key(dataset: datasets.Dataset, encoder: Encoder, split: str) -> str:
     """Sixteen hexadecimal digits that stand for everything that shapes the ids of a split.
 
     That is: the rows (their fingerprint), the split, decoding and resizing, the textifier with its settings and what it
-    learned, the tokenizer's contents, the code that makes ids, and the versions of the libraries it calls.
+    learned, the look-up of its pieces (the table, or the tokenizer's contents; nothing of answers or prompts), the code
+    that makes ids, and the versions of the libraries it calls.
     """
     return key_of(
         dataset,
@@ -54,7 +55,7 @@ def cache_key(dataset: datasets.Dataset, encoder: Encoder, split: str) -> str:
         encoder.textifier,
         split=split,
         state=digests(encoder.textifier.state),
-        tokenizer=encoder.vocabulary.fingerprint,
+        tokens=encoder.vocabulary.lookup.fingerprint,
     )
 
 

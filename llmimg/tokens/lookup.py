@@ -1,6 +1,7 @@
 """Piece ids → token ids: by table, or by the tokenizer itself where a table cannot be proven."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,10 +48,22 @@ class TokenTable:
     ids: Ragged
     start_differs: bool
 
+    @classmethod
+    def one_each(cls, tokens: Sequence[int], dtype: np.dtype) -> "TokenTable":
+        """Of pieces that are one token each, `[P]`."""
+        ids = np.tile(np.asarray(tokens, dtype), 2)
+        return cls(Ragged(ids, np.arange(len(ids) + 1)), start_differs=False)
+
     @property
     def dtype(self) -> np.dtype:
         """The type of token ids."""
         return self.ids.values.dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the token ids of each piece, and of nothing else."""
+        parts = (self.dtype.str, self.ids.values.tobytes(), self.ids.offsets.astype(np.int64).tobytes())
+        return _hashed("table", *parts, self.start_differs)
 
     def __call__(self, pieces: Ragged) -> Ragged:
         """Token ids of each row of pieces."""
@@ -116,16 +129,22 @@ class BatchTokenizer:
         """The type of token ids."""
         return token_dtype(self.backend)
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the tokenizer's contents, and of how it is used."""
+        return _hashed(type(self).__name__, self.backend.to_str())
+
     def __call__(self, pieces: Ragged) -> Ragged:
         """Token ids of each row of pieces.
 
         Raises:
             UserError: a text whose pieces the tokenizer can read apart, and not together (a word may be too long).
         """
-        texts = [self.lexicon.text(row) for row in pieces]
-        encodings = encoded(self.backend, texts, offsets=False)
-        for encoding, text in zip(encodings, texts, strict=True):
+        texts = self._texts(pieces)
+        encodings = encoded(self._reader, texts, offsets=False)
+        for row, encoding in enumerate(encodings):
             if self.unknown is not None and self.unknown in encoding.ids:
+                text = self.lexicon.text(pieces[row])
                 raise UserError(
                     f"The tokenizer cannot read the text {text[:40]!r}… as a whole, though it can read its pieces: "
                     "take vocabulary=extend, vocabulary=own, or a textifier that writes spaces between its pieces."
@@ -134,21 +153,33 @@ class BatchTokenizer:
 
     def spans(self, pieces: Ragged) -> np.ndarray:
         """Which pieces each token covers, from the tokenizer's offsets: int64 `[tokens, 2]`, first and last place."""
-        spans = [np.empty((0, 2), np.int64)]
-        for row, first in zip(pieces, pieces.offsets[:-1], strict=True):
-            ends = np.cumsum([len(self.lexicon.pieces[piece]) for piece in row])
-            offsets = np.asarray(
-                self._untrimmed.encode(self.lexicon.text(row), add_special_tokens=False).offsets, np.int64
-            ).reshape(-1, 2)
+        spans, lengths = [np.empty((0, 2), np.int64)], self._lengths
+        encodings = encoded(self._untrimmed, self._texts(pieces))
+        for row, first, encoding in zip(pieces, pieces.offsets, encodings, strict=False):
+            ends = np.cumsum(lengths[row])
+            offsets = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
             begin = np.searchsorted(ends, offsets[:, 0], side="right")
             last = np.searchsorted(ends, np.maximum(offsets[:, 1] - 1, offsets[:, 0]), side="right")
             spans.append(first + np.stack([begin, last], axis=1))
         return np.concatenate(spans)
 
+    def _texts(self, pieces: Ragged) -> list[str]:
+        """What the tokenizer is given for each row."""
+        return [self.lexicon.text(row) for row in pieces]
+
+    @functools.cached_property
+    def _lengths(self) -> np.ndarray:
+        """How many characters stand for each piece in that: int64 `[P]`."""
+        return np.array([len(piece) for piece in self.lexicon.pieces], np.int64)
+
+    @property
+    def _reader(self) -> Tokenizer:
+        return self.backend
+
     @functools.cached_property
     def _untrimmed(self) -> Tokenizer:
         # Post-processors may take spaces out of the offsets (RoBERTa, Llama 3), and a space may be a piece.
-        backend = Tokenizer.from_str(self.backend.to_str())
+        backend = Tokenizer.from_str(self._reader.to_str())
         backend.post_processor = None
         return backend
 
@@ -168,6 +199,13 @@ def one_token_pieces(lookup: Callable[[Ragged], Ragged], count: int) -> tuple[np
         ids, pieces = lookup(alone), alone.values
     single = ids.lengths == 1
     return pieces[single], ids.values[ids.offsets[:-1][single]].astype(np.int64)
+
+
+def _hashed(*parts: object) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else f"{part}\0".encode())
+    return digest.hexdigest()
 
 
 def token_boxes(spans: np.ndarray, boxes: np.ndarray) -> np.ndarray:

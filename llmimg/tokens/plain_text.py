@@ -16,6 +16,7 @@ from llmimg.errors import UserError
 from llmimg.tokens.cache import processes_for, serial_tokenizer
 from llmimg.tokens.folders import keep
 from llmimg.tokens.keys import hashed
+from llmimg.tokens.lookup import token_dtype
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import Vocabulary
 
@@ -64,7 +65,9 @@ def _write(files: Sequence[Path], vocabulary: Vocabulary, work: Path, num_proc: 
             remove_columns=["line"],
             features=datasets.Features(
                 {
-                    "image_ids": datasets.List(datasets.Value(vocabulary.lookup.dtype.name)),
+                    "image_ids": datasets.List(
+                        datasets.Value(token_dtype(vocabulary.tokenizer.backend_tokenizer).name)
+                    ),
                     "problem": datasets.Value("string"),
                 }
             ),
@@ -80,10 +83,14 @@ def _rows(files: Sequence[Path]) -> Iterator[dict[str, str]]:
 
 
 def _encode_lines(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
-    dtype = vocabulary.lookup.dtype
+    dtype = _dtype(vocabulary)
     ids = [[vocabulary.end] if line == END else vocabulary.read(line) for line in rows["line"].to_pylist()]
     values = pa.array([np.asarray(row, dtype) for row in ids], pa.list_(pa.from_numpy_dtype(dtype)))
     return pa.table({"image_ids": values, "problem": pa.nulls(len(ids), pa.string())})
+
+
+def _dtype(vocabulary: Vocabulary) -> np.dtype:
+    return token_dtype(vocabulary.tokenizer.backend_tokenizer)
 
 
 def held_out(stream: np.ndarray, val_fraction: float, test_fraction: float) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ from tokenizers import Encoding, Tokenizer
 
 from llmimg.errors import UserError
 from llmimg.textify import START, Grammar, Ragged
+from llmimg.textify.finding import Finder
 from llmimg.tokens.lookup import TokenTable, token_dtype
 from llmimg.tokens.tokenizer import encoded
 
@@ -73,6 +74,10 @@ class Contexts:
         """The pieces of a kind."""
         members = self.grammar.lexicon.kinds[kind]
         return self.grammar.lexicon.pieces[members.start : members.stop]
+
+    @functools.cached_property
+    def finder(self) -> Finder:
+        return Finder(self.grammar)
 
     @functools.cached_property
     def _rests(self) -> dict[str, set[str]]:
@@ -180,7 +185,7 @@ def _check_spanning(contexts: Contexts, kind: str, after: str) -> None:
     """No piece or added token begins in one of `kind` and ends in what may follow it: taken whole, it would stand in
     their place."""
     for rest in sorted(set().union(*map(contexts.rests, contexts.of(kind)))):
-        if _may_open(contexts.grammar, after, rest):
+        if contexts.finder.opens(after, rest):
             raise NotProven(f"a longer piece may begin in one and end with the next one's {rest!r}")
 
 
@@ -241,15 +246,6 @@ def _openings(grammar: Grammar, state: str, length: int) -> set[str]:
         openings |= {text[:length]} if after in grammar.final or not rest else set()
         openings |= {text + more for more in rest}
     return openings
-
-
-def _may_open(grammar: Grammar, state: str, text: str) -> bool:
-    """Whether what comes from `state` on can begin with `text`."""
-    for piece, after in grammar.allowed(state):
-        there = grammar.lexicon.pieces[piece]
-        if there.startswith(text) or (text.startswith(there) and _may_open(grammar, after, text[len(there) :])):
-            return True
-    return False
 
 
 def _junction(left: str, right: str) -> str:

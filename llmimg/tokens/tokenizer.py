@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
 
-_PIECES = "image_pieces"  # in tokenizer_config.json: the texts that were added as tokens of images
+PIECES, WORDS = "image_pieces", "prompt_words"  # in tokenizer_config.json: what was added as tokens
 _PROBES = ("12 124127", " 7,8\nclass: cat\n", "Hello, World! é 暗")
 
 
@@ -128,20 +128,21 @@ def may_leave_out(backend: Tokenizer) -> bool:
     return not any("ByteLevel" in repr(part) for part in parts if part is not None)
 
 
-def mark_pieces(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[str]) -> None:
-    """Note in the tokenizer which of its tokens are pieces of images; it is saved with it."""
-    tokenizer.init_kwargs[_PIECES] = list(dict.fromkeys([*marked_pieces(tokenizer), *pieces]))
+def mark(tokenizer: PreTrainedTokenizerFast, name: str, texts: Sequence[str]) -> None:
+    """Note in a tokenizer that these of its tokens are pieces, of images or answers (`PIECES`), or words of prompts
+    (`WORDS`); it is saved with it."""
+    tokenizer.init_kwargs[name] = list(dict.fromkeys([*marked(tokenizer, name), *texts]))
 
 
-def marked_pieces(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """What `mark_pieces` noted, now or before it was saved."""
-    return list(tokenizer.init_kwargs.get(_PIECES, ()))
+def marked(tokenizer: PreTrainedTokenizerFast, name: str) -> list[str]:
+    """What `mark` noted, now or before it was saved."""
+    return list(tokenizer.init_kwargs.get(name, ()))
 
 
 def open_text_reader(tokenizer: PreTrainedTokenizerFast) -> Tokenizer | None:
     """The tokenizer as it was before pieces of images were added to it, which would take the words of a sentence for
     themselves; None where there are none."""
-    pieces = set(marked_pieces(tokenizer))
+    pieces = set(marked(tokenizer, PIECES))
     if not pieces:
         return None
     written = json.loads(tokenizer.backend_tokenizer.to_str())

@@ -5,66 +5,59 @@ import copy
 import dataclasses
 import functools
 import hashlib
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+import numpy as np
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
 from llmimg.hub import load_tokenizer_files
 from llmimg.paths import local_path
 from llmimg.settings import choose
-from llmimg.textify import Lexicon, Ragged, Textifier
-from llmimg.tokens.bpe import SPECIAL, MergedPieces
+from llmimg.textify import Grammar, Ragged, Textifier
+from llmimg.tokens.automaton import Automaton
+from llmimg.tokens.bpe import MergedPieces
+from llmimg.tokens.exact import Lookup, add_pieces, answers_of_pieces, answers_of_tokenizer, image_lookup
 from llmimg.tokens.lookup import BatchTokenizer, TokenTable
-from llmimg.tokens.proof import Contexts, NotProven, check_readable, prove, sample_differs, unreadable
-from llmimg.tokens.tokenizer import (
-    compared_to_file,
-    encoded,
-    framing_of,
-    inside_reader,
-    leaves_out,
-    mark_pieces,
-    marked_pieces,
-    may_leave_out,
-    open_text_reader,
-    settled,
-    unknown_id,
-)
+from llmimg.tokens.open_text import OPEN, OpenText, learn_open, saved_open, with_names
+from llmimg.tokens.pieces import is_of_pieces, own_tokenizer, put_behind
+from llmimg.tokens.proof import Contexts, sample_differs
+from llmimg.tokens.tokenizer import PIECES, WORDS, compared_to_file, framing_of, inside_reader, mark, marked, settled
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """A textifier's pieces as tokens of one tokenizer.
+    """The pieces of images and of answers as tokens of one tokenizer.
 
     Attributes:
         name: which of the vocabularies this is.
-        tokenizer: the Hugging Face tokenizer whose `tokenizer(text)` the ids equal.
-        lookup: pieces → token ids.
-        replaced: ids of tokens added to a pretrained tokenizer → the ids each stands for, if any.
+        tokenizer: the Hugging Face tokenizer; `tokenizer(text)` of an image's text has the ids that `lookup` gives.
+        lookup: pieces of images → token ids.
+        replaced: ids of tokens that the model's tokenizer did not have → the ids each stands for, if any.
         note: which way tokens are made, and why; and what was changed of the tokenizer.
         inside: whether images' texts are read as standing inside a text: without the space that some tokenizers put in
             front of one.
+        grammar: of an answer that is written in pieces; None where none is.
+        answers: its pieces → token ids, as they stand inside a text.
+        open: what reads open text in a vocabulary of pieces, where there is any; its ids are counted from 0, and stand
+            behind all others in the vocabulary (`open_ids`).
     """
 
     name: str
     tokenizer: PreTrainedTokenizerFast
-    lookup: TokenTable | BatchTokenizer | MergedPieces
+    lookup: Lookup
     replaced: Mapping[int, tuple[int, ...]]
     note: str
     inside: bool = False
-
-    @functools.cached_property
-    def plain(self) -> Tokenizer | None:
-        """What reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which would
-        take the words of a sentence for themselves; None where it has none."""
-        return open_text_reader(self.tokenizer)
+    grammar: Grammar | None = None
+    answers: TokenTable | MergedPieces | None = None
+    open: Tokenizer | None = None
 
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
         """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
-        backend = self._image_reader
-        if not self.is_table or not sample_differs(pieces, self.lookup, textifier.texts(pieces), backend):
+        if not self.is_table or not sample_differs(pieces, self.lookup, textifier.texts(pieces), self._image_reader):
             return self
         return self.by_tokenizer(textifier, "looked-up tokens differed on a sample of the images")
 
@@ -72,23 +65,16 @@ class Vocabulary:
         """Itself, for images whose text something stands in front of."""
         if self.of_pieces or inside_reader(self.tokenizer.backend_tokenizer) is None:
             return self
-        return _assemble(self.name, textifier, self.tokenizer, self.replaced, inside=True)
+        lookup, note = image_lookup(self.name, textifier, self.tokenizer, inside=True)
+        return dataclasses.replace(self, lookup=lookup, note=" ".join([note, *self.tokenizer.remarks]), inside=True)
 
     @functools.cached_property
     def _image_reader(self) -> Tokenizer:
         return (self.inside and inside_reader(self.tokenizer.backend_tokenizer)) or self.tokenizer.backend_tokenizer
 
-    @functools.cached_property
-    def _inside_reader(self) -> Tokenizer:
-        return inside_reader(self._open_reader) or self._open_reader
-
-    @property
-    def _open_reader(self) -> Tokenizer:
-        return self.plain or self.tokenizer.backend_tokenizer
-
     @property
     def is_table(self) -> bool:
-        """Whether tokens are looked up."""
+        """Whether tokens of images are looked up."""
         return isinstance(self.lookup, TokenTable)
 
     @property
@@ -109,20 +95,49 @@ class Vocabulary:
 
     @property
     def end(self) -> int:
-        """The id to put behind a text where one is needed and the tokenizer puts none."""
+        """The id that ends an answer, and that is put behind a text where one is needed and the tokenizer puts none."""
         ids = (getattr(self.tokenizer, f"{name}_token_id") for name in ("eos", "sep", "pad"))
         return next(each for each in ids if each is not None)
 
     @property
     def of_pieces(self) -> bool:
         """Whether it has tokens for pieces alone: it was made here, or by the run that its tokenizer comes from."""
-        ours = {f"{name}_token": token for name, token in SPECIAL.items()}
-        return self.name in ("own", "learn") or ours.items() <= self.tokenizer.special_tokens_map.items()
+        return self.name in ("own", "learn") or is_of_pieces(self.tokenizer)
+
+    def automaton(self, grammar: Grammar, cells: Sequence[int] | None = None) -> Automaton:
+        """What holds answers to a grammar over the pieces of `answers`.
+
+        Args:
+            cells: how many cells of a budget each piece fills, int `[P]`; None is none.
+        """
+        return Automaton.of(self.answers.ways(grammar, cells), grammar.final, self.end)
+
+    _reading = functools.cached_property(lambda self: self.automaton(self.grammar))
+
+    def answer_ids(self, pieces: np.ndarray) -> np.ndarray:
+        """Token ids int64 `[T]` of the pieces of an answer, int `[L]`, unframed and without an end."""
+        return self.answers(Ragged.from_rows([np.asarray(pieces, np.int64)])).values.astype(np.int64)
+
+    def read_answer(self, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """The piece ids of an answer int64 `[L]`, and the place among them that each of its tokens belongs to, int64
+        `[T]` (of a token that is a run of pieces, the first's); its end and what stands behind it is left out. None
+        where the tokens are none of an answer."""
+        return self._reading.read_with_places(tokens)
 
     @functools.cached_property
+    def _open_text(self) -> OpenText:
+        return OpenText(self.name, self.tokenizer, self.open)
+
+    @property
+    def plain(self) -> Tokenizer | None:
+        """What reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which would
+        take the words of a sentence for themselves; None where it has none."""
+        return self._open_text.plain
+
+    @property
     def unknown(self) -> int | None:
         """The id that stands for what the tokenizer cannot read."""
-        return unknown_id(self.tokenizer)
+        return self._open_text.unknown
 
     def read(self, text: str, inside: bool = False) -> list[int]:
         """Token ids of open text, unframed; what cannot be read is `unknown`.
@@ -133,11 +148,7 @@ class Vocabulary:
         Raises:
             UserError: where it cannot be read, and there is no such id.
         """
-        backend = self._inside_reader if inside else self._open_reader
-        (encoding,) = encoded(backend, [text])
-        if self.unknown is None and may_leave_out(backend) and leaves_out(encoding, text):
-            raise self._unreadable(text)
-        return encoding.ids
+        return self._open_text.read(text, inside)
 
     def open_ids(self, text: str, inside: bool = False) -> list[int]:
         """Token ids of open text, unframed.
@@ -150,63 +161,73 @@ class Vocabulary:
         """
         ids = self.read(text, inside)
         if self.unknown in ids:
-            raise self._unreadable(text)
+            raise self._open_text.unreadable(text)
         return ids
 
-    def _unreadable(self, text: str) -> UserError:
-        return UserError(
-            f"The tokenizer (vocabulary={self.name}) has no tokens for the text {text[:40]!r}: take one that reads "
-            "any text, as vocabulary=reuse with the tokenizer of GPT-2 does."
-        )
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        return self._open_text.text(tokens)
 
-    def with_words(self, words: Iterable[str], texts: Iterable[str]) -> "Vocabulary":
-        """Itself with a token for each word of a prompt and its answers, where it has tokens for pieces alone: of its
-        own, or of a run that had.
+    def with_words(self, words: Iterable[str]) -> "Vocabulary":
+        """Itself with a token for each fixed word of a prompt, where it has tokens for pieces alone: of its own, or of
+        a run that had. A word that is a piece is that piece's token; others never take part of an image's text for
+        themselves."""
+        return self.with_texts(filter(None, words), WORDS) if self.of_pieces else self
 
-        Args:
-            texts: some images' texts, which none of the words may occur in.
-
-        Raises:
-            UserError: a word that does.
-        """
-        if not self.of_pieces:
+    def with_open(self, texts: Iterable[str], size: int) -> "Vocabulary":
+        """Itself with what reads open text, where it has tokens for pieces alone: a byte-level BPE of at most `size`
+        tokens, learned on these texts, or the one that it has."""
+        if not self.of_pieces or self.open is not None:
             return self
-        words = [word for word in dict.fromkeys(words) if word]
-        for word in words:
-            if any(word in text for text in texts):
-                raise UserError(
-                    f"{word!r} of task.template (or a class's name in it) also occurs in the images' text, where it "
-                    "would be taken for the same: change task.template."
-                )
-        tokenizer = copy.deepcopy(self.tokenizer)
-        known = set(tokenizer.get_vocab())
-        tokenizer.add_tokens([AddedToken(word, normalized=False) for word in words])
-        # A model that comes from a run has embeddings for all but these.
-        new = tokenizer.convert_tokens_to_ids([word for word in words if word not in known])
-        new = new if self.name == "reuse" else []
-        return dataclasses.replace(self, tokenizer=tokenizer, replaced={**self.replaced, **dict.fromkeys(new, ())})
+        reader = learn_open(texts, size)
+        return self._with_tokenizer(with_names(self.tokenizer, reader), open=reader)
+
+    def with_texts(self, texts: Iterable[str], name: str) -> "Vocabulary":
+        """Itself, of pieces, with a token for each of these texts; the tokenizer notes them under that name."""
+        texts = list(dict.fromkeys(texts))
+        tokenizer = copy.deepcopy(put_behind(self.tokenizer, texts))
+        mark(tokenizer, name, texts)
+        return self._with_tokenizer(tokenizer)
+
+    def _with_tokenizer(self, tokenizer: PreTrainedTokenizerFast, **changes: object) -> "Vocabulary":
+        """Itself with tokens behind its others: all that a model that comes from a run has no embeddings for."""
+        new = range(len(self.tokenizer), len(tokenizer)) if self.name in ("reuse", "extend") else ()
+        replaced = {**self.replaced, **dict.fromkeys(new, ())}
+        return dataclasses.replace(self, tokenizer=tokenizer, replaced=replaced, **changes)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """A hash of the tokenizer's contents and the way ids are made."""
-        contents = self.tokenizer.backend_tokenizer.to_str() + type(self.lookup).__name__
-        contents += "".join(marked_pieces(self.tokenizer))
-        contents += " inside a text" if self.inside else ""
-        return hashlib.sha256(contents.encode()).hexdigest()
+        """A hash of all that shapes ids; of those of images alone it is `lookup.fingerprint`."""
+        parts = [self.tokenizer.backend_tokenizer.to_str(), type(self.lookup).__name__]
+        parts += [*marked(self.tokenizer, PIECES), *marked(self.tokenizer, WORDS)]
+        parts += [" inside a text"] * self.inside
+        parts += [each.fingerprint for each in (self.answers,) if each is not None]
+        parts += [self.open.to_str()] if self.open is not None else []
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer and what reads open text, as JSON."""
+        self.tokenizer.save_pretrained(folder, save_jinja_files=False)  # a chat template is JSON too
+        if self.open is not None:
+            (folder / OPEN).write_text(self.open.to_str(pretty=True), encoding="utf-8")
 
 
-def make_vocabulary(name: str, textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None) -> Vocabulary:
-    """The vocabulary of that name for a textifier.
+def make_vocabulary(
+    name: str, textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None, answers: Grammar | None = None
+) -> Vocabulary:
+    """The vocabulary of that name for a textifier, and for the pieces of answers.
 
     Args:
         name: `own`, `reuse`, `extend` or `learn`.
-        tokenizer: the pretrained or learned tokenizer; `own` needs none.
+        tokenizer: the pretrained or learned tokenizer; `own` needs none, but for one that it made before.
+        answers: of what is written in pieces, if anything is. Its start stands behind a prompt.
 
     Raises:
-        UserError: where the tokenizer cannot tell the textifier's pieces apart.
+        UserError: where the tokenizer cannot tell pieces apart, or those of answers would be found in images' texts.
     """
     make = choose(name, VOCABULARIES, "vocabulary")
-    return make(textifier, tokenizer if tokenizer is None else settled(tokenizer))
+    made = make(textifier, tokenizer if tokenizer is None else settled(tokenizer))
+    return made if answers is None else _with_answers(made, textifier, answers)
 
 
 def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -221,73 +242,57 @@ def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None
         raise UserError(
             f"The tokenizer of '{path}' is not a fast one: take vocabulary=own, or a model with a tokenizer.json."
         )
+    tokenizer.open_text = saved_open(path)
     return compared_to_file(settled(tokenizer), path)
 
 
-def _reuse(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    return _assemble("reuse", textifier, tokenizer, {})
+def _own(textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None) -> Vocabulary:
+    if tokenizer is None or not is_of_pieces(tokenizer):
+        tokenizer = settled(own_tokenizer(textifier.lexicon))
+    return _of_images("own", textifier, tokenizer)
 
 
 def _extend(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    contexts = Contexts(textifier.grammar, tokenizer.backend_tokenizer)
-    parts: dict[str, tuple[int, ...]] = {}
-    lost = unreadable(contexts, unknown_id(tokenizer))
-    for (state, kind), encodings in contexts.ids.items():
-        for piece, ids in zip(textifier.lexicon.kinds[kind], encodings, strict=True):
-            own = tuple(ids[len(contexts.prefix[state]) :])
-            if len(own) > 1 or piece in lost:
-                parts.setdefault(textifier.lexicon.pieces[piece], own)
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in parts])
-    mark_pieces(tokenizer, list(parts))
-    replaced = {tokenizer.convert_tokens_to_ids(text): ids for text, ids in parts.items()}
-    return _assemble("extend", textifier, tokenizer, replaced)
+    replaced = add_pieces(tokenizer, Contexts(textifier.grammar, tokenizer.backend_tokenizer))
+    return dataclasses.replace(_of_images("extend", textifier, tokenizer), replaced=replaced)
 
 
-def _own(textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None = None) -> Vocabulary:
-    return _assemble("own", textifier, settled(own_tokenizer(textifier.lexicon)), {})
-
-
-def own_tokenizer(lexicon: Lexicon) -> PreTrainedTokenizerFast:
-    """A Hugging Face tokenizer with one token a piece, which frames a text as `<bos> … <eos>`."""
-    vocabulary = {text: place for place, text in enumerate([*SPECIAL.values(), *dict.fromkeys(lexicon.pieces)])}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk"]))
-    longest_first = sorted(set(lexicon.pieces), key=lambda piece: (-len(piece), piece))
-    pieces = Regex("|".join(re.escape(piece) for piece in longest_first))
-    backend.pre_tokenizer = pre_tokenizers.Split(pieces, behavior="isolated")
-    backend.decoder = decoders.Fuse()  # pieces are joined by nothing
-    framing = [(SPECIAL[each], vocabulary[SPECIAL[each]]) for each in ("bos", "eos")]
-    backend.post_processor = processors.TemplateProcessing(
-        single=f"{SPECIAL['bos']} $A {SPECIAL['eos']}", special_tokens=framing
+def _of_images(name: str, textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
+    lookup, note = image_lookup(name, textifier, tokenizer)
+    return Vocabulary(
+        name, tokenizer, lookup, {}, " ".join([note, *tokenizer.remarks]), open=getattr(tokenizer, "open_text", None)
     )
-    names = {f"{name}_token": token for name, token in SPECIAL.items()}
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
 
 
-def _assemble(
-    name: str,
-    textifier: Textifier,
-    tokenizer: PreTrainedTokenizerFast,
-    replaced: Mapping[int, tuple[int, ...]],
-    inside: bool = False,
-) -> Vocabulary:
-    backend, unknown = tokenizer.backend_tokenizer, unknown_id(tokenizer)
-    backend = inside_reader(backend) or backend if inside else backend
-    contexts = Contexts(textifier.grammar, backend, of_pieces=name == "own")
-    check_readable(contexts, unknown, tokenizer.name_or_path or name)
-    try:
-        lookup = prove(contexts, whole=name == "own")
-        note = "Tokens: looked up, proven equal to the tokenizer's."
-    except NotProven as reason:
-        lookup = BatchTokenizer(textifier.lexicon, backend, unknown)
-        note = f"Tokens: by the fast tokenizer in batches, as they cannot be looked up piece by piece ({reason})."
-    note = " ".join([note, *tokenizer.remarks])
-    return Vocabulary(name, tokenizer, lookup, replaced, note, inside)
+def _with_answers(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> Vocabulary:
+    """A vocabulary of images with the pieces of answers, in a way that images are read as before."""
+    if not made.of_pieces:
+        made = _extended(made, textifier, grammar) if made.name == "extend" else made
+        answers = answers_of_tokenizer(grammar, made.tokenizer, made.end)
+    elif isinstance(made.lookup, MergedPieces) and grammar == textifier.grammar:
+        answers = made.lookup
+    else:
+        before = len(made.replaced)
+        made = made.with_texts(grammar.lexicon.pieces, PIECES)
+        answers = answers_of_pieces(grammar, made.tokenizer)
+        if new := len(made.replaced) - before:
+            made = dataclasses.replace(made, note=f"{made.note} {new:,} tokens are new to the model, behind its own.")
+    return dataclasses.replace(made, grammar=grammar, answers=answers)
 
 
-def _learn(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    merges = len(tokenizer) - len(SPECIAL) - len(set(textifier.lexicon.pieces))
-    note = f"Tokens: learned from training images, {merges:,} of them runs of pieces."
-    return Vocabulary("learn", tokenizer, MergedPieces(textifier.lexicon, tokenizer.backend_tokenizer), {}, note)
+def _extended(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> Vocabulary:
+    """A pretrained tokenizer's, with answers' pieces of more than one token as tokens."""
+    backend = made.tokenizer.backend_tokenizer
+    if not made.is_table:  # what reads images is not changed
+        alone = dataclasses.replace(made.lookup, backend=Tokenizer.from_str(backend.to_str()))
+        made = dataclasses.replace(made, lookup=alone)
+    added = add_pieces(made.tokenizer, Contexts(grammar, inside_reader(backend) or backend), textifier.grammar)
+    return dataclasses.replace(made, replaced={**made.replaced, **added})
 
 
-VOCABULARIES = {"own": _own, "reuse": _reuse, "extend": _extend, "learn": _learn}
+VOCABULARIES = {
+    "own": _own,
+    "reuse": functools.partial(_of_images, "reuse"),
+    "extend": _extend,
+    "learn": functools.partial(_of_images, "learn"),
+}

@@ -84,9 +84,14 @@ def test_classes_that_are_read_alike_are_refused(small_wordpiece):
         make_prompt(settings, ["a dog", "tree", "a  dog"], vocabulary, [], [])
 
 
-def test_words_that_the_image_text_holds_are_refused():
-    with pytest.raises(UserError, match=r"' 1' of task\.template .* also occurs"):
-        make_prompt(ClassifySettings(template=" 1{image}{answer}"), NAMES, own(), [], [(np.array([5]), "0 1 2")])
+def test_words_that_an_image_holds_leave_it_as_it_is():
+    pieces = make("gray").grammar.parse_all(["0 1 2"])
+    image = own().lookup(pieces)[0]
+    for word in (" 1", " 1 2", "0 1"):
+        template = ClassifySettings(template=f"{word}{{image}}{{answer}}")
+        prompt, vocabulary, notes = make_prompt(template, NAMES, own(), [], [(image, "0 1 2")])
+        assert vocabulary.tokenizer.convert_ids_to_tokens(prompt.before) == ["<bos>", word] and not notes
+        assert vocabulary.tokenizer("0 1 2", add_special_tokens=False).input_ids == image.tolist()
 
 
 def test_a_chat_needs_a_template():

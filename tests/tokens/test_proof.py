@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast
 
 from llmimg.textify import START, Grammar, Lexicon, Ragged
 from llmimg.tokens.lookup import BatchTokenizer, TokenTable
+from llmimg.tokens.pieces import own_tokenizer
 from llmimg.tokens.proof import Contexts, NotProven, prove, sample_differs, unreadable
-from llmimg.tokens.vocabulary import own_tokenizer
 
 CUTS = {
     "none": None,
