@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import os
 import subprocess
@@ -8,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoTokenizer
 
 from llmimg.data import Decoding
 from llmimg.data.columns import from_files, from_pixels
 from llmimg.errors import UserError
-from llmimg.textify import make
+from llmimg.textify import START, Grammar, Lexicon, make
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.folders import cache_entries, prune
 from llmimg.tokens.keys import cache_key
+from llmimg.tokens.pieces import own_tokenizer
 from llmimg.tokens.vocabulary import make_vocabulary
 
 NAMES = ["odd", "even"]
@@ -29,9 +30,9 @@ def images(count: int = 12, side: int = 4, seed: int = 0) -> datasets.Dataset:
     return from_pixels(pixels, np.arange(count) % 2, NAMES)
 
 
-def encoder(name: str = "gray", size=None, fit: str = "stretch", tokenizer=None, **textify) -> Encoder:
+def encoder(name: str = "gray", size=None, fit: str = "stretch", tokenizer=None, answers=None, **textify) -> Encoder:
     textifier = make(name, **textify)
-    vocabulary = make_vocabulary("reuse" if tokenizer else "own", textifier, tokenizer)
+    vocabulary = make_vocabulary("reuse" if tokenizer else "own", textifier, tokenizer, answers)
     return Encoder(Decoding(size, fit), textifier, vocabulary)
 
 
@@ -98,11 +99,8 @@ def test_train_and_test_share_no_file_even_with_equal_rows(tmp_path):
     assert len({entry.key for entry in entries}) == 2
 
 
-def test_the_key_stands_for_everything_that_shapes_the_ids(tmp_path):
-    tokenizer = make_vocabulary("own", make("rgb", levels=8), None).tokenizer
-    tokenizer.save_pretrained(tmp_path)
-    other = AutoTokenizer.from_pretrained(tmp_path)
-    other.add_tokens(["one more"])
+def test_the_key_stands_for_everything_that_shapes_the_ids():
+    other = own_tokenizer(Lexicon.of(piece=make("rgb", levels=8).lexicon.pieces[::-1]))  # the same pieces, other ids
     keys = [
         cache_key(images(), encoder(), "train"),
         cache_key(images(), encoder(), "test"),
@@ -118,6 +116,26 @@ def test_the_key_stands_for_everything_that_shapes_the_ids(tmp_path):
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == cache_key(images(), encoder(), "train")
+
+
+def test_other_answers_and_words_prepare_nothing_again(tmp_path, gpt2, monkeypatch):
+    pieces = {"name": [" cat", " dog", " 1 2"], "place": [f" y{place}" for place in range(300)]}
+    moves = {START: {"name": "named"}, "named": {"place": "done"}}
+    answers = Grammar(Lexicon.of(**pieces), moves, frozenset({"done"}))
+    for tokenizer in (None, gpt2):
+        given = {"tokenizer": tokenizer, "levels": 8}
+        alone = encoder(**given)
+        first = prepare(images(), alone, "train", folder=tmp_path, about=ABOUT)
+        with monkeypatch.context() as patched:
+            patched.setattr("llmimg.tokens.cache.map_images", lambda *_: pytest.fail("prepared again"))
+            joint = encoder(**given, answers=answers)
+            spoken = joint.vocabulary.with_words(["Which one?", "7"]).with_open(["a question"], 300)
+            for vocabulary in (joint.vocabulary, spoken):
+                again = prepare(
+                    images(), dataclasses.replace(joint, vocabulary=vocabulary), "train", folder=tmp_path, about=ABOUT
+                )
+                assert rows(again) == rows(first)
+    assert len(cache_entries(tmp_path)) == 2
 
 
 @pytest.fixture
