@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llmimg.configuration import Configuration
-from llmimg.data import Data
+from llmimg.data import Data, class_pixels
 from llmimg.provenance import identify, load_data
 from llmimg.ranks import is_first_process
 from llmimg.report.examples import evenly, surest_mistakes
@@ -67,10 +67,12 @@ def run_experiment(
 def bound(settings: Configuration, data: Data) -> Task:
     """The task of a configuration, for these data."""
     kind = TASKS[settings.task_name]
+    masks = data.classes.get("mask") if "mask" in kind.columns else None
     info = DataInfo(
         label_names=tuple(data.label_names),
         classes={column: each.names for column, each in data.classes.items()},
         numbers={column: each.numbers for column, each in data.classes.items()},
+        counts={"mask": class_pixels(data.train, len(masks.names))} if masks else {},
         size=None if data.decoding.size is None else tuple(data.decoding.size),
     )
     return kind(settings.task_settings).bind(info, settings.textifier())
