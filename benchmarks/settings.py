@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmimg.errors import UserError
-from llmimg.settings import build, nearest
+from llmimg.nearest import nearest
+from llmimg.settings import build
 
 PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training")
 ONE_CORE = ("tokens", "textify", "breakdown")

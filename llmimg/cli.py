@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from llmimg.errors import UserError
+from llmimg.nearest import choose, nearest
 from llmimg.ranks import is_first_of_machine
-from llmimg.settings import build, choose, nearest
+from llmimg.settings import build
 
 USAGE = """llmimg: a language model sees an image only as text
 

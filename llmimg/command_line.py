@@ -5,15 +5,13 @@ its words. What a setting takes is known from its type: the value of one that ta
 """
 
 import re
-import types
 import typing
-from collections.abc import Iterator
 
 from llmimg.configuration import Configuration
 from llmimg.errors import UserError
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
-from llmimg.settings import setting_types
+from llmimg.setting_types import class_in, plain_types, setting_types
 from llmimg.tasks.contract import TASKS
 from llmimg.textify import TEXTIFIERS
 from llmimg.training.arguments import argument_types
@@ -104,7 +102,7 @@ def _types_of(key: str) -> set[type]:
         hints = [setting_types(kind).get(name) for kind in _choices(group)]
     else:  # `experiment` is text in a configuration, and the name of a file on the command line
         hints = [_hint(key)] if key != "experiment" else []
-    return {plain for hint in hints if hint is not None for plain in _plain_types(hint)}
+    return {plain for hint in hints if hint is not None for plain in plain_types(hint)}
 
 
 def _choices(group: str) -> list[type]:
@@ -119,16 +117,5 @@ def _choices(group: str) -> list[type]:
 def _hint(key: str) -> typing.Any:
     kind: typing.Any = Configuration
     for name in key.split("."):
-        kind = setting_types(kind).get(name)
+        kind = setting_types(class_in(kind)).get(name)
     return kind
-
-
-def _plain_types(hint: typing.Any) -> Iterator[type]:
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        for option in typing.get_args(hint):
-            yield from _plain_types(option)
-    elif origin in (tuple, list):
-        yield from (tuple, *(str for each in typing.get_args(hint) if each is str))
-    elif isinstance(origin or hint, type):
-        yield origin or hint

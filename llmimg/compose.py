@@ -18,10 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from llmimg.errors import UserError
+from llmimg.nearest import nearest
 from llmimg.ranks import is_first_of_machine
 from llmimg.readouts.settings import chosen_readout
 from llmimg.run_folder import FREE, flatten
-from llmimg.settings import nearest
 from llmimg.tasks.contract import TASKS
 
 

@@ -9,9 +9,10 @@ from llmimg import textify
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
+from llmimg.nearest import choose
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.settings import check_combination, chosen_readout
-from llmimg.settings import build, choose
+from llmimg.settings import build
 from llmimg.tasks.contract import TASKS
 from llmimg.textify import Textifier
 from llmimg.tokens.folders import cache_folder

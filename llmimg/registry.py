@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
 
-from llmimg.settings import choose
+from llmimg.nearest import choose
 
 Entry = TypeVar("Entry")
 

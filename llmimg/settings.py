@@ -1,127 +1,204 @@
-"""Plain values → frozen dataclasses: every setting is checked by name and type, and a wrong name is answered with the
-nearest right one.
+"""Settings: frozen pydantic dataclasses, whose types say what is allowed, and whose errors are sentences.
 
-Each room states its settings as a frozen dataclass; a YAML file and a `key=value` on the command line map to it one to
-one. Hydra is not needed here, so that `python -m llmimg` works where only the package is installed.
+Each room states its settings as such a class beside what it sets; a YAML file and a `key=value` on the command line map
+to it one to one. Hydra is not needed here, so that `python -m llmimg` works where only the package is installed.
 """
 
 import dataclasses
-import difflib
+import functools
+import inspect
 import types
 import typing
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from annotated_types import Unit
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
 from llmimg.errors import UserError
+from llmimg.nearest import check_names, choose, nearest
+from llmimg.setting_types import CHOICE, choices_of, class_in, one_of, parted, setting_types, takes
+
+__all__ = [
+    "Positive",
+    "Seed",
+    "Share",
+    "Unit",
+    "build",
+    "check_names",
+    "choose",
+    "nearest",
+    "one_of",
+    "read",
+    "setting_types",
+    "settings_of",
+]
+
+Kind = TypeVar("Kind", bound=type)
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy's and scikit-learn's generators take
+
+# Schemas are made when a class is first used: most runs use few of the classes that they import.
+_CONFIG = ConfigDict(extra="forbid", validate_default=True, defer_build=True)
+_CHOICES = {CHOICE, "literal_error"}
+_RANGES = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint to put behind an error: the nearest known name, or all of them where none is near."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}."
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, Field))
+def settings_of(group: str = "") -> Callable[[Kind], Kind]:
+    """A decorator that makes a class the settings of a group of the configuration (`data`, `data.scenes`): a frozen
+    pydantic dataclass.
+
+    A setting's type says what it takes: `int`, `float`, `bool`, `str`, `Literal[…]`, `tuple[…]`, `… | None` or another
+    class of settings; `Annotated[int, Field(ge=1, le=8)]` states a range, and `Unit` what it counts. Values may come as
+    text (`"16"`, `"true"`, `"null"`), as they do from a command line; a list becomes a tuple, 1.0 the whole number 1,
+    and nothing else another type. What concerns several settings is checked in `__post_init__`.
+
+    Making an object raises UserError where a name is unknown or missing, or a value is not what its type says.
+    """
+
+    def as_sentences(cls: Any, value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise UserError(_sentence(error, cls, group)) from None
+
+    def decorate(cls: Kind) -> Kind:
+        hints = typing.get_type_hints(cls, include_extras=True)
+        own = inspect.get_annotations(cls)
+        cls.__annotations__ = {name: _from_plain(hints[name]) for name in own}
+        cls._as_sentences = model_validator(mode="wrap")(classmethod(as_sentences))
+        return dataclass(frozen=True, config=_CONFIG)(cls)
+
+    return decorate
 
 
-def choose(name: str, known: Mapping[str, Any], what: str) -> Any:
-    """`known[name]`.
+def build(cls: Any, values: Mapping[str, Any], where: str = "") -> Any:
+    """Make the settings `cls` from plain values; those inside it are made from nested mappings.
 
     Raises:
-        UserError: where there is no such name; it says the nearest.
+        UserError: as `cls` does.
     """
-    if name not in known:
-        raise UserError(f"There is no {what} '{name}': {nearest(str(name), known)}")
-    return known[name]
+    if not hasattr(cls, "__is_pydantic_dataclass__"):
+        from llmimg.conversion import build as build_plain
+
+        return build_plain(cls, values, where)
+    return cls(**{str(name): value for name, value in values.items()})
 
 
-def check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Refuse names that are not known.
+def read(value: Any, hint: Any, setting: str) -> Any:
+    """One plain value as a type that a setting could have.
 
     Raises:
-        UserError: naming the first unknown one as `where.name` and the nearest known one.
+        UserError: where it cannot be; it names the setting.
     """
-    known = list(known)
-    for name in given:
-        if name not in known:
-            dotted = f"{where}.{name}" if where else name
-            raise UserError(f"There is no setting '{dotted}': {nearest(name, known)}")
+    try:
+        return TypeAdapter(_from_plain(hint)).validate_python(value)
+    except ValidationError as error:
+        raise UserError(_sentence(error, hint, setting)) from None
 
 
-def setting_types(cls: Any) -> dict[str, Any]:
-    """The settings of a dataclass and the types they take; none of anything else."""
-    hints = typing.get_type_hints(cls) if dataclasses.is_dataclass(cls) else {}
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)} if hints else {}
+def _from_plain(hint: Any) -> Any:
+    """The type, with what reads plain values put behind it and all that is inside."""
+    base, said = parted(hint)
+    origin, arguments = typing.get_origin(base), typing.get_args(base)
+    readers: tuple[Any, ...] = ()
+    if base in _READERS:
+        readers = (Strict(), BeforeValidator(_READERS[base]))
+    elif origin is Literal:
+        readers = (BeforeValidator(functools.partial(_chosen, arguments)),)
+    elif origin in (typing.Union, types.UnionType):
+        inside = [_from_plain(each) for each in arguments]
+        base = functools.reduce(lambda one, other: one | other, inside)
+        # From left to right, as its words say what it takes: pydantic would look for the likeliest.
+        readers = (Field(union_mode="left_to_right"),) * (len(set(arguments) - {types.NoneType}) > 1)
+        readers += (BeforeValidator(_null),) * (types.NoneType in arguments)
+    elif origin in (tuple, list, dict):
+        base = origin[tuple(each if each is Ellipsis else _from_plain(each) for each in arguments)]
+    return Annotated[(base, *said, *readers)] if said or readers else base
 
 
-def build(cls: type, values: Mapping[str, Any], where: str = "") -> Any:
-    """Make the dataclass `cls` from plain values; nested dataclasses are made from nested mappings.
-
-    Numbers and booleans may come as text (`"16"`, `"true"`), as they do from a command line; lists become tuples.
-
-    Raises:
-        UserError: an unknown name, a missing one, or a value of the wrong type; or what `cls` itself refuses.
-    """
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    check_names(values, fields, where)
-    hints = setting_types(cls)
-    made = {name: convert(value, hints[name], f"{where}.{name}".lstrip(".")) for name, value in values.items()}
-    for name, field in fields.items():
-        if name not in made and field.default is field.default_factory is dataclasses.MISSING:
-            raise UserError(f"The setting '{where}.{name}'".replace("'.", "'") + " has no default: give it a value.")
-    return cls(**made)
-
-
-def convert(value: Any, kind: Any, where: str) -> Any:
-    """`value` as `kind`, a type hint of plain values, lists and dataclasses.
-
-    Raises:
-        UserError: where it cannot be; it names `where`.
-    """
-    if dataclasses.is_dataclass(kind) and isinstance(value, kind | Mapping):
-        return value if isinstance(value, kind) else build(kind, value, where)
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        options = typing.get_args(kind)
-        if type(None) in options and (value is None or value in ("null", "none")):
-            return None
-        for option in options:
-            if option is not type(None):
-                try:
-                    return convert(value, option, where)
-                except UserError:
-                    continue
-    elif kind is Any:
+def _whole(value: Any) -> Any:
+    """Text and floats as the whole number they are; anything else is left for the type to refuse."""
+    try:
+        number = int(value)
+        return number if not isinstance(value, bool) and (isinstance(value, str) or number == value) else value
+    except (TypeError, ValueError, OverflowError):
         return value
-    elif typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
-        inner = typing.get_args(kind)
-        if inner[-1] is Ellipsis:
-            return tuple(convert(item, inner[0], where) for item in value)
-        if len(inner) == len(value):
-            return tuple(convert(item, each, where) for item, each in zip(value, inner, strict=True))
-    elif kind is bool:
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() in ("true", "false"):
-            return str(value).lower() == "true"
-    elif kind in (int, float):
-        if not isinstance(value, bool):
-            try:
-                number = kind(value)
-                if kind is float or number == float(value):
-                    return number
-            except (TypeError, ValueError, OverflowError):
-                pass
-    elif kind is str and isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value)
-    elif (typing.get_origin(kind) or kind) in (dict, list) and isinstance(value, typing.get_origin(kind) or kind):
+
+
+def _number(value: Any) -> Any:
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         return value
-    raise UserError(f"The setting '{where}' cannot be {value!r}: it takes {_describe(kind)}.")
 
 
-def _describe(kind: Any) -> str:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return " or ".join(_describe(option) for option in typing.get_args(kind))
-    if kind is type(None):
-        return "null"
-    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    if kind in plain:
-        return plain[kind]
-    return f"a list ({kind})" if typing.get_origin(kind) is tuple else f"a {getattr(kind, '__name__', kind)}"
+def _flag(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _chosen(choices: tuple[Any, ...], value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    named = {str(each): each for each in choices}
+    return named.get(str(value), named.get(str(_whole(value)), value))
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, str) and value in ("null", "none") else value
+
+
+_READERS: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _number, bool: _flag, str: _text}
+
+
+def _sentence(error: ValidationError, kind: Any, where: str) -> str:
+    """The first error, told: an unknown name before all others.
+
+    Args:
+        kind: the class or type that was not met.
+        where: its dotted name.
+    """
+    errors = error.errors(include_url=False)
+    first = next((each for each in errors if each["type"] == "unexpected_keyword_argument"), errors[0])
+    dotted, hint, inside = _place(first, kind, where)
+    if first["type"] == "unexpected_keyword_argument":
+        name = str(first["loc"][-1])
+        setting = f"{dotted}.{name}".removeprefix(".")
+        return f"There is no setting '{setting}': {nearest(name, setting_types(class_in(hint)))}"
+    if first["type"] == "missing" and not inside:
+        return f"The setting '{dotted}' has no default: give it a value."
+    if first["type"] in ("unexpected_positional_argument", "multiple_argument_values"):
+        raise error  # a mistake in code
+    # A choice between types gives an error for each: the shortest is about the value as a whole.
+    about = [each for each in errors if _place(each, kind, where)[0] == dotted]
+    whole = min(about, key=lambda each: len(each["loc"]))
+    value, mistakes = whole["input"], {each["type"] for each in about}
+    shown = list(value) if isinstance(value, tuple) else value
+    plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    names = [each for each in choices_of(hint) if isinstance(each, str)]
+    if plain and names and (isinstance(value, str) or mistakes <= _CHOICES):
+        return f"There is no {dotted.removesuffix('.name')} '{value}': {nearest(str(value), names)}"
+    if mistakes & _RANGES or (plain and mistakes <= _CHOICES):
+        return f"{dotted}={shown} is out of range: it takes {takes(hint, True)}."
+    return f"The setting '{dotted}' cannot be {shown!r}: it takes {takes(hint, False)}."
+
+
+def _place(error: ErrorDetails, kind: Any, where: str) -> tuple[str, Any, tuple[int | str, ...]]:
+    """The dotted name of the setting that an error is about, its type, and where in its value the error lies."""
+    names, hint = [where] if where else [], kind
+    for depth, step in enumerate(error["loc"]):
+        known = setting_types(class_in(hint))
+        if step not in known:
+            return ".".join(names), hint, error["loc"][depth:]
+        names.append(str(step))
+        hint = known[step]
+    return ".".join(names), hint, ()

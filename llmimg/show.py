@@ -10,7 +10,7 @@ from llmimg.data import Decoding, decode, wide_samples
 from llmimg.data.depth import white_for
 from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
-from llmimg.settings import choose
+from llmimg.nearest import choose
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.vocabulary import VOCABULARIES, Vocabulary, load_tokenizer, make_vocabulary
 

@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[1]
 # From the ground up. Rooms on one floor do not know each other; the files of one room may.
 FLOORS = [
     {"llmimg", "llmimg.errors"},  # the package itself: its version, and two names on demand
-    {"llmimg.settings", "llmimg.ranks", "llmimg.paths", "llmimg.atomic"},  # they know the errors alone
-    {"llmimg.registry", "llmimg.run_folder"},
+    {"llmimg.nearest", "llmimg.setting_types", "llmimg.ranks", "llmimg.paths", "llmimg.atomic"},  # know errors alone
+    {"llmimg.conversion"},
+    {"llmimg.settings", "llmimg.registry", "llmimg.run_folder"},
     {"llmimg.textify", "llmimg.metrics"},
     {"llmimg.data", "llmimg.hub"},  # what comes in: images, and models of others
     {"llmimg.tokens"},
@@ -112,12 +113,14 @@ def test_only_run_and_one_small_file_know_hydra():
     assert knowing == {"run", "llmimg.compose"}
 
 
-def test_textify_stands_on_numpy_and_the_ground_on_nothing():
+def test_textify_stands_on_numpy_and_pydantic_and_the_ground_on_nothing():
     for module, file in MODULES.items():
         if room_of(module) == "llmimg.textify":
             lazily = {"cv2", "skimage", "sklearn", "threadpoolctl"}  # where a textifier needs them
-            assert libraries(file) <= {"llmimg", "numpy", *lazily, *STANDARD}, module
-        ground = {"", ".errors", ".settings", ".ranks", ".paths", ".atomic", ".registry"}
+            assert libraries(file) <= {"llmimg", "numpy", "pydantic", *lazily, *STANDARD}, module
+        if module in {"llmimg.settings", "llmimg.setting_types"}:
+            assert libraries(file) <= {"llmimg", "pydantic", "pydantic_core", "annotated_types", *STANDARD}, module
+        ground = {"", ".errors", ".nearest", ".ranks", ".paths", ".atomic", ".registry"}
         if module in {f"llmimg{name}" for name in ground}:
             assert libraries(file) <= {"llmimg", *STANDARD}, module
 

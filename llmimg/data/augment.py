@@ -11,7 +11,7 @@ from llmimg.data.decoding import by_shape, stack
 from llmimg.data.motion import EDGES, STREAMS, Motion
 from llmimg.data.rng import integers, uniform
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.nearest import choose
 
 _RANGES = {
     "shift": (0, math.inf, "0 or more pixels"),

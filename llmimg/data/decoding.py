@@ -27,7 +27,7 @@ from llmimg.data.identity import pixel_hash
 from llmimg.data.placement import FITS, WHITE, Placement, check_size, place
 from llmimg.data.samples import Wide, opened, opened_if_wide
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.nearest import choose
 
 _ADDRESS = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")  # Pillow names the object in memory that it read from
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from llmimg.data.settings import CARVE, DataSettings
 from llmimg.errors import UserError
-from llmimg.settings import nearest
+from llmimg.nearest import nearest
 
 USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 

@@ -7,7 +7,7 @@ from llmimg.data.placement import FITS, check_size
 from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.sources import SOURCES
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.nearest import choose
 
 CARVE = "carve"  # as a split's name: set aside a part of the training split, whatever the source has
 BROKEN = ("error", "skip")

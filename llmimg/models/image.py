@@ -9,7 +9,8 @@ from transformers import AutoModelForImageClassification, PreTrainedModel, ResNe
 
 from llmimg.hub import new_model
 from llmimg.models.settings import ModelSettings
-from llmimg.settings import build, choose
+from llmimg.nearest import choose
+from llmimg.settings import build
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from llmimg.models.positions import readable_length
 from llmimg.models.quantised import quantisation
 from llmimg.models.scratch import ARCHITECTURES, Sizes
 from llmimg.models.settings import ModelSettings
-from llmimg.settings import choose
+from llmimg.nearest import choose
 from llmimg.tokens.vocabulary import Vocabulary
 
 

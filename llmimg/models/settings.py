@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmimg.errors import UserError
+from llmimg.nearest import choose
 from llmimg.paths import local_path
-from llmimg.settings import build, choose
+from llmimg.settings import build
 
 KINDS = ("language", "image", "baseline", "endpoint")
 ADAPTATIONS = ("full", "lora", "frozen", "head", "none")

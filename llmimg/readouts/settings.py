@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.nearest import choose
 
 
 @dataclass(frozen=True)

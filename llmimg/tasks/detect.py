@@ -12,7 +12,7 @@ import numpy as np
 from llmimg.data.motion import from_corners
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, non_maximum_suppression
-from llmimg.settings import choose
+from llmimg.nearest import choose
 from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task
 from llmimg.tasks.detections import Detections, checked_corners, has_area, plain_objects, read_written, sure, written
 from llmimg.tasks.figures import Figure

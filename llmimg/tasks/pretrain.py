@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.nearest import choose
 from llmimg.tasks.contract import TASKS, Measure, Row, Task
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 

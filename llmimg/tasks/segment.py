@@ -13,7 +13,7 @@ from llmimg.data.annotations.moving import VOID
 from llmimg.data.cells import class_counts, pooled
 from llmimg.errors import UserError
 from llmimg.metrics.segmentation import Segmentation, mean_iou_of
-from llmimg.settings import choose, nearest
+from llmimg.nearest import choose, nearest
 from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task, Weights
 from llmimg.tasks.endings import ending
 from llmimg.tasks.figures import Bars, Figure, Gallery, Matrix

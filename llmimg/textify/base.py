@@ -18,7 +18,7 @@ TEXTIFIERS = Registry("textifier", "llmimg.textify")
 
 
 class Textifier(abc.ABC):
-    """One way to write an image as text. A subclass is a frozen dataclass whose fields are its only settings.
+    """One way to write an image as text. A subclass is decorated by `settings_of`: its fields are its only settings.
 
     Images are uint8 `[N, H, W, C]`, C = 1 or 3, N ≥ 1; boxes are int32 `[total, 4]` as (left, top, right, bottom) in
     pixels, right and bottom exclusive.
@@ -112,7 +112,7 @@ def make(name: str, **settings: Any) -> Textifier:
     Raises:
         UserError: an unknown name or setting, or a value out of range.
     """
-    return build(TEXTIFIERS[name], settings, "textify")
+    return build(TEXTIFIERS[name], settings)
 
 
 def words(names: list[str]) -> dict[str, list[str]]:

@@ -1,6 +1,5 @@
 """Several texts of one image in one, each under a heading."""
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
@@ -9,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from llmimg.errors import UserError
+from llmimg.settings import settings_of
 from llmimg.textify.base import TEXTIFIERS, Textifier, make
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.ragged import Ragged
 
 
 @TEXTIFIERS.register("concat")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class Concat(Textifier):
     """What several textifiers write, one after the other, each under its name.
 

@@ -1,13 +1,14 @@
 """Keypoints as text: where the strongest are, how large, how turned, and what they look like."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.errors import UserError
+from llmimg.settings import Positive, Seed, settings_of
 from llmimg.textify.appearance import appearance_of, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.codebook import fit_codes, nearest
@@ -17,17 +18,9 @@ from llmimg.textify.ragged import Ragged, ends_to_offsets
 
 _SMALLEST = 1 / 64  # of the image's longer side: the sizes that the first and the last word for scale begin and end at
 _FIT_DESCRIPTORS = 100_000
-_RANGES = {
-    "points": (1, 1000),
-    "cells": (2, 256),
-    "scales": (1, 64),
-    "angles": (0, 360),
-    "codes": (0, 2**15),
-    "min_side": (16, 1024),  # on images a few pixels wide OpenCV's detectors fail, or write where they must not
-}
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class Keypoints(Textifier):
     """The strongest keypoints of an image's brightness, the strongest first: `"x3 y12 size4 angle2 x1 y2 …"`.
 
@@ -45,23 +38,14 @@ class Keypoints(Textifier):
         fit_seed: of that draw, and of k-means.
     """
 
-    points: int = 16
-    cells: int = 16
-    scales: int = 8
-    angles: int = 8
-    codes: int = 0
-    min_side: int = 128
-    fit_images: int = 2000
-    fit_seed: int = 0
-
-    def __post_init__(self):
-        for name, (least, most) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"textify.{name}={getattr(self, name)} is out of range: it takes {least} to {most}.")
-        if self.codes == 1 or self.fit_images < 1:
-            name = "codes" if self.codes == 1 else "fit_images"
-            least = "2 or more, or 0" if name == "codes" else "1 or more"
-            raise UserError(f"textify.{name}={getattr(self, name)} is out of range: it takes {least}.")
+    points: Annotated[int, Field(ge=1, le=1000)] = 16
+    cells: Annotated[int, Field(ge=2, le=256)] = 16
+    scales: Annotated[int, Field(ge=1, le=64)] = 8
+    angles: Annotated[int, Field(ge=0, le=360)] = 8
+    codes: Literal[0] | Annotated[int, Field(ge=2, le=2**15)] = 0
+    min_side: Annotated[int, Field(ge=16, le=1024)] = 128  # OpenCV's detectors fail on images a few pixels wide
+    fit_images: Positive = 2000
+    fit_seed: Seed = 0
 
     _turns_late: ClassVar[bool] = False  # KAZE finds orientations only with descriptors
     _margin: ClassVar[int] = 0  # pixels by which an image is mirrored outwards, for detectors that leave its edge out
@@ -222,7 +206,7 @@ def _register(name: str, source: str, make_detector: Callable[[Any], Any], **att
         (Keypoints,),
         {"_make_detector": _make_detector, "__doc__": source, "__module__": __name__, **attributes},
     )
-    return TEXTIFIERS.register(name)(dataclasses.dataclass(frozen=True)(made))
+    return TEXTIFIERS.register(name)(settings_of("textify")(made))
 
 
 def _surf(cv2: Any) -> Any:

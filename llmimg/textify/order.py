@@ -2,10 +2,9 @@
 
 import functools
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
-
-from llmimg.settings import choose
 
 
 def raster(rows: int, columns: int) -> np.ndarray:
@@ -53,7 +52,8 @@ def coarse_to_fine(rows: int, columns: int) -> np.ndarray:
     return np.lexsort((np.arange(rows * columns), -lowest))
 
 
-ORDERS: dict[str, Callable[[int, int], np.ndarray]] = {
+Order = Literal["raster", "snake", "hilbert", "center_out", "coarse_to_fine"]
+ORDERS: dict[Order, Callable[[int, int], np.ndarray]] = {
     "raster": raster,
     "snake": snake,
     "hilbert": hilbert,
@@ -63,12 +63,8 @@ ORDERS: dict[str, Callable[[int, int], np.ndarray]] = {
 
 
 @functools.lru_cache(maxsize=64)
-def reading_order(name: str, rows: int, columns: int) -> np.ndarray:
-    """int64 `[rows · columns]`: the cell (counted row by row) that stands at each place of the text.
-
-    Raises:
-        UserError: an unknown order; it says the nearest.
-    """
-    order = choose(name, ORDERS, "order")(rows, columns).astype(np.int64)
+def reading_order(name: Order, rows: int, columns: int) -> np.ndarray:
+    """int64 `[rows · columns]`: the cell (counted row by row) that stands at each place of the text."""
+    order = ORDERS[name](rows, columns).astype(np.int64)
     order.setflags(write=False)  # it is shared
     return order

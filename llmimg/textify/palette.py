@@ -1,14 +1,14 @@
 """Pixels as colour words: each the nearest of a palette."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.settings import Positive, Seed, settings_of
 from llmimg.textify.base import TEXTIFIERS, words
 from llmimg.textify.colours import NAMED, SPACES, from_lab, nearest_color, to_lab
 from llmimg.textify.pixel import as_rgb
@@ -19,7 +19,7 @@ _UNKNOWN = 2**16 - 1
 
 
 @TEXTIFIERS.register("palette")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class Palette(WordsOfPixels):
     """Each pixel as the nearest colour of a palette: of names (`"navy white"`), or of what k-means found in training
     images, numbered from dark to light (`"3 511"`), as iGPT's 512 colours (Chen et al. 2020).
@@ -33,20 +33,11 @@ class Palette(WordsOfPixels):
         order, longest_run, row_marks: as in `WordsOfPixels`.
     """
 
-    colors: str = "basic"
-    count: int = 16
-    space: str = "lab"
-    fit_images: int = 2000
-    fit_seed: int = 0
-
-    def __post_init__(self):
-        super().__post_init__()
-        choose(self.colors, dict.fromkeys([*NAMED, "fitted"]), "textify.colors")
-        choose(self.space, SPACES, "textify.space")
-        if not 2 <= self.count <= 4096:
-            raise UserError(f"textify.count={self.count} is out of range: it takes 2 to 4096.")
-        if self.fit_images < 1:
-            raise UserError(f"textify.fit_images={self.fit_images} is out of range: it takes 1 or more.")
+    colors: Literal["basic", "css", "fitted"] = "basic"
+    count: Annotated[int, Field(ge=2, le=4096)] = 16
+    space: Literal["lab", "rgb"] = "lab"
+    fit_images: Positive = 2000
+    fit_seed: Seed = 0
 
     @property
     def is_learned(self) -> bool:

@@ -1,27 +1,27 @@
 """Patches as text: each coded by residual k-means, a few words a patch."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.settings import Positive, Seed, settings_of
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.codebook import fit_codes, nearest
 from llmimg.textify.grammar import START, Grammar, Lexicon
-from llmimg.textify.order import ORDERS, reading_order
+from llmimg.textify.order import Order, reading_order
 from llmimg.textify.pixel import as_rgb, brightness
 from llmimg.textify.ragged import Ragged
 
-_MOST_WORDS = 16
 _FIT_PATCHES = 200_000  # more change the codes no longer, and take longer
 _CHUNK = 2**16  # patches coded at once
 
 
 @TEXTIFIERS.register("patch_words")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class PatchWords(Textifier):
     """Each patch as `words` words: the nearest of `codes` patterns, then of patterns for what that one leaves, …
 
@@ -40,20 +40,12 @@ class PatchWords(Textifier):
         fit_seed: of that draw, and of k-means.
     """
 
-    patch: int = 4
-    words: int = 2
-    codes: int = 256
-    order: str = "raster"
-    fit_images: int = 5000
-    fit_seed: int = 0
-
-    def __post_init__(self):
-        for name, least, most in (("patch", 1, 512), ("words", 1, _MOST_WORDS), ("codes", 2, 2**16)):
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"textify.{name}={getattr(self, name)} is out of range: it takes {least} to {most}.")
-        if self.fit_images < 1:
-            raise UserError(f"textify.fit_images={self.fit_images} is out of range: it takes 1 or more.")
-        choose(self.order, ORDERS, "textify.order")
+    patch: Annotated[int, Field(ge=1, le=512)] = 4
+    words: Annotated[int, Field(ge=1, le=16)] = 2
+    codes: Annotated[int, Field(ge=2, le=2**16)] = 256
+    order: Order = "raster"
+    fit_images: Positive = 5000
+    fit_seed: Seed = 0
 
     @property
     def is_learned(self) -> bool:

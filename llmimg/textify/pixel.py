@@ -1,16 +1,17 @@
 """Pixels as text: brightness, or red, green and blue, as words."""
 
-import dataclasses
 import functools
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.settings import settings_of
 from llmimg.textify.appearance import appearance_of, bumps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
-from llmimg.textify.order import ORDERS, reading_order
+from llmimg.textify.order import Order, reading_order
 from llmimg.textify.ragged import Ragged
 from llmimg.textify.runs import WordsOfPixels, numbers, pixel_boxes
 
@@ -18,10 +19,7 @@ from llmimg.textify.runs import WordsOfPixels, numbers, pixel_boxes
 # images", 1997): on a dark page the sparse ones look dark.
 RAMP = " .'`^\",:;Il!i><~+_-?][}{1)(|\\/tfjrxnuvczXYUJCLQ0OZmwqpdbkhao*#MW&8%B@$"
 
-
-def _check_levels(levels: int) -> None:
-    if not 2 <= levels <= 256:
-        raise UserError(f"textify.levels={levels} is out of range: it takes 2 to 256.")
+Levels = Annotated[int, Field(ge=2, le=256)]
 
 
 def _level_of(levels: int) -> np.ndarray:
@@ -37,7 +35,7 @@ def _value_of(levels: int) -> np.ndarray:
 
 
 @TEXTIFIERS.register("gray")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class Gray(WordsOfPixels):
     """Each pixel's brightness as one word, or as one character of a density ramp.
 
@@ -50,13 +48,11 @@ class Gray(WordsOfPixels):
         order, longest_run, row_marks: as in `WordsOfPixels`.
     """
 
-    levels: int = 16
-    style: str = "numbers"
+    levels: Levels = 16
+    style: Literal["numbers", "ramp"] = "numbers"
 
     def __post_init__(self):
         super().__post_init__()
-        _check_levels(self.levels)
-        choose(self.style, {"numbers": None, "ramp": None}, "textify.style")
         if self.style == "ramp" and self.levels > len(RAMP):
             raise UserError(f"textify.levels={self.levels} is more than the ramp's {len(RAMP)} characters: lower it.")
         if self.style == "ramp" and self.longest_run > 1:
@@ -77,7 +73,7 @@ class Gray(WordsOfPixels):
 
 
 @TEXTIFIERS.register("rgb")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class Rgb(Textifier):
     """Each pixel as three words: red, green, blue. A gray pixel is written as three equal ones.
 
@@ -86,12 +82,8 @@ class Rgb(Textifier):
         order: in which pixels are read.
     """
 
-    levels: int = 256
-    order: str = "raster"
-
-    def __post_init__(self):
-        _check_levels(self.levels)
-        choose(self.order, ORDERS, "textify.order")
+    levels: Levels = 256
+    order: Order = "raster"
 
     @functools.cached_property
     def grammar(self) -> Grammar:

@@ -1,17 +1,16 @@
 """Regions as text: a describing word for each cell of a grid."""
 
-import dataclasses
 import functools
 import itertools
 
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.settings import Positive, settings_of
 from llmimg.textify.appearance import appearance_of, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
-from llmimg.textify.order import ORDERS, reading_order
+from llmimg.textify.order import Order, reading_order
 from llmimg.textify.pixel import as_rgb
 from llmimg.textify.ragged import Ragged
 
@@ -20,7 +19,7 @@ _CHUNK = 3 * 2**17
 
 
 @TEXTIFIERS.register("region_color")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class RegionColor(Textifier):
     """The mean colour of each cell, row by row: `region_color_124_127_146 region_color_118_…`.
 
@@ -33,13 +32,8 @@ class RegionColor(Textifier):
         order: in which cells are read.
     """
 
-    grid: int = 4
-    order: str = "raster"
-
-    def __post_init__(self):
-        if self.grid < 1:
-            raise UserError(f"textify.grid={self.grid} is out of range: it takes 1 or more.")
-        choose(self.order, ORDERS, "textify.order")
+    grid: Positive = 4
+    order: Order = "raster"
 
     @functools.cached_property
     def grammar(self) -> Grammar:

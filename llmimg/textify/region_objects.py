@@ -1,16 +1,15 @@
 """Objects in words: what a zero-shot model sees in each region, or finds in the picture."""
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.registry import Registry
-from llmimg.settings import choose
+from llmimg.settings import Positive, Share, settings_of
 from llmimg.textify.appearance import appearance_of, bumps, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.grammar import START, Grammar, Lexicon
@@ -33,12 +32,11 @@ class Looker(Protocol):
 
 # kind → what makes a Looker from a model's name; they live above this room, as they need more than it may import.
 LOOKERS = Registry("kind of object model", "llmimg.models")
-KINDS = ("classifier", "detector")
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @TEXTIFIERS.register("region_objects")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class RegionObjects(Textifier):
     """Objects, by a zero-shot model of the hub: `"cat 80% dog 60%"`, or `"cat 80% top left dog 60% center"`.
 
@@ -56,23 +54,17 @@ class RegionObjects(Textifier):
         score: whether sureness is written.
     """
 
-    kind: str = "classifier"
+    kind: Literal["classifier", "detector"] = "classifier"
     model: str = "openai/clip-vit-base-patch32"
     labels: tuple[str, ...] = _CIFAR10
-    grid: int = 1
-    count: int = 8
-    least: float = 0.1
+    grid: Positive = 1
+    count: Positive = 8
+    least: Share = 0.1
     score: bool = True
 
     def __post_init__(self):
-        choose(self.kind, dict.fromkeys(KINDS), "textify.kind")
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise UserError("textify.labels must name each object once, and one at least: give it a list of words.")
-        for name in ("grid", "count"):
-            if getattr(self, name) < 1:
-                raise UserError(f"textify.{name}={getattr(self, name)} is out of range: it takes 1 or more.")
-        if not 0 <= self.least <= 1:
-            raise UserError(f"textify.least={self.least} is out of range: it takes 0 to 1.")
 
     @property
     def _looker(self) -> Looker:

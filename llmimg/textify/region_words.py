@@ -1,17 +1,17 @@
 """Regions in words: colour, brightness, texture, place and area of each."""
 
-import dataclasses
 import functools
+from typing import Literal
 
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.settings import Positive, settings_of
 from llmimg.textify.appearance import appearance_of, bumps, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
 from llmimg.textify.colours import NAMED, nearest_color, to_lab
 from llmimg.textify.grammar import START, Grammar, Lexicon
-from llmimg.textify.order import ORDERS, reading_order
+from llmimg.textify.order import Order, reading_order
 from llmimg.textify.pixel import as_rgb
 from llmimg.textify.ragged import Ragged, ends_to_offsets
 from llmimg.textify.region import cell_edges
@@ -23,7 +23,7 @@ AREAS = {"tiny": 0.02, "small": 0.06, "medium": 0.15, "large": 0.4, "huge": 1.0}
 
 
 @TEXTIFIERS.register("region_words")
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class RegionWords(Textifier):
     """Each region in readable words: `"dark blue smooth, bright white striped vertically, …"`.
 
@@ -40,24 +40,18 @@ class RegionWords(Textifier):
         colors: names of colours: `basic` or `css`.
     """
 
-    regions: str = "grid"
-    grid: int = 4
-    segments: int = 16
-    order: str = "raster"
+    regions: Literal["grid", "slic"] = "grid"
+    grid: Positive = 4
+    segments: Positive = 16
+    order: Order = "raster"
     color: bool = True
     brightness: bool = True
     texture: bool = True
     place: bool = False
     area: bool = False
-    colors: str = "basic"
+    colors: Literal["basic", "css"] = "basic"
 
     def __post_init__(self):
-        choose(self.regions, dict.fromkeys(("grid", "slic")), "textify.regions")
-        choose(self.order, ORDERS, "textify.order")
-        choose(self.colors, NAMED, "textify.colors")
-        for name in ("grid", "segments"):
-            if getattr(self, name) < 1:
-                raise UserError(f"textify.{name}={getattr(self, name)} is out of range: it takes 1 or more.")
         if not self._said:
             raise UserError("textify=region_words has nothing to say: set textify.color=true, or another of its words.")
 

@@ -1,23 +1,21 @@
 """What textifiers of one word a pixel share: words in reading order, run lengths, row marks."""
 
-import dataclasses
 import functools
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.settings import settings_of
 from llmimg.textify.appearance import appearance_of, bumps
 from llmimg.textify.base import Textifier, words
 from llmimg.textify.grammar import START, Grammar, Lexicon
-from llmimg.textify.order import ORDERS, reading_order
+from llmimg.textify.order import Order, reading_order
 from llmimg.textify.ragged import Ragged, ends_to_offsets
 
-_LONGEST_RUN = 1024
 
-
-@dataclasses.dataclass(frozen=True)
+@settings_of("textify")
 class WordsOfPixels(Textifier):
     """One word a pixel. A subclass says which words there are, which one each pixel has, and what each looks like.
 
@@ -28,16 +26,13 @@ class WordsOfPixels(Textifier):
         row_marks: whether a line break parts the rows (in raster and snake order); runs end there then.
     """
 
-    order: str = "raster"
-    longest_run: int = 1
+    order: Order = "raster"
+    longest_run: Annotated[int, Field(ge=1, le=1024)] = 1
     row_marks: bool = False
 
     _open: ClassVar[int] = 0  # the value of pixels that no word tells
 
     def __post_init__(self):
-        choose(self.order, ORDERS, "textify.order")
-        if not 1 <= self.longest_run <= _LONGEST_RUN:
-            raise UserError(f"textify.longest_run={self.longest_run} is out of range: it takes 1 to {_LONGEST_RUN}.")
         if self.row_marks and self.order not in ("raster", "snake"):
             raise UserError(f"textify.order={self.order} has no rows to mark: set textify.row_marks=false.")
 

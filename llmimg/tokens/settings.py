@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from llmimg.errors import UserError
-from llmimg.settings import choose
+from llmimg.nearest import choose
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from llmimg.errors import UserError
 from llmimg.hub import load_tokenizer_files
+from llmimg.nearest import choose
 from llmimg.paths import local_path
-from llmimg.settings import choose
 from llmimg.textify import Grammar, Ragged, Textifier
 from llmimg.tokens.automaton import Automaton
 from llmimg.tokens.bpe import MergedPieces

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from llmimg.errors import UserError
-from llmimg.settings import check_names, convert, setting_types
+from llmimg.nearest import check_names
+from llmimg.settings import Positive, read, setting_types
 
 # What follows from the run itself, and what to set instead.
 _OURS = {
@@ -19,7 +20,11 @@ _OURS = {
     "batch_eval_metrics": "a split is measured as a whole",
     "eval_do_concat_batches": "a split is measured as a whole",
 }
-_AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+# TrainingArguments takes any number, and fails late.
+_NARROWER = dict.fromkeys(
+    ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), Positive
+)
+_NUMBERS = (int, float, bool, int | None, float | None, bool | None, Positive)  # the types that are checked here
 
 
 def argument_types() -> dict[str, Any]:
@@ -43,10 +48,8 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     hints = argument_types()
     check_names(trainer, hints, "trainer")
     for name, value in trainer.items():
-        plain = hints[name] in (int, float, bool, int | None, float | None, bool | None)
-        number = convert(value, hints[name], f"trainer.{name}") if plain else value
-        if name in _AT_LEAST_ONE and number < 1:
-            raise UserError(f"trainer.{name}={value} is out of range: it takes 1 or more.")
+        hint = _NARROWER.get(name, hints[name])
+        number = read(value, hint, f"trainer.{name}") if hint in _NUMBERS else value
         if name == "max_steps" and number == 0:
             raise UserError(f"trainer.max_steps={value} trains nothing: it takes 1 or more, or -1 for whole epochs.")
     if trainer.get("train_sampling_strategy") == "group_by_length":

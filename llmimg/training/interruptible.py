@@ -8,7 +8,7 @@ from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from llmimg.errors import UserError
-from llmimg.settings import nearest
+from llmimg.nearest import nearest
 from llmimg.training.callbacks import Clock
 from llmimg.training.checkpoint import Manifest
 from llmimg.training.ema import EMA

@@ -109,7 +109,7 @@ def test_surf_says_what_it_needs():
     ("chosen", "message"),
     [
         ({"points": 0}, "textify.points=0 is out of range: it takes 1 to 1000"),
-        ({"codes": 1}, "textify.codes=1 is out of range: it takes 2 or more, or 0"),
+        ({"codes": 1}, "textify.codes=1 is out of range: it takes 0, or 2 to 32768"),
         ({"cells": 1}, "textify.cells=1"),
         ({"fit_images": 0}, "textify.fit_images=0"),
         ({"min_side": 15}, "textify.min_side=15 is out of range: it takes 16 to 1024"),

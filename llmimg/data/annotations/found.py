@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from llmimg.data.annotations.words import WORDS, is_words
 from llmimg.data.names import folded, shown
 from llmimg.errors import UserError
-from llmimg.settings import nearest
+from llmimg.nearest import nearest
 
 if TYPE_CHECKING:
     from datasets import Features

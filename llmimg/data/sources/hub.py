@@ -24,8 +24,8 @@ from llmimg.data.pixel_columns import as_images, holds_numbers
 from llmimg.data.roles import choose_splits
 from llmimg.data.sources import BOXES, COLUMNS, MASKS
 from llmimg.errors import UserError
+from llmimg.nearest import nearest
 from llmimg.paths import local_path
-from llmimg.settings import nearest
 
 if TYPE_CHECKING:
     from datasets import Dataset
