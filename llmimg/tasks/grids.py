@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmimg.data.annotations.moving import VOID
+from llmimg.settings import settings_of
 from llmimg.textify import START, Grammar, Lexicon, Ragged
 from llmimg.textify.appearance import appearance_of, bumps
 from llmimg.textify.base import words
@@ -153,7 +154,7 @@ class RowText(GridText):
         return labels
 
 
-@dataclass(frozen=True)
+@settings_of("task")
 class Labels(WordsOfPixels):
     """Masks, uint8 `[N, H, W, 1]`, as one word a pixel, that of its class."""
 
