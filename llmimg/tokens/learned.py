@@ -2,7 +2,7 @@
 of `vocabulary=learn`. Kept in the cache as prepared splits are, so that ranks and repeated runs have the same."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,10 @@ class TrainingImages(Sequence):
             self.broken.add(each % len(self))
         raise UserError("All images of the training split are broken: look at data.path.")
 
+    def mended(self, broken: Sequence[int]) -> bool:
+        """Whether one of these rows, which could not be read, can be now."""
+        return mended(self._train, self._decoding, broken)
+
 
 def learned_textifier(
     textifier: Textifier,
@@ -78,15 +82,22 @@ def learned_textifier(
     images = TrainingImages(train, decoding, skip_broken)
     if not textifier.learns_from_images:
         return textifier.with_state(textifier.learn(images))
-    place = folder / key_of(train, decoding, textifier, learned="textifier")
+    key = key_of(train, decoding, textifier, learned="textifier")
+    about = {**about, "vocabulary": "(what the textifier learned)"}
+    place = _kept(folder / key, lambda work: save_state(textifier.learn(images), work), images, about)
+    return with_saved_state(textifier, place)
+
+
+def _kept(place: Path, learn: Callable[[Path], Any], images: TrainingImages, about: dict[str, Any]) -> Path:
+    """The folder `place` with what `learn` writes into it of some images, learned again where one that was broken no
+    longer is."""
 
     def write(work: Path) -> set[int]:
-        save_state(textifier.learn(images), work)
+        learn(work)
         return images.broken
 
-    about = {**about, "split": "train", "rows": len(train), "vocabulary": "(what the textifier learned)"}
-    keep(place, write, about, lambda kept: mended(train, decoding, kept["broken"]))
-    return with_saved_state(textifier, place)
+    keep(place, write, {**about, "split": "train", "rows": len(images)}, lambda kept: images.mended(kept["broken"]))
+    return place
 
 
 def save_state(state: dict[str, np.ndarray], folder: Path) -> None:
@@ -167,15 +178,12 @@ def learned_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """The tokenizer of `vocabulary=learn`, from the texts of training images."""
     what = {"size": settings.size, "images": settings.learn_images, "seed": settings.learn_seed}
-    place = folder / key_of(train, decoding, textifier, learned="tokenizer", state=digests(textifier.state), **what)
+    key = key_of(train, decoding, textifier, learned="tokenizer", state=digests(textifier.state), **what)
     images = TrainingImages(train, decoding, skip_broken)
 
-    def write(work: Path) -> set[int]:
+    def learn(work: Path) -> None:
         chosen = np.random.default_rng(settings.learn_seed).permutation(len(images))[: settings.learn_images]
         pieces = write_all(textifier, [images[place] for place in chosen])
         learn_tokenizer(textifier, pieces, settings.size).save_pretrained(work)
-        return images.broken
 
-    about = {**about, "split": "train", "rows": len(train), "vocabulary": "(learned)"}
-    keep(place, write, about, lambda kept: mended(train, decoding, kept["broken"]))
-    return load_tokenizer(str(place))
+    return load_tokenizer(str(_kept(folder / key, learn, images, {**about, "vocabulary": "(learned)"})))

@@ -49,7 +49,7 @@ def private_characters(texts: Iterable[str], first: int = 0) -> dict[str, str]:
 
 def characters_of(backend: Tokenizer) -> dict[str, str]:
     """The private characters of a learned tokenizer, the pieces' first; of any other there are none."""
-    normalizer = json.loads(backend.to_str())["normalizer"] or {}
+    normalizer = {} if backend.normalizer is None else json.loads(backend.normalizer.__getstate__())
     found = {
         each["pattern"]["String"]: each["content"]
         for each in normalizer.get("normalizers", ())
