@@ -60,15 +60,17 @@ class Mask:
         return np.bincount(mask.reshape(-1), minlength=VOID + 1)[[*range(classes), VOID]] / mask.size
 
 
-def draw_mask(image: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
+def draw_mask(image: np.ndarray, mask: np.ndarray, classes: int, ground: int | None = None) -> np.ndarray:
     """The colours of a mask over its image in gray, enlarged as boxes are: uint8 `[H', W', 3]`.
 
     Args:
         image: uint8 `[H, W, C]`.
         mask: class numbers, uint8 `[H, W]`, 255 for void, which is gray.
         classes: how many there are.
+        ground: the class that is left without a colour.
     """
-    mixed = _SHOWN * image.mean(axis=2, keepdims=True) + (1 - _SHOWN) * _colours(classes)[mask]
+    gray = image.mean(axis=2, keepdims=True)
+    mixed = np.where((mask == ground)[..., None], gray, _SHOWN * gray + (1 - _SHOWN) * _colours(classes)[mask])
     return enlarged(mixed.round().astype(np.uint8))[0]
 
 

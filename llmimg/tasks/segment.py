@@ -228,14 +228,17 @@ class Segment(Task):
         units = {"IoU": "share", "ceiling": "share", "pixels": "count"}
         meaning = "The ceiling is what the true grid would have, brought to full size; empty without a pixel."
         told = (*self.names, "void")
+        colours = zip(told, swatches(len(self.names)), strict=True)
+        captions, images = zip(*[each for place, each in enumerate(colours) if place != self._ground], strict=True)
+        plain = "" if self._ground is None else f"In drawings; {self.names[self._ground]} is left without one."
         return [
             Bars("IoU by class", self.names, columns, units, meaning),
             Matrix("Pixels by class", score.confusion.astype(float), self.names, told, counted="pixels"),
-            Gallery("Colours of classes", swatches(len(self.names)), told),
+            Gallery("Colours of classes", images, captions, plain),
         ]
 
     def draw(self, image: np.ndarray, prediction: Mask) -> np.ndarray:
-        return draw_mask(image, prediction.full(image.shape[:2]), len(self.names))
+        return draw_mask(image, prediction.full(image.shape[:2]), len(self.names), self._ground)
 
     def export(self, predictions: Sequence[Mask], rows: Sequence[Row], folder: Path) -> None:
         """PNG files of the source's own class numbers, called by the rows' ids: `/` is `%2F` there, and so on."""
