@@ -112,11 +112,11 @@ def seen(monkeypatch, losses) -> dict[str, list[np.ndarray]]:
         @functools.wraps(forward)
         def call(self, *args, **kwargs):
             named = signature.bind(self, *args, **kwargs).arguments
-            rows = unpadded(named["input_ids"], named.get("attention_mask"))
-            if self.training:
-                given.setdefault("trained", rows)
-            elif losses and len(rows) == EVALUATED:
-                given["evaluated"] = rows
+            ids, mask = named["input_ids"], named.get("attention_mask")
+            if self.training and "trained" not in given:
+                given["trained"] = unpadded(ids, mask)
+            if not self.training and losses and len(ids) == EVALUATED:
+                given["evaluated"] = unpadded(ids, mask)
                 raise Enough
             return forward(self, *args, **kwargs)
 
