@@ -113,6 +113,7 @@ class Configuration:
         task = configuration.task_settings
         build(READOUT_SETTINGS[configuration.readout_name], configuration.readout_settings, "readout")
         _check_adaptation(configuration)
+        _check_images(configuration)
         if getattr(task, "text", ()) and configuration.tokens.permute != "none":
             raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
         if configuration.data.fresh and configuration.model.kind != "language":
@@ -185,6 +186,23 @@ class Configuration:
         if self.vocabulary.name != "auto":
             return self.vocabulary.name
         return "reuse" if self.model.pretrained else "own"
+
+
+def _check_images(configuration: Configuration) -> None:
+    """Refuse to take away an image where that leaves nothing."""
+    images, model = configuration.data.images, configuration.model
+    if images == "own":
+        return
+    if configuration.readout_name in ("likelihood", "masked"):
+        raise UserError(
+            f"data.images={images} tells what an answer owes to its image, and with task={configuration.task_name} the "
+            "image is the answer: set data.images=own."
+        )
+    if images == "none" and model.kind in ("image", "baseline"):
+        raise UserError(
+            f"The model '{model.name}' sees nothing but pixels, and data.images=none gives it none: take "
+            "data.images=shuffled."
+        )
 
 
 def _check_adaptation(configuration: Configuration) -> None:

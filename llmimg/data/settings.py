@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from llmimg.data.annotations.boxes import BAD_BOXES, LAYOUTS, UNITS
 from llmimg.data.placement import FITS, check_size
 from llmimg.data.scenes.settings import SceneSettings
+from llmimg.data.shown import IMAGES
 from llmimg.data.sources import SOURCES
 from llmimg.errors import UserError
 from llmimg.nearest import choose
@@ -57,11 +58,18 @@ class DataSettings:
     fit: str = "stretch"
     broken: str = "error"  # what becomes of an image that cannot be decoded
     overlap: str = "say"  # what becomes of images that are, pixel by pixel, in two splits
+    images: str = "own"  # the one a model gets for each row: its own, that of another row, or none
     fresh: bool = False  # whether training images are made anew in every epoch
     scenes: SceneSettings = field(default_factory=SceneSettings)  # what source=scenes makes up
 
     def __post_init__(self) -> None:
-        for name, known in (("source", SOURCES), ("fit", FITS), ("broken", BROKEN), ("overlap", OVERLAP)):
+        for name, known in (
+            ("source", SOURCES),
+            ("fit", FITS),
+            ("broken", BROKEN),
+            ("overlap", OVERLAP),
+            ("images", IMAGES),
+        ):
             choose(getattr(self, name), dict.fromkeys(known), f"data.{name}")
         for name, known in (("boxes", LAYOUTS), ("bad_boxes", BAD_BOXES), ("box_unit", UNITS)):
             if getattr(self, name) is not None:

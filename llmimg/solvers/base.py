@@ -11,6 +11,7 @@ import numpy as np
 from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.identity import DataIdentity, Hashes
+from llmimg.data.shown import notes_of_images
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.contract import Prediction, Row, Task
 
@@ -76,6 +77,7 @@ class Solver(abc.ABC):
             notes: sentences that a reader of the results must know; more are added on the way.
         """
         self.settings, self.data, self.task, self.notes = settings, data, task, notes
+        notes.extend(notes_of_images(settings.data.images))
 
     @classmethod  # noqa: B027
     def check(cls, settings: Configuration) -> None:

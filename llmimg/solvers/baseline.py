@@ -15,7 +15,7 @@ class BaselineSolver(PixelSolver):
         settings, training = self.settings, self.pixels["train"]
         baseline = build(BASELINES[settings.model.architecture], settings.model.options, "model.options")
         started = time.perf_counter()
-        self.fitted = baseline.fit(training.images, training.known.seen(training.numbers), self.task, settings.seed)
+        self.fitted = baseline.fit(training.given, training.known.seen(training.numbers), self.task, settings.seed)
         seconds, count = time.perf_counter() - started, len(training.numbers)
         used = min(baseline.train_images or count, count)
         if used < count:
@@ -28,7 +28,7 @@ class BaselineSolver(PixelSolver):
     def predict(self, split: str) -> Outcome:
         pixels = self.pixels[split]
         rows = pixels.known.scored(pixels.numbers)
-        answers = self.fitted.answers(pixels.images)
+        answers = self.fitted.answers(pixels.given)
         predictions = [self.task.read(answer, row) for answer, row in zip(answers, rows, strict=True)]
         return Outcome(pixels.numbers, rows, predictions, {})
 

@@ -13,6 +13,7 @@ from llmimg.data.broken import broken_notes, refuse_broken
 from llmimg.data.identity import DataIdentity
 from llmimg.data.rng import sampled
 from llmimg.data.rows import Rows
+from llmimg.data.shown import images_shown
 from llmimg.errors import UserError
 from llmimg.models.asked_classes import score_classes, write_classes
 from llmimg.models.endpoint import Endpoint
@@ -57,20 +58,32 @@ class EndpointSolver(Solver):
         self.texts: list[str] = []
         for start in range(0, len(self.images), _BATCH):
             self.texts += self.textifier.texts(write_all(self.textifier, self.images[start : start + _BATCH]))
+        shown = self._shown(self.numbers, len(data.test))[self.numbers]
+        self.given = np.where(shown < 0, -1, np.searchsorted(self.numbers, shown))  # places in `images`
+        self.texts = [self.texts[place] if place >= 0 else "" for place in self.given]
 
     @classmethod
     def check(cls, settings: Configuration) -> None:
         if world_size() > 1:
             raise UserError(f"The model '{settings.model.name}' is asked by one process: start it with plain python.")
 
+    def _shown(self, whole: np.ndarray, count: int) -> np.ndarray:
+        data = self.settings.data
+        return images_shown(data.images, whole, count, data.split_seed)
+
     def _shots(self) -> Shots:
         """Text and label of the training images that the prompt shows."""
         rows = shown_rows(self.settings, self.data)
         if not len(rows):
             return []
-        images, _ = self.data.decoding(self.data.train[rows]["image"])
         labels = np.asarray(self.data.train[rows]["label"])
-        return list(zip(self.textifier.texts(write_all(self.textifier, images)), labels.tolist(), strict=True))
+        shown = self._shown(np.arange(len(self.data.train)), len(self.data.train))[rows]
+        texts = [""] * len(rows)
+        if (shown >= 0).all():
+            images, problems = self.data.decoding(self.data.train[shown]["image"], self.data.train[shown]["id"])
+            refuse_broken(problems)  # another row's image may be
+            texts = self.textifier.texts(write_all(self.textifier, images))
+        return list(zip(texts, labels.tolist(), strict=True))
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
         return {}
@@ -113,7 +126,8 @@ class EndpointSolver(Solver):
     def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
         tokens, shown = outcome.columns.get("tokens"), []
         for place in places:
-            given = reconstructions(self.textifier, [self.images[place]])
+            seen = [self.images[self.given[place]]] if self.given[place] >= 0 else []
+            given = reconstructions(self.textifier, seen) if seen else None
             shown.append(
                 Shown(
                     image=self.images[place],

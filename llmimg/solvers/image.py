@@ -26,7 +26,9 @@ class ImageSolver(PixelSolver):
     def _examples(self, split: str) -> LiveExamples:
         settings, pixels = self.settings, self.pixels[split]
         changed = settings.augment if split == "train" else type(settings.augment)("none")
-        return LiveExamples(pixels.held, pixels.known, pixels.numbers, settings=changed, seed=settings.seed)
+        return LiveExamples(
+            pixels.held, pixels.known, pixels.numbers, settings=changed, seed=settings.seed, shown=pixels.shown
+        )
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
         settings = self.settings

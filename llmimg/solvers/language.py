@@ -12,6 +12,8 @@ from llmimg.configuration import Configuration
 from llmimg.data import SPLITS, Data
 from llmimg.data.identity import DataIdentity
 from llmimg.data.rows import Rows
+from llmimg.data.shown import images_shown
+from llmimg.errors import UserError
 from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.loading import origin
@@ -49,11 +51,20 @@ class LanguageSolver(Solver):
         self.ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
         self.hashes = {split: self.ids[split].pixels for split in SPLITS}
         self.known = {split: Rows(getattr(data, split), task.columns, encoder.decoding) for split in SPLITS}
+        how, seed = settings.data.images, settings.data.split_seed
+        self.shown = {split: images_shown(how, each.whole, len(each), seed) for split, each in self.ids.items()}
         lengths = text_lengths(settings, data, self.ids, encoder)
-        prompt, self.encoder = make_prompts(settings, data, task, kind, encoder, self.ids["train"], lengths, notes)
+        prompt, self.encoder = make_prompts(
+            settings, data, task, kind, encoder, self.ids["train"], self.shown["train"], lengths, notes
+        )
         limit = context_limit(settings.model, kind.causal)
         self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, prompt)
         self.context = self.layout.context
+        if how == "none" and not (prompt.before or prompt.blank or prompt.after):
+            raise UserError(
+                "data.images=none leaves nothing to read, as the tokenizer puts nothing around a text: take "
+                "vocabulary=own, or readout=score."
+            )
         self.plain_text = prepare_text(settings, task, self.encoder, self.layout, notes)
         boxes = common_boxes(settings, data, kind.needs_boxes(task), self.encoder, lengths)
         self.readout = kind(task, self.layout, self.encoder.vocabulary, boxes, **settings.readout_settings)
@@ -68,9 +79,10 @@ class LanguageSolver(Solver):
         """What the Trainer reads of a split: image ids, or images written afresh where they are augmented or made
         anew."""
         ids, known, settings = self.ids[split], self.known[split], self.settings
+        given = {"shown": self.shown[split], "blank": self.layout.prompt.blank}
         if split != "train" or not settings.live:
             # What is hidden from it differs from seed to seed; what it is tested on does not.
-            return Examples(ids, known, ids.whole, seed=settings.seed if split == "train" else 0)
+            return Examples(ids, known, ids.whole, seed=settings.seed if split == "train" else 0, **given)
         images = FreshImages(self.data.fresh, known) if self.data.fresh else StoredImages(self.data.train, known)
         return LiveExamples(
             images,
@@ -80,6 +92,7 @@ class LanguageSolver(Solver):
             encoder=self.encoder,
             seed=settings.seed,
             room=self.layout.room,
+            **given,
         )
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
@@ -140,7 +153,9 @@ class LanguageSolver(Solver):
             self.notes.extend(notes_of_weights(self.trainer, found))
         if split == "test":
             self.outputs = outputs
-        return Outcome(numbers, rows, predictions, {"tokens": self.ids[split].lengths[numbers]})
+        shown = self.shown[split][numbers]
+        tokens = np.where(shown < 0, len(self.layout.prompt.blank), self.ids[split].lengths[shown])
+        return Outcome(numbers, rows, predictions, {"tokens": tokens})
 
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
         bits, seed = scores.get("test/bits_per_image"), self.settings.data.split_seed
@@ -174,7 +189,7 @@ class LanguageSolver(Solver):
 
     def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
         numbers = outcome.numbers[np.asarray(places, np.int64)]
-        return shown_texts(self.data.test, numbers, self.encoder, self.layout)
+        return shown_texts(self.data.test, numbers, self.shown["test"][numbers], self.encoder, self.layout)
 
 
 SOLVER = LanguageSolver

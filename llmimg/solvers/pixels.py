@@ -11,6 +11,7 @@ from llmimg.data import SPLITS, Data, Decoding
 from llmimg.data.broken import broken_notes, refuse_broken
 from llmimg.data.identity import Hashes
 from llmimg.data.rows import Rows
+from llmimg.data.shown import images_shown
 from llmimg.errors import UserError
 from llmimg.solvers.base import Outcome, Shown, Solver
 from llmimg.tasks.contract import Task
@@ -25,11 +26,18 @@ class Pixels:
         images: uint8 `[N, H, W, C]`.
         numbers: int64 `[N]`, their rows.
         known: what is known of the split's rows.
+        shown: the row whose image stands for that of each row of the split (`llmimg.data.shown`).
     """
 
     images: np.ndarray
     numbers: np.ndarray
     known: Rows
+    shown: np.ndarray
+
+    @property
+    def given(self) -> np.ndarray:
+        """The image that the model gets for each of `numbers`, uint8 `[N, H, W, C]`."""
+        return self.images[np.searchsorted(self.numbers, self.shown[self.numbers])]
 
     @property
     def held(self) -> HeldImages:
@@ -45,7 +53,9 @@ class PixelSolver(Solver):
         hashes: dict[str, Hashes] = {}
         for split in SPLITS:
             images, numbers, hashes[split] = _images(getattr(data, split), split, data.decoding, settings, notes)
-            self.pixels[split] = Pixels(images, numbers, Rows(getattr(data, split), task.columns, data.decoding))
+            known = Rows(getattr(data, split), task.columns, data.decoding)
+            shown = images_shown(settings.data.images, numbers, len(known), settings.data.split_seed)
+            self.pixels[split] = Pixels(images, numbers, known, shown)
         self.hashes = hashes
 
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:

@@ -105,6 +105,7 @@ def make_prompts(
     readout: type[TextReadout],
     encoder: Encoder,
     ids: ImageIds,
+    shown: np.ndarray,
     lengths: np.ndarray,
     notes: list[str],
 ) -> tuple[Prompt, Encoder]:
@@ -112,6 +113,7 @@ def make_prompts(
 
     Args:
         ids: of the training split, from which shots are drawn.
+        shown: the row whose image stands for that of each (`llmimg.data.shown`).
         lengths: `llmimg.solvers.context.text_lengths(…)`.
         notes: what a reader must know is added.
     """
@@ -125,9 +127,14 @@ def make_prompts(
     images, _ = encoder.decoding(data.train[some]["image"])
     texts = encoder.textifier.texts(write_all(encoder.textifier, images))
     samples = [(ids[row], text) for row, text in zip(some, texts, strict=True)]
-    drawn = [(ids[row], int(labels[row])) for row in shots]
-    if drawn and vocabulary.inside and task.settings.template.startswith("{image}") and not task.settings.chat:
-        drawn[0] = (_at_the_start(encoder, data.train[int(shots[0])]["image"]), drawn[0][1])
+    given = shown[shots]
+    drawn = [
+        (ids[row] if row >= 0 else np.empty(0, np.int64), int(label))
+        for row, label in zip(given, labels[shots], strict=True)
+    ]
+    begins = task.settings.template.startswith("{image}") and not task.settings.chat
+    if drawn and given[0] >= 0 and vocabulary.inside and begins:
+        drawn[0] = (_at_the_start(encoder, data.train[int(given[0])]["image"]), drawn[0][1])
     prompt, vocabulary, told = make_prompt(task.settings, task.classes, vocabulary, drawn, samples)
     notes.extend(told)
     return prompt, replace(encoder, vocabulary=vocabulary)

@@ -1,6 +1,7 @@
 """Test images beside what the model read of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -12,12 +13,21 @@ from llmimg.tokens.layout import Layout
 _UNREAD = 128  # the gray of pixels whose text the model did not get to read
 
 
-def shown_texts(data: datasets.Dataset, numbers: np.ndarray, encoder: Encoder, layout: Layout) -> list[Shown]:
-    """Rows of a split as a language model reads them."""
+def shown_texts(
+    data: datasets.Dataset, numbers: np.ndarray, given: np.ndarray, encoder: Encoder, layout: Layout
+) -> list[Shown]:
+    """Rows of a split as a language model reads them.
+
+    Args:
+        given: the row whose image stands for that of each, int64; −1 is no image.
+    """
     if not len(numbers):
         return []
     images: Sequence[np.ndarray] = encoder.decoding(data[numbers]["image"])[0]
-    return [_shown(image, encoder, layout) for image in images]
+    if (given < 0).any():
+        return [Shown(image) for image in images]
+    others = images if (given == numbers).all() else encoder.decoding(data[given]["image"])[0]
+    return [replace(_shown(other, encoder, layout), image=image) for image, other in zip(images, others, strict=True)]
 
 
 def _shown(image: np.ndarray, encoder: Encoder, layout: Layout) -> Shown:

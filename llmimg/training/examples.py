@@ -26,10 +26,23 @@ class Examples(torch.utils.data.Dataset):
         known: what is known of the split's rows.
         numbers: the rows to take; those of broken images are left out here.
         seed: with the epoch and the row, all that the example's own `seed` depends on.
+        shown: the row whose image stands for that of each row (`llmimg.data.shown`); None is its own.
+        blank: token ids that stand where there is no image.
     """
 
-    def __init__(self, ids: ImageIds, known: Rows, numbers: np.ndarray, *, seed: int = 0):
+    def __init__(
+        self,
+        ids: ImageIds,
+        known: Rows,
+        numbers: np.ndarray,
+        *,
+        seed: int = 0,
+        shown: np.ndarray | None = None,
+        blank: Sequence[int] = (),
+    ):
         self.ids, self.known, self.numbers, self.seed = ids, known, numbers, seed
+        self.shown = np.arange(len(known)) if shown is None else shown
+        self.blank = np.array(blank, np.int64)
         # Shared memory, so that loader workers that outlive an epoch learn of the next.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -55,7 +68,8 @@ class Examples(torch.utils.data.Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         numbers = self.numbers[indices]
-        return self._examples(numbers, [self.ids[number] for number in numbers], self.known.seen(numbers))
+        images = [self.ids[number] if number >= 0 else self.blank for number in self.shown[numbers]]
+        return self._examples(numbers, images, self.known.seen(numbers))
 
     def _examples(
         self, numbers: np.ndarray, images: Sequence[np.ndarray], rows: Sequence[dict[str, Any]]
@@ -79,6 +93,7 @@ class LiveExamples(Examples):
         encoder: writes them; None leaves them pixels.
         settings: how they are changed.
         room: how many tokens of a text the model reads; a longer one is cut, and counted. None has room for all.
+        shown, blank: as of `Examples`.
     """
 
     def __init__(
@@ -91,14 +106,18 @@ class LiveExamples(Examples):
         encoder: Encoder | None = None,
         seed: int = 0,
         room: int | None = None,
+        shown: np.ndarray | None = None,
+        blank: Sequence[int] = (),
     ):
-        super().__init__(None, known, numbers, seed=seed)
+        super().__init__(None, known, numbers, seed=seed, shown=shown, blank=blank)
         self.images, self.encoder, self.settings, self.room = images, encoder, settings, room
         self._cut = torch.zeros((), dtype=torch.int64).share_memory_()  # so that loader workers count together
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         numbers = self.numbers[indices]
         images, rows = self._changed(numbers)
+        if (self.shown[numbers] < 0).any():
+            return self._examples(numbers, [self.blank] * len(rows), rows)
         if not self.settings.mixup:
             return self._examples(numbers, self._written(images), rows)
         places, shares = mixing(self.settings.mixup, self._seeds(numbers), len(self.numbers))
@@ -112,6 +131,9 @@ class LiveExamples(Examples):
     def _changed(self, numbers: np.ndarray) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
         """The images of this epoch, and what is known of them."""
         images, rows = self.images(numbers, int(self.epoch))
+        shown = self.shown[numbers]
+        if (shown != numbers).any() and (shown >= 0).all():
+            images, _ = self.images(shown, int(self.epoch))
         if not self.settings.active:
             return list(images), rows
         lying = [[row[name] for row in rows] if name in self.known.columns else None for name in ("objects", "mask")]

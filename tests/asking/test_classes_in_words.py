@@ -50,6 +50,18 @@ def test_an_answer_that_names_no_class_is_wrong(ask, server):
     assert server.seen[0]["stop"] == ["\n"] and server.seen[0]["prompt"].endswith("\nclass:")
 
 
+def test_what_is_asked_without_seeing(ask, server, tmp_path):
+    """Every row is asked with the text of another, or with none."""
+    server.says, prompts = "3", {}
+    for images in ("own", "shuffled", "none"):
+        server.seen.clear()
+        anew = f"tokens.cache_dir={tmp_path / images}"  # or answers to the same prompts would be known
+        ask(images, "readout=generate", "task.shots=0", f"data.images={images}", anew)
+        prompts[images] = {request["prompt"] for request in server.seen}
+    assert prompts["shuffled"] == prompts["own"] and len(prompts["own"]) == 12
+    assert prompts["none"] == {"\nclass:"}
+
+
 @pytest.mark.parametrize("chat", ["true", "false"])
 def test_what_is_thought_is_no_answer(ask, server, chat):
     server.says = "<think>\n3 or 4? 5!\n</think>\n\n7"
