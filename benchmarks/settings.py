@@ -8,8 +8,8 @@ from llmimg.errors import UserError
 from llmimg.nearest import nearest
 from llmimg.settings import build
 
-PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training")
-ONE_CORE = ("tokens", "textify", "breakdown")
+PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training", "generate")
+ONE_CORE = ("tokens", "textify", "breakdown", "generate")
 
 _ROOT = Path(__file__).resolve().parent.parent
 

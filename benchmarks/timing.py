@@ -69,6 +69,17 @@ def summary(times: Times, images: int) -> dict[str, Any]:
     }
 
 
+def quotients(times: Mapping[str, Times], base: str) -> dict[str, Any]:
+    """Seconds of each side, and `SIDE_over_BASE`: a side's best round by the base's, in wall and in processor time."""
+    result: dict[str, Any] = {"rounds": len(times[base].wall)}
+    result["best_seconds"] = {name: round(min(each.wall), 5) for name, each in times.items()}
+    for name, each in times.items():
+        if name != base:
+            result[f"{name}_over_{base}"] = round(min(each.wall) / min(times[base].wall), 3)
+            result[f"{name}_over_{base}_of_processor_time"] = round(min(each.cpu) / min(times[base].cpu), 3)
+    return result
+
+
 def best_seconds(call: Callable[[], Any], rounds: int) -> float:
     """The quickest of so many calls."""
     return min(in_turns({"it": call}, rounds)["it"].wall)

@@ -1,5 +1,6 @@
 """The listing writes what the textifiers write, and every part gives the keys it promises."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from hypothesis.extra.numpy import arrays
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks import breakdown, growth, prepare, tokens, training
+from benchmarks import breakdown, generate, growth, prepare, tokens, training
 from benchmarks.listing import TEXTS, token_ids
 from benchmarks.settings import Settings, parse
+from benchmarks.small_models import SHAPES
 from benchmarks.timing import in_turns
 from llmimg import textify
 from llmimg.errors import UserError
@@ -98,6 +100,18 @@ def test_growth_has_points_and_fits(tiny):
     assert [point["images"] for point in result["points"]] == [1, 4, 16, 60]
     assert result["fits"].keys() == {"prepare_seconds", "bytes", "warm_open_seconds"}
     assert all(fit.keys() == {"fixed", "per_image", "exponent"} for fit in result["fits"].values())
+
+
+def test_answers_are_compared_with_what_they_cost_at_least(monkeypatch):
+    monkeypatch.delitem(SHAPES, "30M")
+    monkeypatch.setitem(SHAPES, "tiny", dataclasses.replace(SHAPES["tiny"], turns=1))
+    result = generate.measure(Settings(images=12, rounds=1))
+    held, score = result["held"]["tiny"], result["score"]["tiny"]
+    assert held.keys() >= {"held_over_bare", "held_over_bare_of_processor_time", "xgrammar_over_bare"}
+    assert score["one_token"].keys() >= {"score_over_head", "target"}
+    several = score["several_tokens"]
+    assert several["bound"] == pytest.approx(1 + several["nodes"] / score["tokens_of_prompt"], abs=0.01)
+    assert several["over_bound"] == pytest.approx(several["score_over_head"] / several["bound"], rel=1e-2)
 
 
 @pytest.mark.slow
