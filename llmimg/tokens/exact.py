@@ -1,6 +1,7 @@
 """Pieces → tokens, exactly the tokenizer's: of images by table where that is proven; of answers by table alone."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Set
+from typing import NamedTuple
 
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
@@ -85,18 +86,27 @@ def answers_of_tokenizer(grammar: Grammar, tokenizer: PreTrainedTokenizerFast, e
     return table
 
 
-def add_pieces(tokenizer: PreTrainedTokenizerFast, contexts: Contexts, images: Grammar | None = None) -> dict:
-    """Add the pieces of more than one token, and those that are lost, to a tokenizer as tokens.
+class Added(NamedTuple):
+    """Tokens that were added to a tokenizer.
+
+    Attributes:
+        replaced: the id of each → the ids that it stands for.
+        held: texts that were not, as an image's text may hold them; they are several tokens.
+    """
+
+    replaced: dict[int, tuple[int, ...]]
+    held: list[str]
+
+
+def add_pieces(tokenizer: PreTrainedTokenizerFast, contexts: Contexts, images: Grammar | None = None) -> Added:
+    """Add pieces of more than one token, and those that are lost, to a tokenizer as tokens.
 
     Args:
         contexts: of the pieces, as that tokenizer reads them.
-        images: what they must not occur in.
-
-    Returns:
-        The ids of the new tokens → the ids that each stands for.
+        images: of images, where the pieces are not theirs: a token that their texts hold would be found there.
 
     Raises:
-        UserError: a piece that could also be found in an image's text.
+        UserError: a piece that is lost, and that an image's text may hold.
     """
     lexicon, parts = contexts.grammar.lexicon, {}
     lost = unreadable(contexts, unknown_id(tokenizer))
@@ -105,21 +115,17 @@ def add_pieces(tokenizer: PreTrainedTokenizerFast, contexts: Contexts, images: G
             own = tuple(ids[len(contexts.prefix[state]) :])
             if len(own) > 1 or piece in lost:
                 parts.setdefault(lexicon.pieces[piece], own)
-    if images is not None:
-        _check_not_in_images(parts, images)
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in parts])
-    mark(tokenizer, PIECES, list(parts))
-    return {tokenizer.convert_tokens_to_ids(text): ids for text, ids in parts.items()}
-
-
-def _check_not_in_images(texts: Iterable[str], images: Grammar) -> None:
-    holds = Finder(images).holds
-    if found := [text for text in texts if holds(text)]:
+    held = [] if images is None else list(filter(Finder(images).holds, parts))
+    if both := {lexicon.pieces[piece] for piece in lost} & set(held):
+        named = ", ".join(map(repr, sorted(both)[:6]))
         raise UserError(
-            f"vocabulary=extend would add {', '.join(map(repr, found[:6]))} as a token for answers, and the text of an "
-            "image may hold the same, where it would be taken for it: name it otherwise (data.label_names), or take "
-            "vocabulary=own."
+            f"vocabulary=extend would add {named} as a token for answers, and the text of an image may hold the same, "
+            "where it would be taken for it: name it otherwise (data.label_names), or take vocabulary=own."
         )
+    new = [text for text in parts if text not in held]
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in new])
+    mark(tokenizer, PIECES, new)
+    return Added({tokenizer.convert_tokens_to_ids(text): parts[text] for text in new}, held)
 
 
 def _check_told_apart(

@@ -253,7 +253,7 @@ def _own(textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None) -> Voc
 
 
 def _extend(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    replaced = add_pieces(tokenizer, Contexts(textifier.grammar, tokenizer.backend_tokenizer))
+    replaced, _ = add_pieces(tokenizer, Contexts(textifier.grammar, tokenizer.backend_tokenizer))
     return dataclasses.replace(_of_images("extend", textifier, tokenizer), replaced=replaced)
 
 
@@ -286,8 +286,9 @@ def _extended(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> Vocab
     if not made.is_table:  # what reads images is not changed
         alone = dataclasses.replace(made.lookup, backend=Tokenizer.from_str(backend.to_str()))
         made = dataclasses.replace(made, lookup=alone)
-    added = add_pieces(made.tokenizer, Contexts(grammar, inside_reader(backend) or backend), textifier.grammar)
-    return dataclasses.replace(made, replaced={**made.replaced, **added})
+    new, held = add_pieces(made.tokenizer, Contexts(grammar, inside_reader(backend) or backend), textifier.grammar)
+    told = f" {len(held):,} pieces of answers stay several tokens, as an image's text may hold them: {held[:3]}."
+    return dataclasses.replace(made, replaced={**made.replaced, **new}, note=made.note + told * bool(held))
 
 
 VOCABULARIES = {

@@ -127,17 +127,21 @@ def test_answers_of_a_pretrained_tokenizer_are_what_it_reads(answers, gpt2):
 
 def test_a_class_that_two_grays_would_make_leaves_images_as_they_are(gpt2):
     grammar, image = classes(" 1 2", " 3", " cat"), GRAYS.grammar.parse_all(["0 1 2 3"])
-    for name, tokenizer in (("own", None), ("learn", learned()), ("reuse", copy.deepcopy(gpt2))):
-        vocabulary = make_vocabulary(name, GRAYS, tokenizer, grammar)
+    for name, tokenizer in (("own", None), ("learn", learned()), ("reuse", gpt2), ("extend", gpt2)):
+        vocabulary = make_vocabulary(name, GRAYS, copy.deepcopy(tokenizer), grammar)
         ids = vocabulary.lookup(image)[0].tolist()
-        assert ids == make_vocabulary(name, GRAYS, tokenizer).lookup(image)[0].tolist()
+        assert ids == make_vocabulary(name, GRAYS, copy.deepcopy(tokenizer)).lookup(image)[0].tolist()
         assert ids == vocabulary.tokenizer("0 1 2 3", add_special_tokens=False).input_ids
         swallowing = vocabulary.answer_ids([0]).tolist()
-        assert len(swallowing) == (2 if name == "reuse" else 1)
+        assert len(swallowing) == (2 if name in ("reuse", "extend") else 1)
+        assert ("as an image's text may hold them: [' 1 2']" in vocabulary.note) == (name == "extend")
         assert vocabulary.text(swallowing) == " 1 2"
         assert vocabulary.answer_ids([2]).tolist() != swallowing
-    with pytest.raises(UserError, match=r"would add ' 1 2' as a token for answers.* take vocabulary=own"):
-        make_vocabulary("extend", GRAYS, copy.deepcopy(gpt2), grammar)
+
+
+def test_a_token_that_must_be_added_and_would_be_found_in_images_is_refused(minilm):
+    with pytest.raises(UserError, match=r"would add ' ' as a token for answers.* take vocabulary=own"):
+        make_vocabulary("extend", GRAYS, copy.deepcopy(minilm), classes(" ", " cat"))  # which reads spaces as nothing
 
 
 def test_a_text_that_is_a_piece_of_both_is_one_token():
