@@ -11,8 +11,9 @@ from llmimg.errors import UserError
 from llmimg.models.adaptation import adapted
 from llmimg.models.language import make_model
 from llmimg.models.settings import AdaptationSettings, ModelSettings
+from llmimg.readouts.head import class_names
 from llmimg.recogniser import Recogniser
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 NAMES = ["cat", "dog", "tree"]
@@ -25,7 +26,7 @@ OF_OTHERS = {"roberta": {}, "bart": {"d_model": 16, "encoder_layers": 1, "decode
 def folder(request, tmp_path, textifier, scratch):
     """A model with a head for three classes: of ours, with a head of two layers, with encoder and decoder."""
     vocabulary = make_vocabulary("own", textifier, None)
-    head = TASKS["classify"].of(NAMES).head()
+    head = class_names(TASKS["classify"].of(DataInfo(tuple(NAMES))))
     torch.manual_seed(0)
     if request.param in OF_OTHERS:
         size = {"vocab_size": len(vocabulary.tokenizer), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
@@ -48,7 +49,7 @@ def loaded(folder, textifier, names, **how):
     notes: list[str] = []
     vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
     settings = ModelSettings("pretrained", path=str(folder))
-    head = TASKS["classify"].of(names).head()
+    head = class_names(TASKS["classify"].of(DataInfo(tuple(names))))
     model = make_model(settings, vocabulary, 40, AutoModelForSequenceClassification, head, notes=notes, **how)
     return model.eval(), notes
 
@@ -110,7 +111,7 @@ def test_adapters_keep_their_classes_by_name(tmp_path, textifier, scratch):
     base = make_model(scratch("gpt2"), own, 40, AutoModelForSequenceClassification, {"num_labels": 2})
     base.save_pretrained(tmp_path / "base")
     settings = ModelSettings("pretrained", path=str(tmp_path / "base"))
-    head = TASKS["classify"].of(NAMES).head()
+    head = class_names(TASKS["classify"].of(DataInfo(tuple(NAMES))))
     vocabulary = make_vocabulary("reuse", textifier, copy.deepcopy(own.tokenizer))
     how = AdaptationSettings("lora", save="adapters")
     model = adapted(make_model(settings, vocabulary, 40, AutoModelForSequenceClassification, head), how)
@@ -167,4 +168,5 @@ def test_a_run_asked_of_data_that_list_the_classes_otherwise(run, tmp_path):
     first, second = (json.loads((each / "metrics.json").read_text()) for each in (made, again))
     assert first["test/accuracy"] == second["test/accuracy"] > 0.9
     assert first["test/loss"] == pytest.approx(second["test/loss"], abs=1e-5)
-    assert Recogniser.load(again).readout.task.label_names == ("light", "dark")
+    (answer,) = Recogniser.load(again)(np.full((1, 6, 6, 1), 200, np.uint8))
+    assert list(answer["probabilities"]) == ["light", "dark"] and answer["label"] == "light"
