@@ -10,19 +10,22 @@ from omegaconf import DictConfig
 
 from llmimg.carry_out import carry_out
 from llmimg.command_line import command_line
-from llmimg.compose import errors_as_sentences, is_sweep, plain_values
+from llmimg.compose import errors_as_sentences, is_sweep, plain_values, sweep_direction
 from llmimg.errors import UserError
+from llmimg.objective import check_direction, objective
 
 failed: list[str] = []  # the runs of a sweep that could not be carried out
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float | None:
-    """Returns the validation accuracy, for sweepers that look for the best."""
+    """Returns the objective, by default the task's headline on the validation split, for sweepers that look for the
+    best."""
     with errors_as_sentences():
         plain = plain_values(config)
         try:
-            return carry_out(plain, apart=is_sweep()).get("val/accuracy")
+            check_direction(plain, sweep_direction())
+            return objective(plain, carry_out(plain, apart=is_sweep()))
         except UserError as error:
             if not is_sweep():
                 raise

@@ -15,6 +15,7 @@ from llmimg.errors import UserError
 from llmimg.ranks import is_first_process, world_size
 from llmimg.report.table import headline
 from llmimg.run_folder import RunFolder
+from llmimg.tasks.contract import TASKS
 from llmimg.training.arguments import check_trainer
 
 log = logging.getLogger("llmimg")
@@ -61,7 +62,7 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
     if not is_first_process():
         return {}
     metrics = folder.metrics()
-    log.info("%s\nReport: %s", headline(metrics), folder.path / "report.html")
+    log.info("%s\nReport: %s", headline(metrics, TASKS[configuration.task_name].measures), folder.path / "report.html")
     return metrics
 
 

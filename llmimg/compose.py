@@ -43,6 +43,12 @@ def is_sweep() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def sweep_direction() -> str | None:
+    """`minimize` or `maximize`, where a sweeper looks for one number by itself; None where it does not say."""
+    direction = HydraConfig.get().sweeper.get("direction") if is_sweep() else None
+    return None if direction is None else str(getattr(direction, "name", direction))
+
+
 def plain_values(config: DictConfig) -> dict[str, Any]:
     """The composed configuration, resolved, as plain values; `run_dir` is filled in.
 

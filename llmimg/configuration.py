@@ -10,10 +10,11 @@ from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.nearest import choose
+from llmimg.objective import objective_of
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.settings import check_combination, chosen_readout
 from llmimg.settings import build
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.contract import LOSS, TASKS, Measure
 from llmimg.textify import Textifier
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.settings import TokensSettings, VocabularySettings
@@ -37,14 +38,13 @@ class Launch:
 class EarlyStopping:
     """Attributes:
     patience: evaluations without a better one before training ends, with the best weights; null never ends early.
-    metric: `accuracy` or `loss`, on the validation split.
+    metric: a measure of the task or `loss`, on the validation split; null is the task's headline.
     """
 
     patience: int | None = None
-    metric: str = "accuracy"
+    metric: str | None = None
 
     def __post_init__(self):
-        choose(self.metric, dict.fromkeys(("accuracy", "loss")), "early_stopping.metric")
         if self.patience is not None and self.patience < 1:
             raise UserError(f"early_stopping.patience={self.patience} is out of range: it takes 1 or more, or null.")
 
@@ -62,6 +62,8 @@ class Configuration:
         dry_run: check and show, but read no data.
         force: start over, whatever the folder holds.
         profile: steps of training to trace into the run's folder; 0 traces none.
+        objective: the key in metrics.json of what a sweep looks for; None is the task's headline on the validation
+            split.
     """
 
     data: DataSettings
@@ -84,6 +86,7 @@ class Configuration:
     dry_run: bool = False
     force: bool = False
     profile: int = 0
+    objective: str | None = None
 
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
@@ -108,6 +111,8 @@ class Configuration:
         """
         configuration = build(cls, plain)
         configuration.textifier()
+        configuration.stops_by  # noqa: B018 - whether there is such a measure
+        objective_of(plain)
         name, kind = configuration.task_name, configuration.model.kind
         check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
         task = configuration.task_settings
@@ -163,7 +168,14 @@ class Configuration:
         """What TrainingArguments are made from: `trainer`, and what ending early needs."""
         if self.early_stopping.patience is None:
             return dict(self.trainer)
-        return stop_early(self.trainer, self.early_stopping.metric)
+        return stop_early(self.trainer, self.stops_by)
+
+    @property
+    def stops_by(self) -> Measure:
+        """What training ends early by."""
+        measures = TASKS[self.task_name].measures
+        named = {LOSS.key: LOSS} | {measure.key: measure for measure in measures}
+        return choose(self.early_stopping.metric or measures[0].key, named, "early_stopping.metric")
 
     @property
     def cache_options(self) -> dict[str, Any]:

@@ -2,21 +2,22 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from llmimg.configuration import Configuration
 from llmimg.data import Data, class_pixels
+from llmimg.data.decoding import decode
 from llmimg.provenance import identify, load_data
 from llmimg.ranks import is_first_process
-from llmimg.report.examples import evenly, surest_mistakes
+from llmimg.report.examples import evenly, make_examples, worst
 from llmimg.report.record import Example
 from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver, scores, solver_for
-from llmimg.tasks.contract import TASKS, DataInfo, Task
+from llmimg.tasks.contract import TASKS, DataInfo, Table, Task
 
 log = logging.getLogger("llmimg")
 
@@ -85,36 +86,27 @@ def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], fold
         "pixels": [solver.hashes["test"][number] for number in outcome.numbers],
     }
     table = {**columns, **solver.task.table(outcome.predictions, outcome.rows), **outcome.columns}
-    places = {"examples": evenly(len(outcome.numbers)), "mistakes": surest_mistakes(table)}
     save_results(
         folder,
+        solver.task,
         title=solver.title,
-        label_names=solver.data.label_names,
         metrics=metrics,
         table=table,
+        figures=solver.task.figures(outcome.predictions, outcome.rows),
         notes=solver.notes,
         history=solver.history,
         context=solver.context,
-        **{name: _examples(solver, outcome, table, each) for name, each in places.items()},
+        examples=_examples(solver, outcome, table, evenly(len(outcome.numbers))),
+        mistakes=_examples(solver, outcome, table, worst(table)),
     )
 
 
-def _examples(
-    solver: Solver, outcome: Outcome, table: Mapping[str, Sequence[Any]], places: np.ndarray
-) -> list[Example]:
-    return [
-        Example(
-            id=str(table["id"][place]),
-            image=shown.image,
-            text=shown.text,
-            unread=shown.unread,
-            tokens=shown.tokens,
-            cut=shown.cut,
-            reconstruction=shown.reconstruction,
-            label=table["label"][place] if "label" in table else "",
-            prediction=table["prediction"][place] if "prediction" in table else "",
-            probability=float(max(table["probabilities"][place])) if "probabilities" in table else float("nan"),
-            log_likelihood=float(table["log_likelihood"][place]) if "log_likelihood" in table else 0.0,
-        )
-        for place, shown in zip(places, solver.show(outcome, places), strict=True)
-    ]
+def _examples(solver: Solver, outcome: Outcome, table: Table, places: np.ndarray) -> list[Example]:
+    """Rows of the test split with what was read of them; drawings lie on the source's image."""
+    data, task = solver.data, solver.task
+    drawn = []
+    for place in places:
+        item, row = data.test[int(outcome.numbers[place])], outcome.rows[place]
+        image = decode(item["image"], item["id"], data.decoding.white)
+        drawn.append((task.draw(image, task.truth(row)), task.draw(image, outcome.predictions[place])))
+    return make_examples(places, solver.show(outcome, places), table, task.remark, drawn)

@@ -21,7 +21,7 @@ from llmimg.errors import UserError
 from llmimg.paths import local_path
 
 # How a run is carried out, not what it is: these may differ between the folder's configuration and ours.
-FREE = {"run_dir", "dry_run", "force", "launch.processes", "tokens.cache_dir", "tokens.num_proc"}
+FREE = {"run_dir", "dry_run", "force", "objective", "launch.processes", "tokens.cache_dir", "tokens.num_proc"}
 _FILES = (
     "metrics.json",
     "config.yaml",

@@ -54,7 +54,7 @@ NEEDS = {
     ("readout", "likelihood"): ["task=clm"],
     ("readout", "masked"): ["task=mlm"],
 }
-OWN_SETTINGS = {"seed", "run_dir", "dry_run", "force", "profile", "early_stopping", "layer_decay", "ema"}
+OWN_SETTINGS = {"seed", "run_dir", "dry_run", "force", "profile", "early_stopping", "objective", "layer_decay", "ema"}
 OWN_SETTINGS |= {"experiment", "hydra", "defaults"}
 
 

@@ -208,6 +208,35 @@ def test_early_stopping_keeps_the_best_weights(plain):
     assert metrics["val/loss"] == pytest.approx(evaluations[0]["eval_loss"], abs=1e-6)
 
 
+@pytest.mark.parametrize(("task", "headline", "best"), [("classify", "accuracy", max), ("clm", "loss", min)])
+def test_early_stopping_goes_by_the_headline_of_the_task(plain, task, headline, best):
+    """… whichever way is better: too large steps make it worse soon, and the best weights are kept."""
+    learning = ("trainer.eval_strategy=steps", "trainer.eval_steps=1", "trainer.learning_rate=1")
+    settings = plain(f"early-{task}", f"task={task}", "textify.levels=4", *learning, "early_stopping.patience=2")
+    metrics = carry_out(settings)
+    scores = [entry[f"eval_{headline}"] for entry in history(Path(settings["run_dir"])) if "eval_loss" in entry]
+    assert metrics[f"val/{headline}"] == pytest.approx(best(scores), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["early_stopping.metric=acuracy"], r"no early_stopping\.metric 'acuracy': did you mean 'accuracy'\?"),
+        (
+            ["task=clm", "early_stopping.metric=accuracy"],
+            r"no early_stopping\.metric 'accuracy': known: bits_",
+        ),
+        (
+            ["objective=test/accuracy"],
+            r"test/accuracy would choose by the test split.*objective=val/accuracy",
+        ),
+    ],
+)
+def test_what_no_run_can_be_told_the_best_by_is_said(plain, overrides, message):
+    with pytest.raises(UserError, match=message):
+        carry_out(plain("refused", *overrides))
+
+
 def test_plain_gradient_descent(plain):
     assert carry_out(plain("sgd", "trainer.optim=sgd", "trainer.save_strategy=no"))
 

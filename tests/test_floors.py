@@ -25,6 +25,7 @@ FLOORS = [
     {"llmimg.recogniser"},
     {"llmimg.reloaded", "llmimg.insight"},  # whether what a run saved is what it was; what runs tell together
     {"llmimg.report"},
+    {"llmimg.objective"},  # what a sweep looks for
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
     {"llmimg.provenance"},  # which data a run is of
     {"llmimg.solvers"},

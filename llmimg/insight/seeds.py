@@ -7,7 +7,7 @@ import pyarrow.parquet
 
 from llmimg.run_folder import RunFolder
 
-_SAID = ("pixels", "label", "prediction", "probabilities")  # columns that say what a run answered, and how sure it was
+_BESIDE = ("id", "tokens")  # columns that say nothing of what a run answered
 
 
 def distinct_seeds(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], list[str]]:
@@ -27,7 +27,5 @@ def is_deterministic(runs: Sequence[RunFolder]) -> bool:
     if len(runs) < 2 or any(not (run.path / "predictions.parquet").is_file() for run in runs):
         return False
     tables = [pyarrow.parquet.read_table(run.path / "predictions.parquet") for run in runs]
-    names = [name for name in _SAID if name in tables[0].column_names]
-    if "prediction" not in names or any(not set(names) <= set(table.column_names) for table in tables):
-        return False
-    return all(table.select(names).equals(tables[0].select(names)) for table in tables[1:])
+    tables = [table.drop_columns([name for name in _BESIDE if name in table.column_names]) for table in tables]
+    return all(table.equals(tables[0]) for table in tables[1:])

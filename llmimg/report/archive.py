@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,21 @@ from llmimg.atomic import replacing
 from llmimg.errors import UserError
 from llmimg.report.record import Example, RunRecord
 from llmimg.run_folder import RunFolder, write_text
+from llmimg.tasks.contract import Measure, Table
+from llmimg.tasks.figures import Bars, Curve, Gallery, Matrix
 
-_KEPT = ("title", "history", "label_names", "context", "notes")
+_PLAIN = ("title", "ranked_by", "history", "context", "notes")
+_PACKED = ("measures", "figures", "examples", "mistakes")
+_KINDS = {kind.__name__: kind for kind in (Measure, Matrix, Bars, Curve, Gallery, Example)}
 
 
 def save_record(record: RunRecord, folder: RunFolder) -> None:
-    kept = {name: getattr(record, name) for name in _KEPT}
-    kept |= {name: [_packed(each) for each in getattr(record, name)] for name in ("examples", "mistakes")}
+    kept = {name: getattr(record, name) for name in _PLAIN}
+    kept |= {name: _packed(getattr(record, name)) for name in _PACKED}
     write_text(folder.path / "record.json", json.dumps(kept, ensure_ascii=False))
 
 
-def save_predictions(table: Mapping[str, Any], class_names: Sequence[str], folder: RunFolder) -> None:
+def save_predictions(table: Table, class_names: Sequence[str], folder: RunFolder) -> None:
     """Write `predictions.parquet`, whole or not at all.
 
     Args:
@@ -48,49 +53,73 @@ def load_record(path: str | Path) -> RunRecord:
     """The record of a finished run.
 
     Raises:
-        UserError: where there is none.
+        UserError: where there is none, or an earlier version wrote it.
     """
     folder = RunFolder(path)
     if not folder.is_finished or not (folder.path / "record.json").is_file():
         raise UserError(f"'{path}' is no folder of a finished run: give one that holds metrics.json and record.json.")
     kept = json.loads((folder.path / "record.json").read_text())
-    table = pyarrow.parquet.read_table(folder.path / "predictions.parquet").to_pydict()
-    names = tuple(kept.pop("label_names"))
+    if missing := [name for name in (*_PLAIN, *_PACKED) if name not in kept]:
+        raise UserError(
+            f"The record.json of '{path}' has no {', '.join(missing)}, as those of earlier versions: carry the run out "
+            "again with force=true."
+        )
+    schema = pyarrow.parquet.read_schema(folder.path / "predictions.parquet")
+    columns = [name for name in ("tokens",) if name in schema.names]
+    table = pyarrow.parquet.read_table(folder.path / "predictions.parquet", columns=columns).to_pydict()
     return RunRecord(
         config=folder.config(),
         environment=folder.environment(),
         metrics=folder.metrics(),
-        label_names=names,
-        examples=[_unpacked(each) for each in kept.pop("examples")],
-        mistakes=[_unpacked(each) for each in kept.pop("mistakes")],
-        **arrays_of(table, names, kept["context"]),
-        **kept,
+        measures=tuple(_unpacked(kept["measures"])),
+        figures=_unpacked(kept["figures"]),
+        lengths=lengths_of(table, kept["context"]),
+        examples=_unpacked(kept["examples"]),
+        mistakes=_unpacked(kept["mistakes"]),
+        **{name: kept[name] for name in _PLAIN},
     )
 
 
-def arrays_of(table: Mapping[str, Any], label_names: Sequence[str], context: int) -> dict[str, np.ndarray]:
-    """`labels`, `probabilities` and `lengths` of a `RunRecord`; empty where the run has no such thing.
-
-    Args:
-        table: the columns of predictions.parquet.
-        context: as of `RunRecord`; where it is not known, lengths are nothing to hold against it.
-    """
-    places = {name: place for place, name in enumerate(label_names)}
-    return {
-        "labels": np.array([places[label] for label in table.get("label", ())], np.int64),
-        "probabilities": np.array(table.get("probabilities", ()), np.float64),
-        "lengths": np.array(table.get("tokens", ()) if context else (), np.int64),
-    }
+def lengths_of(table: Table, context: int) -> np.ndarray:
+    """`lengths` of a `RunRecord`; empty where the model read no tokens, or where its context is not known (0), so that
+    lengths are nothing to hold against it."""
+    return np.array(table.get("tokens", ()) if context else (), np.int64)
 
 
-def _packed(example: Example) -> dict:
-    fields = dataclasses.asdict(example)
-    return {name: _png(value) if isinstance(value, np.ndarray) else value for name, value in fields.items()}
+def _packed(value: Any) -> Any:
+    """A value in JSON's types: images as PNG, other arrays as their bytes, a dataclass with its name."""
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3:
+        return {"png": _png(value)}
+    if isinstance(value, np.ndarray):
+        return {
+            "array": base64.b64encode(zlib.compress(value.tobytes())).decode(),
+            "of": [value.dtype.str, value.shape],
+        }
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _packed(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, "fields": fields}
+    if isinstance(value, Mapping):
+        return {"entries": [[key, _packed(each)] for key, each in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_packed(each) for each in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _unpacked(fields: dict) -> Example:
-    return Example(
-        **{name: _pixels(value) if name in ("image", "reconstruction") else value for name, value in fields.items()}
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "png" in value:
+        return _pixels(value["png"])
+    if "array" in value:
+        kind, shape = value["of"]
+        return np.frombuffer(zlib.decompress(base64.b64decode(value["array"])), kind).reshape(shape)
+    if "entries" in value:
+        return {key: _unpacked(each) for key, each in value["entries"]}
+    fields = {name: _unpacked(each) for name, each in value["fields"].items()}
+    return _KINDS[value["kind"]](
+        **{name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}
     )
 
 
@@ -100,8 +129,6 @@ def _png(image: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _pixels(png: str | None) -> np.ndarray | None:
-    if png is None:
-        return None
+def _pixels(png: str) -> np.ndarray:
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(png))))
     return pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,10 @@ from llmimg.report.archive import load_record
 from llmimg.report.page import page_environment
 from llmimg.report.record import Example
 from llmimg.run_folder import RunFolder, distinguishing, flatten, without, write_text
+from llmimg.tasks.contract import TASKS, Measure
 
-# What the table shows of a row's runs, on average: metrics.json's key → the column's name.
+# What the table shows of a row's runs besides the task's measures, on average: metrics.json's key → the column's name.
 COLUMNS = {
-    "test/loss": "loss",
-    "test/ece": "calibration_error",
     "data/train_images": "train_images",
     "data/tokens_per_image": "tokens_per_image",
     "data/bits_per_image": "bits_per_image",
@@ -41,26 +41,26 @@ class Row:
 
     Attributes:
         name: the textifier and what else tells it from the others; the model, where it needs no text.
-        accuracies: test accuracy of each seed.
-        numbers: the means of `COLUMNS`, those that there are.
+        values: the task's headline of each seed.
+        numbers: the means of the other columns, those that there are.
         examples: the first test images as the first seed's model read them.
-        on_front: whether nothing else is at least as right for fewer tokens.
+        on_front: whether nothing else is at least as good for fewer tokens.
     """
 
     name: str
-    accuracies: tuple[float, ...]
+    values: tuple[float, ...]
     numbers: Mapping[str, float]
     examples: Sequence[Example]
     on_front: bool = False
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.accuracies))
+        return float(np.mean(self.values))
 
     @property
     def deviation(self) -> float | None:
         """The standard deviation over seeds; None for one seed."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     @property
     def tokens(self) -> float | None:
@@ -68,8 +68,8 @@ class Row:
 
 
 def compare(folder: str | Path) -> tuple[list[Path], list[str]]:
-    """Write a table (CSV) and a page (HTML) of the finished runs under a folder that have a test accuracy, one of each
-    a data set.
+    """Write a table (CSV) and a page (HTML) of the finished runs under a folder, by their task's headline: one of each
+    data set, and of each task where a data set has several.
 
     Returns:
         The files, and sentences about runs that do not count: copies of a seed, and seeds that made no difference.
@@ -79,23 +79,30 @@ def compare(folder: str | Path) -> tuple[list[Path], list[str]]:
     """
     runs = [RunFolder(path.parent) for path in sorted(Path(folder).rglob("metrics.json"))]
     runs = [run for run in runs if run.is_finished and (run.path / "config.yaml").is_file()]
-    runs = [run for run in runs if "test/accuracy" in run.metrics()]  # pretraining answers nothing
-    if not runs:
-        raise UserError(
-            f"'{folder}' holds no finished run with a test accuracy: give the folder of a comparison, as runs/compare."
-        )
-    written, notes = [], []
-    by_data: dict[str, list[RunFolder]] = {}
+    by_data: dict[tuple[str, str], list[RunFolder]] = {}
     for run in runs:
-        by_data.setdefault(run.config()["data"]["name"], []).append(run)
-    for name, group in by_data.items():
+        name, config = task_of(run), run.config()
+        if f"test/{TASKS[name].measures[0].key}" in run.metrics():
+            by_data.setdefault((config["data"]["name"], name), []).append(run)
+    if not by_data:
+        raise UserError(f"'{folder}' holds no finished run: give the folder of a comparison, as runs/compare.")
+    tasks = Counter(data for data, _ in by_data)
+    written, notes = [], []
+    for (data, task), group in by_data.items():
         group, found = counted(group)
         notes += found
-        rows = rows_of(group)
-        for kind, text in (("csv", table(rows)), ("html", page(name, rows, curves_of(group), found))):
+        measures = TASKS[task].measures
+        rows, curves = rows_of(group, measures), curves_of(group, measures[0])
+        name = data if tasks[data] == 1 else f"{data}-{task}"
+        for kind, text in (("csv", table(rows, measures)), ("html", page(name, measures, rows, curves, found))):
             written.append(Path(folder) / f"{name}.{kind}")
             write_text(written[-1], text)
     return written, notes
+
+
+def task_of(run: RunFolder) -> str:
+    """The name of its task."""
+    return str(run.config().get("task", {}).get("name", "classify"))
 
 
 def counted(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], list[str]]:
@@ -123,20 +130,20 @@ def _by_configuration(runs: Sequence[RunFolder]) -> dict[str, list[RunFolder]]:
     return groups
 
 
-def rows_of(runs: Sequence[RunFolder]) -> list[Row]:
-    """The runs by configuration, the most accurate first."""
+def rows_of(runs: Sequence[RunFolder], measures: Sequence[Measure]) -> list[Row]:
+    """The runs by configuration, the best first."""
     groups = _by_configuration(runs)
     names = _names([json.loads(key) for key in groups])
-    rows = [_row(name, group) for name, group in zip(names, groups.values(), strict=True)]
-    return sorted(_with_front(rows), key=lambda row: -row.mean)
+    rows = [_row(name, group, measures) for name, group in zip(names, groups.values(), strict=True)]
+    return sorted(_with_front(rows, measures[0]), key=lambda row: row.mean, reverse=measures[0].higher_is_better)
 
 
-def curves_of(runs: Sequence[RunFolder]) -> list[tuple[str, list[tuple[float, float, float]]]]:
+def curves_of(runs: Sequence[RunFolder], measure: Measure) -> list[tuple[str, list[tuple[float, float, float]]]]:
     """Learning curves: runs that differ in nothing but their seed and how many images they trained on.
 
     Returns:
-        Name, and (training images, mean test accuracy, its standard deviation) of each number of images, ascending; for
-        each way that was trained on two numbers or more.
+        Name, and (training images, mean of the measure, its standard deviation) of each number of images, ascending;
+        for each way that was trained on two numbers or more.
     """
     groups: dict[str, dict[float, list[float]]] = {}
     for run in runs:
@@ -145,7 +152,7 @@ def curves_of(runs: Sequence[RunFolder]) -> list[tuple[str, list[tuple[float, fl
         if "data/train_images" not in metrics:  # nothing was trained
             continue
         sizes = groups.setdefault(json.dumps(config, sort_keys=True), {})
-        sizes.setdefault(metrics["data/train_images"], []).append(metrics["test/accuracy"])
+        sizes.setdefault(metrics["data/train_images"], []).append(metrics[f"test/{measure.key}"])
     names = _names([json.loads(key) for key in groups])
     return [
         (
@@ -160,15 +167,20 @@ def curves_of(runs: Sequence[RunFolder]) -> list[tuple[str, list[tuple[float, fl
     ]
 
 
-def _row(name: str, runs: list[RunFolder]) -> Row:
+def _columns(measures: Sequence[Measure]) -> dict[str, str]:
+    """metrics.json's key → the column's name, of all that is shown besides the headline."""
+    return {f"test/{measure.key}": measure.key for measure in measures[1:]} | COLUMNS
+
+
+def _row(name: str, runs: list[RunFolder], measures: Sequence[Measure]) -> Row:
     metrics = [run.metrics() for run in runs]
     numbers = {
         column: float(np.mean([each[key] for each in metrics]))
-        for key, column in COLUMNS.items()
+        for key, column in _columns(measures).items()
         if all(key in each for each in metrics)
     }
     examples = [each for each in load_record(runs[0].path).examples if each.text][:_EXAMPLES]
-    return Row(name, tuple(each["test/accuracy"] for each in metrics), numbers, examples)
+    return Row(name, tuple(each[f"test/{measures[0].key}"] for each in metrics), numbers, examples)
 
 
 def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -189,37 +201,42 @@ def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return named
 
 
-def _with_front(rows: Sequence[Row]) -> list[Row]:
-    """Pareto: a row is on the front, if none is at least as right and as short, and better in one of both."""
+def _with_front(rows: Sequence[Row], measure: Measure) -> list[Row]:
+    """Pareto: a row is on the front, if none is at least as good and as short, and better in one of both."""
     texts = [row for row in rows if row.tokens is not None]
     return [
-        replace(
-            row,
-            on_front=row.tokens is not None and not any(_beats(other, row) for other in texts),
-        )
+        replace(row, on_front=row.tokens is not None and not any(_beats(other, row, measure) for other in texts))
         for row in rows
     ]
 
 
-def _beats(one: Row, other: Row) -> bool:
-    as_good = one.mean >= other.mean and one.tokens <= other.tokens
+def _beats(one: Row, other: Row, measure: Measure) -> bool:
+    as_good = not measure.better(other.mean, one.mean) and one.tokens <= other.tokens
     return as_good and (one.mean, one.tokens) != (other.mean, other.tokens)
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], measures: Sequence[Measure]) -> str:
     """The comparison as CSV."""
-    file = io.StringIO()
+    file, columns = io.StringIO(), _shown(rows, measures)
+    headline = f"test_{measures[0].key}"
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["name", "test_accuracy_mean", "test_accuracy_std", "seeds", "pareto_front", *COLUMNS.values()])
+    writer.writerow(["name", f"{headline}_mean", f"{headline}_std", "seeds", "pareto_front", *columns])
     for row in rows:
         spread = "" if row.deviation is None else f"{row.deviation:.5f}"
-        numbers = [f"{row.numbers[column]:.6g}" if column in row.numbers else "" for column in COLUMNS.values()]
-        writer.writerow([row.name, f"{row.mean:.5f}", spread, len(row.accuracies), int(row.on_front), *numbers])
+        numbers = [f"{row.numbers[column]:.6g}" if column in row.numbers else "" for column in columns]
+        writer.writerow([row.name, f"{row.mean:.5f}", spread, len(row.values), int(row.on_front), *numbers])
     return file.getvalue()
 
 
+def _shown(rows: Sequence[Row], measures: Sequence[Measure]) -> list[str]:
+    """The columns of numbers: of the task's measures those that some run has, and all others."""
+    named = _columns(measures)
+    return [column for key, column in named.items() if key in COLUMNS or any(column in row.numbers for row in rows)]
+
+
 def page(
-    data: str,
+    name: str,
+    measures: Sequence[Measure],
     rows: Sequence[Row],
     curves: Sequence[tuple[str, Sequence[tuple[float, float, float]]]] = (),
     notes: Sequence[str] = (),
@@ -231,11 +248,12 @@ def page(
         page_environment()
         .get_template("compare.html.jinja")
         .render(
-            data=data,
+            name=name,
+            measure=measures[0],
             rows=rows,
-            columns=list(COLUMNS.values()),
-            plot=plots.price(points, others),
-            curves=plots.learning_curves(curves),
+            columns=_shown(rows, measures),
+            plot=plots.price(points, others, measures[0]),
+            curves=plots.learning_curves(curves, measures[0]),
             notes=notes,
         )
     )

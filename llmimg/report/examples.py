@@ -1,17 +1,14 @@
-"""Which test images the report shows, each beside what the model read."""
+"""Which test images the report shows, each beside what the model read and what it answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import datasets
 import numpy as np
 
-from llmimg.report.record import Example
-from llmimg.tokens.encoder import Encoder
-from llmimg.tokens.layout import Layout
+from llmimg.report.record import Example, Shown
+from llmimg.tasks.contract import Table, truths_of
 
 SHOWN = 8
-_UNREAD = 128  # the gray of pixels whose text the model did not get to read
 
 
 def evenly(count: int) -> np.ndarray:
@@ -19,60 +16,52 @@ def evenly(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int))
 
 
-def surest_mistakes(table: Mapping[str, Sequence[Any]]) -> np.ndarray:
-    """Up to `SHOWN` places of wrong predictions, the most probable first where that is known."""
-    if "prediction" not in table:
-        return np.empty(0, np.int64)
-    wrong = np.flatnonzero(np.array(table["label"]) != np.array(table["prediction"]))
-    if "probabilities" not in table:
-        return wrong[:SHOWN]
-    sureness = np.array([max(table["probabilities"][place]) for place in wrong])
-    return wrong[np.argsort(-sureness, kind="stable")][:SHOWN]
+def worst(table: Table) -> np.ndarray:
+    """Up to `SHOWN` places of predictions.parquet whose score is lowest, the worst first; none whose prediction is the
+    truth in the same words."""
+    scores, truths, predictions = np.array(table["score"], np.float64), truths_of(table), table.get("prediction")
+    places = np.argsort(scores, kind="stable")
+    if truths is not None and predictions is not None:
+        wrong = np.array([truth != said for truth, said in zip(truths, predictions, strict=True)], bool)
+        places = places[wrong[places]]
+    return places[:SHOWN]
 
 
 def make_examples(
     places: np.ndarray,
-    rows: np.ndarray,
-    dataset: datasets.Dataset,
-    table: Mapping[str, Sequence[Any]],
-    encoder: Encoder,
-    layout: Layout,
+    shown: Sequence[Shown],
+    table: Table,
+    remark: Callable[[Mapping[str, Any]], str],
+    drawn: Sequence[tuple[np.ndarray | None, np.ndarray | None]] = (),
 ) -> list[Example]:
     """Examples of the test split.
 
     Args:
         places: which rows of `table`.
-        rows: for each row of `table` its row in `dataset`.
+        shown: the image of each place, and what was read of it.
         table: the columns of predictions.parquet.
+        remark: of the task.
+        drawn: truth and prediction of each place as images; empty where words say them.
     """
-    if not len(places):
-        return []
-    images, _ = encoder.decoding(dataset[rows[places]]["image"])
-    return [_example(int(place), image, table, encoder, layout) for place, image in zip(places, images, strict=True)]
+    pairs = drawn or [(None, None)] * len(places)
+    each = zip(places.tolist(), shown, pairs, strict=True)
+    return [_example({name: column[place] for name, column in table.items()}, *given, remark) for place, *given in each]
 
 
 def _example(
-    place: int, image: np.ndarray, table: Mapping[str, Sequence[Any]], encoder: Encoder, layout: Layout
+    row: Mapping[str, Any],
+    shown: Shown,
+    drawn: tuple[np.ndarray | None, np.ndarray | None],
+    remark: Callable[[Mapping[str, Any]], str],
 ) -> Example:
-    textifier, lookup = encoder.textifier, encoder.vocabulary.lookup
-    pieces = textifier.write(image[None])
-    tokens, read = len(lookup.spans(pieces)), encoder.pieces_read(pieces, layout.room)
-    back = textifier.read(pieces, *image.shape[:2])
-    if back is not None:
-        back = back[0].copy()
-        boxes = textifier.boxes(pieces, image[None])
-        for left, top, right, bottom in boxes[read:]:
-            back[top:bottom, left:right] = _UNREAD
+    truth = truths_of({name: [value] for name, value in row.items()})
     return Example(
-        id=str(table["id"][place]),
-        image=image,
-        text=textifier.lexicon.text(pieces.values[:read]),
-        unread=textifier.lexicon.text(pieces.values[read:]),
-        tokens=min(tokens, layout.room),
-        cut=max(tokens - layout.room, 0),
-        reconstruction=back,
-        label=table["label"][place] if "label" in table else "",
-        prediction=table["prediction"][place] if "prediction" in table else "",
-        probability=float(max(table["probabilities"][place])) if "probabilities" in table else float("nan"),
-        log_likelihood=float(table["log_likelihood"][place]),
+        id=str(row["id"]),
+        **vars(shown),
+        truth=str(truth[0]) if truth else "",
+        prediction=str(row.get("prediction", "")),
+        score=float(row["score"]),
+        remark=remark(row),
+        truth_drawn=drawn[0],
+        prediction_drawn=drawn[1],
     )

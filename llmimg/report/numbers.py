@@ -1,8 +1,10 @@
 """How each number of a run is named, written and explained; the page and the terminal's table share it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+from llmimg.tasks.contract import Measure
 
 
 def percent(share: float) -> str:
@@ -38,30 +40,30 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else plain(value)
 
 
+def spread(measure: Measure, mean: float, deviation: float | None) -> str:
+    """A mean over seeds with its standard deviation: `94.70 ± 0.31 %`; None of one seed."""
+    factor, unit, digits = (100, " %", ".2f") if measure.unit == "share" else (1, "", ".4g")
+    written = f"{factor * mean:{digits}}"
+    return f"{written} ± {factor * deviation:{digits}}{unit}" if deviation is not None else f"{written}{unit}"
+
+
 class Kind(NamedTuple):
     name: str
     write: Callable[[float], str]
     meaning: str
 
 
+# What is no measure of a task, in the order of importance.
 KINDS: dict[str, Kind] = {
-    "test/accuracy": Kind("Test accuracy", percent, "share of test images answered rightly"),
-    "test/macro_f1": Kind("Macro F1", percent, "precision and recall together, every class counting alike"),
-    "test/ece": Kind("Calibration error", percent, "how far its sureness lies from its accuracy, on average"),
-    "test/loss": Kind("Test loss", lambda nats: f"{nats:.3f} nats", "mean surprise at the right answer"),
-    "test/perplexity": Kind("Perplexity", lambda value: f"{value:.4g}", "choices it hesitates between at each token"),
-    "test/bits_per_image": Kind("Bits an image, by the model", count, "how surprising it finds an image's text"),
     "test/bits_per_dim": Kind("Bits a dimension", lambda bits: f"{bits:.3f}", "those, and what the text lost, a value"),
-    "val/accuracy": Kind("Validation accuracy", percent, "on images set aside from training"),
     "data/tokens_per_image": Kind("Tokens an image", lambda tokens: f"{tokens:.4g}", "what one image costs to read"),
     "data/truncated_fraction": Kind("Tokens cut off", percent, "share of all tokens the model did not get to read"),
     "data/psnr_db": Kind("Text fidelity", lambda db: f"{db:.1f} dB", "PSNR of the image its text gives back"),
     "data/ssim": Kind("Structure kept", lambda value: f"{value:.3f}", "SSIM of the image its text gives back"),
     "data/bits_per_image": Kind("Bits an image", count, "entropy of its tokens, taken one by one"),
-    "model/parameters": Kind("Parameters", count, "size of the language model"),
+    "model/parameters": Kind("Parameters", count, "size of the model"),
     "model/trainable_parameters": Kind("Trained parameters", count, "those that learned"),
     "train/images_per_second": Kind("Images a second", count, "while training"),
-    "test/unread_answers": Kind("Answers without a class", percent, "share that names none; they count as wrong"),
     "endpoint/tokens_read": Kind("Tokens read", count, "by the endpoint's own count"),
     "endpoint/cost": Kind("Cost", lambda cost: f"{cost:.4g}", "at the prices given"),
     "time/ask_seconds": Kind("Time to ask", duration, "what was answered before is not asked again"),
@@ -80,17 +82,32 @@ class Reading(NamedTuple):
     meaning: str
 
 
-def readings(metrics: Mapping[str, float]) -> tuple[list[Reading], list[Reading]]:
+def readings(metrics: Mapping[str, float], measures: Sequence[Measure]) -> tuple[list[Reading], list[Reading]]:
     """The numbers of a run as (known, others): the known in their order of importance, the others sorted by key.
 
     `…_low` and `…_high` become their number's interval. A number that is missing or not finite is left out of the
     known; among the others it is shown as it is.
+
+    Args:
+        measures: the task's: of the test split all come first, and of the validation split the headline.
     """
-    known = [_reading(metrics, key, kind) for key, kind in KINDS.items() if math.isfinite(metrics.get(key, math.nan))]
+    kinds = {f"test/{each.key}": _kind(each, "Test") for each in measures}
+    kinds |= {
+        f"val/{each.key}": _kind(each, "Validation", "on images set aside from training") for each in measures[:1]
+    }
+    known = [
+        _reading(metrics, key, kind)
+        for key, kind in (kinds | KINDS).items()
+        if math.isfinite(metrics.get(key, math.nan))
+    ]
     ends = {end for key in metrics if _ends(key) <= metrics.keys() for end in _ends(key)}
     shown = {reading.key for reading in known}
     others = [key for key in sorted(metrics) if key not in shown and key not in ends]
     return known, [_reading(metrics, key, Kind(key, plain, "")) for key in others]
+
+
+def _kind(measure: Measure, split: str, meaning: str = "") -> Kind:
+    return Kind(f"{split} {measure.phrase}", measure.written, meaning or measure.meaning)
 
 
 def _ends(key: str) -> set[str]:

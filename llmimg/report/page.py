@@ -3,35 +3,39 @@
 import base64
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmimg.metrics.classification import BINS, confusion_matrix, reliability
 from llmimg.report import plots, words
-from llmimg.report.numbers import amount, readings
+from llmimg.report.drawing import drawn
+from llmimg.report.numbers import amount, readings, spread
 from llmimg.report.record import RunRecord
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 THUMBNAIL = 384  # pixels: larger images are shrunk for the page
-CONFUSIONS = 10
 
 
 def render(record: RunRecord) -> str:
     """The page. It is a function of the record alone: the same run gives the same bytes."""
-    known, others = readings(record.metrics)
+    known, others = readings(record.metrics, record.measures)
+    curves = [plots.loss_curve(record.history)]
+    curves += [plots.score_curve(record.history, measure) for measure in record.measures[:1]]
     page = (
         page_environment()
         .get_template("page.html.jinja")
         .render(
             record=record,
+            heading=words.heading(record),
             story=words.story(record),
+            seen=words.seen(record),
+            ranked=words.ranked(record),
             known=known,
             others=others,
-            curves=[plot for plot in (plots.loss_curve(record.history), plots.accuracy_curve(record.history)) if plot],
-            **_classes(record),
+            curves=[plot for plot in curves if plot],
+            figures=[drawn(figure) for figure in record.figures],
             **_budget(record),
         )
     )
@@ -49,7 +53,7 @@ def page_environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(data_uri=data_uri, setting=_setting, amount=amount)
+    environment.filters.update(data_uri=data_uri, setting=_setting, amount=amount, spread=spread)
     return environment
 
 
@@ -62,48 +66,6 @@ def data_uri(image: np.ndarray) -> str:
     file = io.BytesIO()
     picture.save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-class ClassRow(NamedTuple):
-    name: str
-    images: int
-    right: int
-    recall: float | None  # None: no test image of the class
-    precision: float | None  # None: never predicted
-    mistaken: str  # the class it is most often mistaken for, and how often
-
-
-def _classes(record: RunRecord) -> dict[str, Any]:
-    """What the sections on single classes show; nothing of it where the run predicts no classes."""
-    if not record.probabilities.size:
-        return {"classes": [], "confusions": [], "confusion": "", "reliability": ""}
-    total = record.probabilities.shape[1]
-    names = [*record.label_names, *map(str, range(len(record.label_names), total))]
-    matrix = confusion_matrix(record.probabilities.argmax(axis=1), record.labels, total)
-    wrong = matrix * (1 - np.eye(total, dtype=int))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
-    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
-    return {
-        "classes": [_class_row(matrix, wrong, names, number) for number in range(total)],
-        "confusions": [(names[a], names[b], int(wrong[a, b])) for a, b in pairs if wrong[a, b]],
-        "confusion": plots.confusion(matrix, names),
-        "reliability": plots.reliability(reliability(record.probabilities, record.labels, BINS)),
-    }
-
-
-def _class_row(matrix: np.ndarray, wrong: np.ndarray, names: list[str], number: int) -> ClassRow:
-    images, predicted, right = (
-        int(each) for each in (matrix[number].sum(), matrix[:, number].sum(), matrix[number, number])
-    )
-    rival = int(wrong[number].argmax())
-    return ClassRow(
-        names[number],
-        images,
-        right,
-        right / images if images else None,
-        right / predicted if predicted else None,
-        f"{names[rival]} ({wrong[number, rival]})" if wrong[number, rival] else "",
-    )
 
 
 def _budget(record: RunRecord) -> dict[str, Any]:

@@ -5,38 +5,100 @@ from typing import Any
 
 import numpy as np
 
+from llmimg.tasks.contract import Measure
+from llmimg.tasks.figures import Figure
 
-@dataclass(frozen=True)
-class Example:
-    """One test image beside what the model read of it."""
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A test image beside what the model was given of it.
+
+    Attributes:
+        image: uint8 `[H, W, C]`, C = 1 or 3.
+        text: the image's text, as far as the model read it; empty where it saw pixels.
+        unread: what was cut off of it by tokens.overflow=truncate; usually nothing.
+        tokens: how many tokens the model read of it; 0 where that is not known.
+        cut: tokens cut off; usually 0.
+        reconstruction: uint8 `[H, W, C]`, from its text, gray where the model read nothing; None where there is none.
+    """
+
+    image: np.ndarray
+    text: str = ""
+    unread: str = ""
+    tokens: int = 0
+    cut: int = 0
+    reconstruction: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Example(Shown):
+    """A test image beside what the model read of it, and what it answered.
+
+    Attributes:
+        id: of the image.
+        truth, prediction: in words; empty where there is nothing to be right, or nothing was predicted.
+        score: of the task's `per_row`.
+        remark: what stands beside the answer, such as how sure the model was.
+        truth_drawn, prediction_drawn: uint8 `[H, W, C]`, both drawn on the image; None where words say it.
+    """
 
     id: str
-    image: np.ndarray  # uint8 [H, W, C], C = 1 or 3
-    text: str  # the image's text, as far as the model read it
-    unread: str  # what was cut off of it by tokens.overflow=truncate; usually nothing
-    tokens: int  # how many tokens the model read of it
-    cut: int  # tokens cut off; usually 0
-    reconstruction: np.ndarray | None  # uint8 [H, W, C]: from its text, gray where the model read nothing
-    label: str  # empty where nothing was predicted, as in pretraining
-    prediction: str
-    probability: float  # of the prediction, 0 to 1
-    log_likelihood: float = 0.0  # of the right answer, or of the text: nats
+    truth: str = ""
+    prediction: str = ""
+    score: float = float("nan")
+    remark: str = ""
+    truth_drawn: np.ndarray | None = None
+    prediction_drawn: np.ndarray | None = None
+
+    @property
+    def is_right(self) -> bool | None:
+        """Whether prediction and truth are the same words; None where there is not both, or a drawing says more."""
+        if not self.prediction or not self.truth or self.prediction_drawn is not None:
+            return None
+        return self.prediction == self.truth
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunRecord:
-    """A finished run. Empty arrays and lists are left out of the page."""
+    """A finished run. What is empty is left out of the page.
 
-    title: str  # "digits · gray · gpt2_tiny"
-    config: dict[str, Any]  # resolved; nested plain values
-    environment: dict[str, Any]  # versions, git commit, device
-    metrics: dict[str, float]  # flat: test/accuracy, data/tokens_per_image, …
-    history: list[dict[str, float]]  # the Trainer's log_history
-    label_names: tuple[str, ...]
-    labels: np.ndarray  # int [N], of the test split
-    probabilities: np.ndarray  # float [N, K], of the test split
-    lengths: np.ndarray  # int [N]: tokens an image of the test split, before any cut
-    context: int  # the model's context length, in tokens
+    Attributes:
+        title: such as "digits · gray · gpt2_tiny".
+        config: resolved; nested plain values.
+        environment: versions, git commit, device.
+        metrics: flat: test/accuracy, data/tokens_per_image, …
+        measures: the task's, the headline first.
+        ranked_by: what the task's `per_row` is, by which mistakes are ordered.
+        history: the Trainer's log_history.
+        figures: what the task shows of all predictions.
+        lengths: int [N], tokens an image of the test split, before any cut.
+        context: the model's context length, in tokens.
+        examples: test images from all over the split.
+        mistakes: those that were answered worst.
+        notes: sentences that a reader must know.
+    """
+
+    title: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: dict[str, float]
+    measures: tuple[Measure, ...]
+    ranked_by: str
+    history: list[dict[str, float]]
+    figures: list[Figure]
+    lengths: np.ndarray
+    context: int
     examples: list[Example]
-    mistakes: list[Example]  # the surest wrong answers
-    notes: list[str]  # sentences
+    mistakes: list[Example]
+    notes: list[str]
+
+    @property
+    def kind(self) -> str:
+        """Of the model that ran: `language`, `endpoint`, `image` or `baseline`."""
+        model = self.config.get("model")
+        return str(model.get("kind", "language")) if isinstance(model, dict) else "language"
+
+    @property
+    def sees_pixels(self) -> bool:
+        """Whether it was given images, and no text of them."""
+        return self.kind in ("image", "baseline")

@@ -1,14 +1,19 @@
 """The headline numbers as a small table of fixed width, printed at the end of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from llmimg.report.numbers import readings
+from llmimg.tasks.contract import Measure
 
 
-def headline(metrics: Mapping[str, float]) -> str:
-    """Lines of name, value and 95 % interval, without a last line break; test numbers unknown here come last, by
-    key."""
-    known, others = readings(metrics)
+def headline(metrics: Mapping[str, float], measures: Sequence[Measure]) -> str:
+    """Lines of name, value and 95 % interval, without a last line break; test numbers unknown here come last, by key.
+
+    Args:
+        metrics: of metrics.json.
+        measures: the task's.
+    """
+    known, others = readings(metrics, measures)
     tested = [reading for reading in others if reading.key.startswith("test/")]
     rows = [(reading.name, reading.value, reading.interval) for reading in known + tested]
     if not rows:

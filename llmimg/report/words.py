@@ -1,8 +1,9 @@
 """What was done, in plain words: sentences made only of what the run's configuration and numbers say."""
 
+import math
+
 import numpy as np
 
-from llmimg.metrics.classification import wilson_interval
 from llmimg.report.numbers import count, duration, percent
 from llmimg.report.record import RunRecord
 
@@ -32,31 +33,61 @@ def budget(record: RunRecord) -> str:
     return f"{said} {'Less than 0.1 %' if cut < 0.001 else percent(cut)} of all tokens were cut off{of}."
 
 
+def heading(record: RunRecord) -> str:
+    """What happened here, in a line over the title."""
+    if record.sees_pixels:
+        return "A model of pixels, beside those that read images as text"
+    return "A language model reads images as text"
+
+
+def seen(record: RunRecord) -> str:
+    """What the model was given of each image."""
+    if record.sees_pixels:
+        return "Test images, with what the model answered: it saw their pixels."
+    return (
+        "The model is given the text alone. Beside each image stands the image that can be drawn again from its text, "
+        "where there is one: what is missing there, the model could not know."
+    )
+
+
+def ranked(record: RunRecord) -> str:
+    """In which order mistakes are shown."""
+    if len(record.mistakes) > 1 and len({example.score for example in record.mistakes}) == 1:
+        return "The first of them, as they are all scored alike."
+    return f"The worst answers first, by {record.ranked_by}." if record.ranked_by else "The worst answers first."
+
+
 def _text(record: RunRecord) -> str:
     images, tokens = record.metrics.get("data/train_images"), record.metrics.get("data/tokens_per_image")
     subject = "Each image" if images is None else f"Each of the {images:,.0f} training images"
     source, textifier = _name(record, "data"), _name(record, "textify")
     subject += f" of “{source}”" if source else ""
-    if _sees_pixels(record):
+    if record.sees_pixels:
         return f"{subject} was taken as pixels, and not written as text."
     said = f"{subject} was written as text"
     said += f" by the textifier “{textifier}”" if textifier else ""
     return said + (f": {tokens:.4g} tokens on average." if tokens is not None else ".")
 
 
+_MODELS = {
+    "language": "A language model{name} read that text and nothing else of the image",
+    "endpoint": "A language model{name} was asked over the network, with that text and nothing else of the image",
+    "image": "No language model, but a neural network{name} saw these pixels",
+    "baseline": "No language model, but a baseline{name} gave the answers",
+}
+
+
 def _model(record: RunRecord) -> str:
     name, model = _name(record, "model"), record.config.get("model")
+    if record.kind == "endpoint":
+        name = str(model.get("path") or name)
     size, learned = (record.metrics.get(f"model/{key}") for key in ("parameters", "trainable_parameters"))
-    called = f", “{name}”," if name else ""
-    if _sees_pixels(record):
-        said = f"No language model, but a model of pixels{called} saw it"
-    else:
-        said = f"A language model{called} read that text and nothing else of the image"
+    said = _MODELS[record.kind].format(name=f", “{name}”," if name else "")
     if size is not None:
         said += f"; it has {count(size)} parameters"
         if learned is not None and learned < size:
             said += f", of which {count(learned)} learned"
-    if isinstance(model, dict) and "architecture" in model:
+    if record.kind in ("language", "image") and isinstance(model, dict) and "architecture" in model:
         said += f", and started {'from scratch' if model['architecture'] else 'from pretrained weights'}"
     return said + "."
 
@@ -66,30 +97,33 @@ def _training(record: RunRecord) -> str:
     seconds, device = record.metrics.get("time/train_seconds"), record.environment.get("device")
     if epochs is None and seconds is None:
         return ""
-    said = "It trained"
+    fitted = record.kind == "baseline"
+    said = "It was fitted" if fitted else "It trained"
     if epochs is not None:
         said += f" for {epochs:.3g} epoch{'' if epochs == 1 else 's'}"
     if seconds is not None:
-        said += f"{' in' if epochs is not None else ' for'} {duration(seconds)}"
+        said += f"{' in' if fitted or epochs is not None else ' for'} {duration(seconds)}"
     return said + (f" on {device}." if isinstance(device, str) and device else ".")
 
 
 def _result(record: RunRecord) -> str:
-    if not record.probabilities.size:
+    """The headline of the test split, and how far that split pins it down."""
+    if not record.measures:
         return ""
-    total, right = len(record.labels), int((record.probabilities.argmax(axis=1) == record.labels).sum())
-    low, high = wilson_interval(right, total)
-    commonest = np.bincount(record.labels).max() / total
-    return (
-        f"Of {total:,} test images it answered {right:,} rightly, {percent(right / total)}; "
-        f"a test of this size pins its accuracy down to {percent(low)} to {percent(high)} (95 % confidence interval). "
-        f"Always answering the commonest class would reach {percent(commonest)}."
-    )
-
-
-def _sees_pixels(record: RunRecord) -> bool:
-    model = record.config.get("model")
-    return isinstance(model, dict) and model.get("kind") in ("image", "baseline")
+    measure = record.measures[0]
+    key = f"test/{measure.key}"
+    value, low, high = (record.metrics.get(each, math.nan) for each in (key, f"{key}_low", f"{key}_high"))
+    if not math.isfinite(value):
+        return ""
+    images = record.metrics.get("data/test_images")
+    said = f"On {'the' if images is None else f'{images:,.0f}'} test images its {measure.phrase} is "
+    said += f"{measure.written(value)} ({measure.meaning})"
+    if not measure.higher_is_better:
+        said += "; lower is better"
+    if math.isfinite(low) and math.isfinite(high):
+        ends = f"{measure.written(low)} to {measure.written(high)}"
+        said += f"; a test of this size pins it down to {ends} (95 % confidence interval)"
+    return f"{said}."
 
 
 def _name(record: RunRecord, group: str) -> str:

@@ -12,6 +12,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.identity import DataIdentity, Hashes
 from llmimg.data.shown import notes_of_images
+from llmimg.report.record import Shown
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.contract import Prediction, Row, Task
 
@@ -34,27 +35,6 @@ class Outcome:
     rows: list[Row]
     predictions: list[Prediction]
     columns: Mapping[str, Sequence[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A test image beside what the model was given of it.
-
-    Attributes:
-        image: uint8 `[H, W, C]`.
-        text: the image's, as far as the model read it; empty where it saw pixels.
-        unread: what was cut off of it by tokens.overflow=truncate; usually nothing.
-        tokens: how many tokens the model read of it.
-        cut: tokens cut off; usually 0.
-        reconstruction: uint8 `[H, W, C]`, from its text, gray where the model read nothing.
-    """
-
-    image: np.ndarray
-    text: str = ""
-    unread: str = ""
-    tokens: int = 0
-    cut: int = 0
-    reconstruction: np.ndarray | None = None
 
 
 class Solver(abc.ABC):

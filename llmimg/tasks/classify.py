@@ -1,13 +1,15 @@
 """Which of K classes is in the image?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.tasks.contract import TASKS, Measure, Row, Task
+from llmimg.tasks.class_figures import class_figures
+from llmimg.tasks.contract import TASKS, ByRows, Measure, Row, Table, Task
+from llmimg.tasks.figures import Figure
 from llmimg.tokens.sample import Answer, Part
 
 UNREAD = "(no class)"  # the prediction where an answer in words names none
@@ -90,6 +92,10 @@ class Classify(Task):
         ),
     )
 
+    row_measure: ClassVar = Measure(
+        "sureness", "Sureness", "how sure the model was, below 0 where it was wrong", worst=-1.0
+    )
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.info.label_names
@@ -113,7 +119,7 @@ class Classify(Task):
         from llmimg.metrics.classification import Classification
 
         truths = np.array([row["label"] for row in rows], np.int64)
-        if all(each.scores is not None for each in predictions):
+        if self._are_sure(predictions):
             scores = np.stack([each.scores for each in predictions]) if predictions else np.empty((0, 0))
             return Classification(intervals).compute(predictions=scores, references=truths)
         # An answer in words says nothing of how sure it is.
@@ -127,7 +133,21 @@ class Classify(Task):
         return np.array([len(self.classes) if each.label is None else each.label for each in predictions], np.int64)
 
     def per_row(self, predictions: Sequence[Label], rows: Sequence[Row]) -> np.ndarray:
-        return np.array([each.label == row["label"] for each, row in zip(predictions, rows, strict=True)], np.float64)
+        """The probability of each answer (1 where it is not known), negative where the answer is wrong."""
+        right = np.array([each.label == row["label"] for each, row in zip(predictions, rows, strict=True)], bool)
+        sureness = np.ones(len(right))
+        if self._are_sure(predictions):
+            sureness = np.exp(self._log_probabilities(predictions)).max(axis=1)
+        return np.where(right, sureness, -sureness)
+
+    @classmethod
+    def headline(cls, table: Table) -> ByRows:
+        pairs = zip(table["label"], table["prediction"], strict=True)
+        return np.array([label == prediction for label, prediction in pairs], np.float64)
+
+    @classmethod
+    def remark(cls, row: Mapping[str, Any]) -> str:
+        return f"{max(row['probabilities']):.1%} sure".replace("%", " %") if "probabilities" in row else ""
 
     def table(self, predictions: Sequence[Label], rows: Sequence[Row]) -> dict[str, Any]:
         names = (*self.classes, UNREAD)
@@ -135,8 +155,9 @@ class Classify(Task):
         told = {
             "label": [names[label] for label in truths],
             "prediction": [names[label] for label in self._named(predictions)],
+            "score": self.per_row(predictions, rows),
         }
-        if any(each.scores is None for each in predictions):
+        if not self._are_sure(predictions):
             answers = [each.answer or Answer() for each in predictions]
             return {
                 **told,
@@ -150,6 +171,18 @@ class Classify(Task):
             "probabilities": list(np.exp(log_probabilities)),
             "log_likelihood": log_probabilities[np.arange(len(truths)), truths],
         }
+
+    def figures(self, predictions: Sequence[Label], rows: Sequence[Row]) -> list[Figure]:
+        truths = np.array([row["label"] for row in rows], np.int64)
+        named, sure = self._named(predictions), self._are_sure(predictions)
+        probabilities = np.exp(self._log_probabilities(predictions)) if sure else None
+        names = self.classes if named.max() < len(self.classes) else (*self.classes, UNREAD)
+        return class_figures(truths, named, names, probabilities)
+
+    @staticmethod
+    def _are_sure(predictions: Sequence[Label]) -> bool:
+        """Whether each says what it gives every class; answers in words do not."""
+        return all(each.scores is not None for each in predictions)
 
     def _log_probabilities(self, predictions: Sequence[Label]) -> np.ndarray:
         from llmimg.metrics.classification import log_softmax

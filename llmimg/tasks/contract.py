@@ -72,6 +72,8 @@ class Measure:
         return one > other if self.higher_is_better else one < other
 
 
+LOSS = Measure("loss", "Loss", "mean surprise at what is right", "nats", higher_is_better=False, worst=None, best=0.0)
+
 Table = Mapping[str, Sequence[Any]]  # columns of predictions.parquet, one value a row
 Weights = np.ndarray | None  # how often each row counts, int [N], as in a resample; None: once each
 

@@ -1,7 +1,7 @@
 """Pretraining on the images' own text: what comes next (`clm`), and what was hidden (`mlm`). Labels are not used."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.nearest import choose
-from llmimg.tasks.contract import TASKS, Measure, Row, Task
+from llmimg.tasks.contract import TASKS, ByRows, Measure, Row, Table, Task, Weights
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 BITS = np.log2(np.e)  # a nat
@@ -113,6 +113,9 @@ class _Pretrain(Task):
 
     columns = ()
     measures: ClassVar = (_LOSS, _PERPLEXITY)
+    row_measure: ClassVar = Measure(
+        "score", "Score", "what a token cost the model, negated", "number", worst=None, best=0.0
+    )
 
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         return ()
@@ -140,7 +143,23 @@ class _Pretrain(Task):
 
     def table(self, predictions: Sequence[Cost], rows: Sequence[Row]) -> dict[str, Any]:
         nats, tokens = np.asarray(predictions, np.float64).reshape(-1, 2).T
-        return {"log_likelihood": -nats, "counted": tokens.astype(np.int64)}
+        score = self.per_row(predictions, rows)
+        return {"log_likelihood": -nats, "counted": tokens.astype(np.int64), "score": score}
+
+    @classmethod
+    def headline(cls, table: Table) -> ByRows:
+        nats, tokens = -np.array(table["log_likelihood"], np.float64), np.array(table["counted"], np.int64)
+
+        def loss(weights: Weights = None) -> float:
+            weights = np.ones(len(nats), np.int64) if weights is None else weights
+            counted = weights @ tokens
+            return float(weights @ nats / counted) if counted else float("nan")
+
+        return loss
+
+    @classmethod
+    def remark(cls, row: Mapping[str, Any]) -> str:
+        return f"{-BITS * row['log_likelihood']:,.1f} bits to the model"
 
     def text(self, prediction: Cost | None) -> str:
         return "" if prediction is None else f"{prediction.nats:.1f} nats"

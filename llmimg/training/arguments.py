@@ -8,6 +8,7 @@ from typing import Any
 from llmimg.errors import UserError
 from llmimg.nearest import check_names
 from llmimg.settings import Positive, read, setting_types
+from llmimg.tasks.contract import Measure
 
 # What follows from the run itself, and what to set instead.
 _OURS = {
@@ -56,12 +57,13 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
         raise UserError("trainer.train_sampling_strategy=group_by_length is not done here: images are drawn at random.")
 
 
-def stop_early(trainer: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """The Trainer's settings for ending early: it keeps the best weights, and so saves whenever it evaluates."""
+def stop_early(trainer: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
+    """The Trainer's settings for ending early by a measure of the validation split: it keeps the best weights, and so
+    saves whenever it evaluates."""
     evaluated = {key: trainer[key] for key in ("eval_strategy", "eval_steps") if key in trainer}
     saved = {key.replace("eval", "save"): value for key, value in evaluated.items()}
-    best = {"load_best_model_at_end": True, "metric_for_best_model": metric, "greater_is_better": metric != "loss"}
-    return {**trainer, **saved, **best}
+    best = {"metric_for_best_model": measure.key, "greater_is_better": measure.higher_is_better}
+    return {**trainer, **saved, **best, "load_best_model_at_end": True}
 
 
 def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):

@@ -15,6 +15,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from llmimg.errors import UserError
+from llmimg.nearest import nearest
 from llmimg.readouts.base import Readout
 from llmimg.readouts.loss import counts
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, RestoreProgress, SaveWhenEvaluated, StopOnNaN
@@ -171,9 +172,17 @@ def make_trainer(
         profile: steps to trace.
     """
 
+    best, headline = (arguments.metric_for_best_model or "").removeprefix("eval_"), readout.task.measures[0]
+
     def measured(outcome: EvalPrediction) -> dict[str, float]:
         rows = validation.known.scored(outcome.label_ids)
-        return readout.task.metrics(readout.predictions(outcome.predictions, rows), rows, intervals=False)
+        found = readout.task.metrics(readout.predictions(outcome.predictions, rows), rows, intervals=False)
+        if best and best not in found:
+            raise UserError(
+                f"The best weights cannot be told by '{best}' (early_stopping.metric), which these answers have not: "
+                f"{nearest(best, found)}"
+            )
+        return found
 
     with _evaluated_alone(model):
         trainer = _Trainer(
@@ -183,12 +192,12 @@ def make_trainer(
             train_dataset=train,
             eval_dataset=validation,
             compute_metrics=measured,
-            callbacks=[BeginEpoch(), StopOnNaN(), Losses(), Clock(), SaveWhenEvaluated()],
+            callbacks=[BeginEpoch(), StopOnNaN(), Losses(headline), Clock(), SaveWhenEvaluated()],
         )
     trainer.readout, trainer.layer_decay = readout, layer_decay
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback):
-        trainer.add_callback(Progress())
+        trainer.add_callback(Progress(headline))
     if patience is not None:
         trainer.add_callback(EarlyStoppingCallback(patience))
     if profile:

@@ -9,6 +9,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from llmimg.tasks.contract import Measure
+
 log = logging.getLogger("llmimg")
 
 _EVERY = 10.0  # seconds between two lines; the longer it takes, the rarer they are
@@ -67,9 +69,14 @@ class Counter:
 
 
 class Progress(TrainerCallback):
-    """Counts the steps of training, with the last loss and validation score, and the batches of each evaluation."""
+    """Counts the steps of training, with the last loss and validation score, and the batches of each evaluation.
 
-    def __init__(self):
+    Args:
+        measure: the task's headline.
+    """
+
+    def __init__(self, measure: Measure):
+        self._shown = {"loss": "loss", "eval_loss": "val loss", f"eval_{measure.key}": f"val {measure.phrase}"}
         self._training: Counter | None = None
         self._evaluating: Counter | None = None
 
@@ -83,8 +90,7 @@ class Progress(TrainerCallback):
 
     def on_log(self, args, state, control, logs: dict[str, Any] | None = None, **kwargs):
         if self._training is not None:
-            names = {"loss": "loss", "eval_loss": "val loss", "eval_accuracy": "val accuracy"}
-            self._training.show({name: f"{logs[key]:.4g}" for key, name in names.items() if key in (logs or {})})
+            self._training.show({name: f"{logs[key]:.4g}" for key, name in self._shown.items() if key in (logs or {})})
 
     def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
         if state.is_world_process_zero:
@@ -106,15 +112,18 @@ class Progress(TrainerCallback):
 
 
 class Losses(TrainerCallback):
-    """Notes every loss and score in the run's log, which a terminal does not show."""
+    """Notes every loss and score in the run's log, which a terminal does not show.
+
+    Args:
+        measure: the task's headline.
+    """
+
+    def __init__(self, measure: Measure):
+        self._noted = {"eval_loss": "validation loss", f"eval_{measure.key}": f"validation {measure.phrase}"}
 
     def on_log(self, args, state, control, logs: dict[str, Any] | None = None, **kwargs):
         said = {key: value for key, value in (logs or {}).items() if key in ("loss", "learning_rate", "grad_norm")}
-        said |= {
-            f"validation {key.removeprefix('eval_')}": value
-            for key, value in (logs or {}).items()
-            if key in ("eval_loss", "eval_accuracy")
-        }
+        said |= {self._noted[key]: value for key, value in (logs or {}).items() if key in self._noted}
         if said:
             values = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in said.items())
             log.debug("step %d of %d: %s", state.global_step, state.max_steps, values)

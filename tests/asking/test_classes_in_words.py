@@ -10,6 +10,7 @@ import pytest
 from llmimg.errors import UserError
 from llmimg.report import compare as comparison
 from llmimg.run_folder import RunFolder
+from llmimg.tasks.contract import TASKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,13 +33,14 @@ def test_answers_in_words(ask, server):
     table = columns(folder)
     assert set(table["prediction"]) == {"3"} and set(table["answer"]) == {server.says}
     assert numbers(folder)["test/accuracy"] == np.mean([label == "3" for label in table["label"]])
-    assert comparison.rows_of([RunFolder(folder)])[0].mean == numbers(folder)["test/accuracy"]
+    (row,) = comparison.rows_of([RunFolder(folder)], TASKS["classify"].measures)
+    assert row.mean == numbers(folder)["test/accuracy"]
     assert not {"test/loss", "test/ece"} & set(numbers(folder)) and "probabilities" not in table
     turns = server.seen[0]["messages"]
     assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2 + ["user"]
     assert len({len(turn["content"].split()) for turn in turns if turn["role"] == "user"}) == 1  # an image's words each
     page = (folder / "report.html").read_text()
-    assert "% sure" not in page and "most sure of" not in page and "does not say how sure" in page
+    assert "% sure" not in page and "how sure" not in page and "as they are all scored alike." in page
     assert "12 of 12 answers name several classes; the one named first was taken." in log(folder)
 
 

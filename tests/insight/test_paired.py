@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +16,16 @@ from llmimg.cli import main
 from llmimg.errors import UserError
 from llmimg.insight.answers import Answers, answers_of
 from llmimg.insight.paired import compare_runs
+from llmimg.insight.words import comparison_lines
+from llmimg.tasks.contract import TASKS, Measure
+
+ACCURACY = TASKS["classify"].measures[0]
 
 
 def answers(right, names=None) -> Answers:
     right = np.atleast_2d(np.asarray(right, float))
     names = tuple(names or map(str, range(right.shape[1])))
-    return Answers(names, tuple(f"label of {each}" for each in names), names, right, seeds=len(right))
+    return Answers(names, tuple(f"truth of {each}" for each in names), names, tuple(right), ACCURACY, seeds=len(right))
 
 
 def written(folder, right, first=0, seed=0, sure=1.0, **columns):
@@ -30,7 +36,7 @@ def written(folder, right, first=0, seed=0, sure=1.0, **columns):
     pyarrow.parquet.write_table(
         pa.table({name: each for name, each in table.items() if each}), folder / "predictions.parquet"
     )
-    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed}))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed, "task": {"name": "classify"}}))
     (folder / "metrics.json").write_text(json.dumps({"test/accuracy": float(np.mean(right))}))
 
 
@@ -80,7 +86,7 @@ def test_neither_the_order_of_sides_nor_of_rows_counts(sides, random):
     order = list(range(len(other.ids)))
     random.shuffle(order)
     names = [other.ids[place] for place in order]
-    shuffled = answers(other.right[:, order], names)
+    shuffled = answers(np.stack(other.headlines)[:, order], names)
     again = compare_runs(one, shuffled)
     assert (again.low, again.high, again.p_value, again.exact) == (
         result.low,
@@ -139,8 +145,8 @@ def test_images_are_paired_by_their_pixels_and_labels():
         with pytest.raises(UserError, match=rf"not tested on the same images: of 4 and 4, {same} have the same"):
             compare_runs(one, answers([1, 1, 1, 1], names))
     with pytest.raises(UserError, match="not tested on the same images"):  # the same pixels with another label
-        compare_runs(one, Answers(one.pixels, ("other",) * 4, one.ids, one.right))
-    named_otherwise = Answers(one.pixels, one.labels, ("x",) * 4, one.right)
+        compare_runs(one, dataclasses.replace(one, truths=("other",) * 4))
+    named_otherwise = dataclasses.replace(one, ids=("x",) * 4)
     assert compare_runs(one, named_otherwise).difference == 0
 
 
@@ -150,7 +156,9 @@ def test_on_the_command_line(tmp_path, capsys):
         written(tmp_path / "other" / f"seed={seed}", [1, 1, 1, 0] * 50, seed=seed)
     main(["compare", str(tmp_path / "one"), str(tmp_path / "other")])
     said = capsys.readouterr().out
-    assert "62.5 % ± 17.7 over 2 seeds" in said and "+12.5 points" in said and "hierarchical bootstrap" in said
+    assert (
+        "62.5 % ± 17.7 over 2 seeds" in said and "+12.5 points of accuracy" in said and "hierarchical bootstrap" in said
+    )
     assert "75.0 % with each of 2 seeds (deterministic)" in said and "± 0.0" not in said
     main(["compare", str(tmp_path / "one/seed=0"), str(tmp_path / "other/seed=1")])
     said = capsys.readouterr().out
@@ -175,7 +183,9 @@ def test_seeds_that_answer_alike_by_chance_are_no_deterministic_model(tmp_path):
 def test_a_folder_of_different_runs_is_no_folder_of_seeds(tmp_path):
     for seed in (0, 1):
         written(tmp_path / f"seed={seed}", [1, 0, 1], seed=seed)
-    (tmp_path / "seed=1" / "config.yaml").write_text(yaml.safe_dump({"seed": 1, "experiment": "another"}))
+    (tmp_path / "seed=1" / "config.yaml").write_text(
+        yaml.safe_dump({"seed": 1, "task": {"name": "classify"}, "experiment": "another"})
+    )
     with pytest.raises(UserError, match="differ in more than their seed"):
         answers_of(tmp_path)
 
@@ -195,8 +205,110 @@ def test_what_cannot_be_compared(words, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("llmimg: ")
 
 
-def test_pretraining_answers_nothing(tmp_path):
-    pyarrow.parquet.write_table(pa.table({"id": ["1"], "log_likelihood": [0.0]}), tmp_path / "predictions.parquet")
-    (tmp_path / "metrics.json").write_text("{}")
-    with pytest.raises(UserError, match=r"answers nothing"):
-        answers_of(tmp_path)
+def pretrained(folder, nats, seed=0, counted=8, loss=None, **config):
+    folder.mkdir(parents=True)
+    names = [str(place) for place in range(len(nats))]
+    table = {"id": names, "pixels": names, "log_likelihood": [-each for each in nats], "counted": [counted] * len(nats)}
+    table["score"] = [-each / counted for each in nats]
+    pyarrow.parquet.write_table(pa.table(table), folder / "predictions.parquet")
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed, "task": {"name": "clm"}, **config}))
+    mean = float(np.mean(nats)) / counted if loss is None else loss
+    (folder / "metrics.json").write_text(json.dumps({"test/loss": mean}))
+
+
+def test_pretraining_is_compared_by_its_loss_of_which_less_is_better(tmp_path, capsys):
+    """As Student's t has it, of so many images."""
+    rng = np.random.default_rng(0)
+    one = rng.gamma(4, 5, 400)
+    gain = rng.normal(0.8, 3, 400)
+    pretrained(tmp_path / "one", one)
+    pretrained(tmp_path / "other", one - gain, seed=1)
+    sides = [answers_of(tmp_path / name) for name in ("one", "other")]
+    result = compare_runs(*sides)
+    half = 1.96 * gain.std() / np.sqrt(400) / 8
+    assert result.difference == pytest.approx(-gain.mean() / 8) and result.exact is None
+    assert (result.low, result.high) == pytest.approx((-gain.mean() / 8 - half, -gain.mean() / 8 + half), abs=0.004)
+    main(["compare", str(tmp_path / "one"), str(tmp_path / "other")])
+    said = capsys.readouterr().out
+    assert re.search(r"-0\.\d{3} nats of loss on the same 400 test images \(lower is better\); 95 % interval -0", said)
+    assert "paired bootstrap over images" in said and "McNemar" not in said and "tokens differ" not in said
+    turned = compare_runs(*sides[::-1])
+    assert (turned.low, turned.high, turned.p_value) == (-result.high, -result.low, result.p_value)
+
+
+def test_losses_of_other_tokens_are_said_not_to_tell(tmp_path, capsys):
+    pretrained(tmp_path / "one", [8.0, 9.0, 7.0], textify={"name": "gray"})
+    pretrained(tmp_path / "other", [6.0, 9.0, 5.0], textify={"name": "rgb"})
+    main(["compare", str(tmp_path / "one"), str(tmp_path / "other")])
+    assert "Their tokens differ" in capsys.readouterr().out
+
+
+def test_runs_of_other_tasks_are_not_compared(tmp_path):
+    pretrained(tmp_path / "one", [8.0, 9.0])
+    written(tmp_path / "other", [1, 0])
+    with pytest.raises(UserError, match=r"not scored alike: clm \(by its loss\) and classify \(by its accuracy\)"):
+        compare_runs(answers_of(tmp_path / "one"), answers_of(tmp_path / "other"))
+
+
+def test_a_headline_that_the_table_does_not_give_is_said(tmp_path, capsys):
+    """… and the rows' own scores are compared."""
+    for name, nats in (("one", [8.0, 16.0]), ("other", [8.0, 24.0])):
+        pretrained(tmp_path / name, nats, loss=7.0)
+    main(["compare", str(tmp_path / "one"), str(tmp_path / "other")])
+    said = capsys.readouterr().out
+    assert said.count("loss cannot be taken anew from predictions.parquet") == 1 and "-0.5 of score" in said
+
+
+def functions(weights_of_runs, measure, names) -> Answers:
+    """A headline that is no mean of rows: the ratio of two sums."""
+    headlines = tuple(
+        lambda weights=None, top=top, bottom=bottom: float(
+            (top if weights is None else top * weights).sum() / (bottom if weights is None else bottom * weights).sum()
+        )
+        for top, bottom in weights_of_runs
+    )
+    return Answers(names, names, names, headlines, measure, seeds=len(headlines))
+
+
+def test_a_headline_is_taken_anew_of_every_resample():
+    """A ratio of sums, against the delta method; rows in another order are the same rows."""
+    rng = np.random.default_rng(0)
+    names, measure = tuple(map(str, range(600))), Measure("ratio", "Ratio", "", "number", worst=None, best=None)
+    bottom = rng.integers(1, 9, 600).astype(float)
+    one, other = bottom * rng.normal(2.0, 0.4, 600), bottom * rng.normal(2.1, 0.4, 600)
+    order = rng.permutation(600)
+    sides = (
+        functions([(one, bottom)], measure, names),
+        functions([(other[order], bottom[order])], measure, tuple(names[place] for place in order)),
+    )
+    result = compare_runs(*sides)
+    gain = (other - one).sum() / bottom.sum()
+    error = np.sqrt(((other - one - gain * bottom) ** 2).sum()) / bottom.sum()
+    assert result.difference == pytest.approx(gain)
+    assert (result.low, result.high) == pytest.approx((gain - 1.96 * error, gain + 1.96 * error), abs=0.15 * error)
+
+
+def test_seeds_widen_the_interval_of_any_headline():
+    rng = np.random.default_rng(2)
+    names, measure = tuple(map(str, range(300))), Measure("ratio", "Ratio", "", "number", worst=None, best=None)
+    bottom = rng.integers(1, 9, 300).astype(float)
+    sides = [
+        functions([(bottom * rng.normal(level, 0.1, 300), bottom) for level in levels], measure, names)
+        for levels in ((1.0, 1.3), (1.1, 1.4))
+    ]
+    result = compare_runs(*sides)
+    assert result.p_value > 0.2 and result.low < 0 < result.high
+    alone = compare_runs(*(dataclasses.replace(side, headlines=side.headlines[:1], seeds=1) for side in sides))
+    assert alone.p_value < 0.01 and alone.low > 0
+    said = comparison_lines(["a", "b"], sides, result)
+    assert "over 2 seeds" in said[0] and "hierarchical bootstrap over seeds and images" in said[2]
+
+
+@pytest.mark.parametrize("task", sorted(TASKS.entries()))
+def test_every_task_says_what_it_is_scored_by(task):
+    measures = TASKS[task].measures
+    assert measures and len({measure.key for measure in measures}) == len(measures)
+    for measure in (*measures, TASKS[task].row_measure):
+        assert measure.title and measure.meaning
+        if None not in (measure.worst, measure.best):
+            assert measure.better(measure.best, measure.worst)

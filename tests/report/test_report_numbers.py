@@ -2,6 +2,12 @@ import pytest
 
 from llmimg.report import numbers
 from llmimg.report.table import headline
+from llmimg.tasks.contract import Measure
+
+MEASURES = (
+    Measure("accuracy", "Accuracy", ""),
+    Measure("loss", "Loss", "", "nats", higher_is_better=False),
+)
 
 
 @pytest.mark.parametrize(
@@ -49,13 +55,49 @@ def test_table():
         "test/something         0.5",
         rule,
     ]
-    assert headline(metrics).splitlines() == expected
+    assert headline(metrics, MEASURES).splitlines() == expected
 
 
 def test_table_without_intervals_or_numbers():
-    assert headline({"test/accuracy": 1.0}).splitlines()[1] == "Test accuracy  100.0 %"
-    assert headline({}) == "The run left no numbers."
+    assert headline({"test/accuracy": 1.0}, MEASURES).splitlines()[1] == "Test accuracy  100.0 %"
+    assert headline({}, MEASURES) == "The run left no numbers."
 
 
 def test_a_number_that_is_not_finite_is_shown_as_it_is():
-    assert "test/accuracy  nan" in headline({"test/accuracy": float("nan")})
+    assert "test/accuracy  nan" in headline({"test/accuracy": float("nan")}, MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"),
+    [
+        ("share", 0.947, "94.7 %"),
+        ("nats", 0.2134, "0.213 nats"),
+        ("bits", 97.3, "97.3 bits"),
+        ("bits", 1437.2, "1,437 bits"),
+        ("number", 12.3456, "12.35"),
+        ("count", 12_345.0, "12,345"),
+    ],
+)
+def test_a_measure_writes_its_values(unit, value, expected):
+    assert Measure("key", "Title", "", unit).written(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("title", "phrase"),
+    [("Accuracy", "accuracy"), ("Macro F1", "macro F1"), ("IoU", "IoU"), ("AP", "AP"), ("F1", "F1")],
+)
+def test_titles_within_a_sentence(title, phrase):
+    assert Measure("key", title, "").phrase == phrase
+
+
+def test_the_headline_of_the_validation_split_is_known():
+    lines = headline({"val/accuracy": 0.5, "val/loss": 1.0}, MEASURES).splitlines()
+    assert lines[1:-1] == ["Validation accuracy  50.0 %"]
+
+
+def test_spreads():
+    accuracy, loss = MEASURES
+    assert (
+        numbers.spread(accuracy, 0.947, 0.0031) == "94.70 ± 0.31 %" and numbers.spread(accuracy, 1, None) == "100.00 %"
+    )
+    assert numbers.spread(loss, 0.25, 0.01) == "0.25 ± 0.01"

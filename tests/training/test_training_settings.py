@@ -5,6 +5,7 @@ import torch
 from transformers import TrainerControl, TrainerState
 
 from llmimg.errors import UserError
+from llmimg.tasks.contract import LOSS, Measure
 from llmimg.training.arguments import check_trainer, make_arguments, stop_early
 from llmimg.training.callbacks import StopOnNaN
 
@@ -50,11 +51,11 @@ def test_a_value_that_the_trainer_refuses(trainer, tmp_path):
 
 
 def test_who_stops_early_saves_when_he_evaluates():
-    settings = stop_early({"eval_strategy": "steps", "eval_steps": 5, "save_strategy": "no", "save_steps": 9}, "loss")
+    settings = stop_early({"eval_strategy": "steps", "eval_steps": 5, "save_strategy": "no", "save_steps": 9}, LOSS)
     assert (settings["save_strategy"], settings["save_steps"]) == ("steps", 5)
     assert settings["load_best_model_at_end"] and settings["metric_for_best_model"] == "loss"
     assert settings["greater_is_better"] is False
-    assert stop_early({"eval_strategy": "epoch"}, "accuracy")["greater_is_better"] is True
+    assert stop_early({"eval_strategy": "epoch"}, Measure("accuracy", "Accuracy", ""))["greater_is_better"] is True
 
 
 @pytest.mark.parametrize("name", ["loss", "eval_loss", "grad_norm"])
