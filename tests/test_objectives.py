@@ -212,14 +212,16 @@ def corpus(tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("task", ["clm", "mlm"])
-def test_plain_text_beside_images(run, corpus, small_tokenizer, small_wordpiece, task):
+@pytest.mark.parametrize(("task", "vocabulary"), [("clm", "reuse"), ("mlm", "reuse"), ("clm", "own"), ("clm", "learn")])
+def test_plain_text_beside_images(run, corpus, small_tokenizer, small_wordpiece, task, vocabulary):
     model, tokenizer = ("gpt2_tiny", small_tokenizer) if task == "clm" else ("bert_tiny", small_wordpiece)
     folder = run(
-        f"text-{task}", f"task={task}", f"model={model}", f"model.tokenizer={tokenizer}", "vocabulary=reuse",
+        f"text-{task}-{vocabulary}", f"task={task}", f"model={model}", f"model.tokenizer={tokenizer}",
+        f"vocabulary={vocabulary}", "vocabulary.size=90", "vocabulary.open_size=300",
         f"task.text={corpus}", "task.weights=[1,2]",
     )  # fmt: skip
     metrics = numbers(folder)
+    assert (folder / "model" / "open_tokenizer.json").is_file() == (vocabulary != "reuse")
     for split in ("test", "val"):
         assert metrics[f"{split}/text_perplexity"] == pytest.approx(np.exp(metrics[f"{split}/text_loss"]))
     assert metrics["test/perplexity"] == pytest.approx(np.exp(costs_a_token(folder)))
@@ -243,7 +245,7 @@ def test_plain_text_is_learned(run, corpus, small_tokenizer):
     ("overrides", "message"),
     [
         (["task.text=nowhere.txt"], r"No text file is at 'nowhere\.txt'"),
-        ([f"task.text={__file__}"], r"\(vocabulary=own\) has no tokens for the text"),
+        ([f"task.text={__file__}", "vocabulary.open_size=100"], r"vocabulary\.open_size"),
         (["task.text=a", "tokens.permute=each"], r"tokens\.permute is a control of images' text"),
         (["task.weights=[1,1]"], r"task\.weights has 2 numbers.*each of the 0 plain texts"),
         (["task.text=[a,b]", "task.weights=[1,-1,0]"], r"task\.weights=\[1\.0, -1\.0, 0\.0\] is out of range"),

@@ -22,7 +22,7 @@ from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import one_token_pieces, token_boxes
-from llmimg.tokens.plain_text import cut, held_out, text_stream
+from llmimg.tokens.plain_text import able_to_read, cut, held_out, text_stream
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.tokenizer import encoded
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
@@ -40,7 +40,9 @@ def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encod
     if READOUTS[settings.readout_name].prompted and image_is_inside(settings.task_settings):
         vocabulary = vocabulary.inside_a_text(textifier)
     pieces = write_all(textifier, _some_images(settings, data, decoding))
-    encoder = Encoder(decoding, textifier, vocabulary.checked(textifier, pieces))
+    texts, held = getattr(settings.task_settings, "text", ()), (settings.data.val_fraction, settings.data.test_fraction)
+    vocabulary = able_to_read(texts, vocabulary.checked(textifier, pieces), settings.vocabulary.open_size, *held)
+    encoder = Encoder(decoding, textifier, vocabulary)
     notes.append(encoder.vocabulary.note)
     notes.extend(_other_tokens(settings, encoder))
     return encoder

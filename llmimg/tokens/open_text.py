@@ -23,7 +23,6 @@ from llmimg.tokens.tokenizer import (
 
 OPEN = "open_tokenizer.json"  # beside a run's tokenizer.json
 _NAME = "\U00100000"  # in front of its tokens, in the vocabulary of the pieces: no text has it
-BYTES = 256  # tokens without which some text could not be read
 
 
 def learn_open(texts: Iterable[str], size: int) -> Tokenizer:

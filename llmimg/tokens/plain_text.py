@@ -1,5 +1,6 @@
 """Plain text → one stream of token ids, kept in the Arrow cache; and rows cut from it that a model learns from."""
 
+import itertools
 import math
 import shutil
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import Vocabulary
 
 _LINES_A_PROCESS = 200_000
+_LINES_LEARNED = 100_000  # of each text, from which tokens are learned: some seconds
 
 
 def text_stream(
@@ -91,6 +93,28 @@ def _encode_lines(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
 
 def _dtype(vocabulary: Vocabulary) -> np.dtype:
     return token_dtype(vocabulary.tokenizer.backend_tokenizer)
+
+
+def able_to_read(
+    places: Sequence[str], vocabulary: Vocabulary, size: int, val_fraction: float, test_fraction: float
+) -> Vocabulary:
+    """A vocabulary that reads these plain texts: one of pieces has at most `size` tokens for what it is to learn of
+    them, which are learned from the first lines of each (byte-level BPE); any other is as it is.
+
+    Args:
+        places: as of `text_stream`.
+        val_fraction, test_fraction: what is held out, as of `held_out`.
+
+    Raises:
+        UserError: no such file, or one that is no text.
+    """
+    if not places or not vocabulary.of_pieces:
+        return vocabulary
+    learned: list[str] = []
+    for place in places:
+        first = [line for line in itertools.islice(lines(text_files(place)), _LINES_LEARNED) if line != END]
+        learned += held_out(np.array(first, object), val_fraction, test_fraction)["train"].tolist()
+    return vocabulary.with_open(learned, size)
 
 
 def held_out(stream: np.ndarray, val_fraction: float, test_fraction: float) -> dict[str, np.ndarray]:

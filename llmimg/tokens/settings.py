@@ -17,6 +17,8 @@ class VocabularySettings:
         size: tokens that `learn` ends with, special ones included.
         learn_images: training images that `learn` merges pieces of.
         learn_seed: of their draw.
+        open_size: tokens, at most, that `own` and `learn` have for open text, where a task has any; 256 of them are
+            single bytes.
     """
 
     name: str = "auto"
@@ -24,12 +26,13 @@ class VocabularySettings:
     size: int = 1024
     learn_images: int = 2000
     learn_seed: int = 0
+    open_size: int = 1000
 
     def __post_init__(self):
         choose(self.name, dict.fromkeys(("auto", "own", "reuse", "extend", "learn")), "vocabulary")
-        for name in ("size", "learn_images"):
-            if getattr(self, name) < 1:
-                raise UserError(f"vocabulary.{name}={getattr(self, name)} is out of range: it takes 1 or more.")
+        for name, least in (("size", 1), ("learn_images", 1), ("open_size", 256)):
+            if getattr(self, name) < least:
+                raise UserError(f"vocabulary.{name}={getattr(self, name)} is out of range: it takes {least} or more.")
 
 
 @dataclass(frozen=True)
