@@ -16,6 +16,7 @@ _LIBRARIES = (
     "tokenizers",
     "transformers",
     "torch",
+    "xgrammar",
 )
 
 

@@ -142,26 +142,31 @@ def _in_rows_of_their_own(
 
 def _go_by_the_mask(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, trie: Trie, most: int) -> bool:
     """Whether nodes in one row have the logits that each has in a row of its own: tried with the longest prompt, padded
-    with half of itself, and the nodes that stand furthest from it.
+    with half of itself, and the last nodes of the first two chunks.
 
     Raises:
         UserError: a model that is not causal.
     """
     row = int(mask.sum(dim=1).argmax())
     prompt = ids[row][mask[row] == 1]
-    _, _, stop = next(trie.chunks(most), (None, 0, 1))
-    path = trie.path(stop - 1)
-    written = [*trie.tokens[path[1:]], trie.edge_tokens[np.searchsorted(trie.edge_nodes, path[-1])]]
-    whole = torch.cat([prompt, prompt.new_tensor(written)])
-    check_causal(model, whole)
+    stops = [stop for *_, stop in itertools.islice(trie.chunks(most), 2)] or [1]
+    paths = [trie.path(stop - 1) for stop in stops]
+    token = trie.edge_tokens[np.searchsorted(trie.edge_nodes, paths[0][-1])]  # behind the last node of the first chunk
+    check_causal(model, torch.cat([prompt, prompt.new_tensor([*trie.tokens[paths[0][1:]], token])]))
     padded = torch.cat([prompt[: (len(prompt) + 1) // 2], prompt])[None]
     real = (torch.arange(padded.shape[1], device=ids.device) >= padded.shape[1] - len(prompt)).long()[None]
 
     def together() -> torch.Tensor:
-        first = itertools.islice(_in_one_row(model, padded, real, trie, most), 2)
-        return torch.cat([logits[0] for *_, logits in first])[torch.as_tensor(path)]
+        found = itertools.islice(_in_one_row(model, padded, real, trie, most), 1 + len(paths))
+        return torch.cat([logits[0] for *_, logits in found])[torch.as_tensor(np.concatenate(paths))]
 
     def alone() -> torch.Tensor:
-        return model(input_ids=whole[None, :-1], use_cache=False).logits[0, -len(path) :]
+        wholes = [torch.cat([prompt, prompt.new_tensor(trie.tokens[path[1:]])]) for path in paths]
+        return torch.cat(
+            [
+                model(input_ids=whole[None], use_cache=False).logits[0, -len(path) :]
+                for whole, path in zip(wholes, paths, strict=True)
+            ]
+        )
 
-    return stay_apart(model, padded.shape[1] + stop - 1, together, alone, arrangement=trie)
+    return stay_apart(model, padded.shape[1] + stops[0] - 1, together, alone, arrangement=trie)

@@ -90,6 +90,21 @@ def test_more_nodes_than_go_through_at_once(prompts, held):
 
 
 @torch.no_grad()
+def test_a_window_that_prompts_fit_and_prompts_with_nodes_do_not(prompts):
+    """A cache that keeps no more than a window cannot be gone back in."""
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = MistralConfig(
+        vocab_size=VOCABULARY, **sizes, num_key_value_heads=2, sliding_window=40, initializer_range=0.4
+    )
+    model = MistralForCausalLM(config).eval()
+    expected = answer_scores(model, *prompts, MANY, shared=False)
+    torch.testing.assert_close(trie_scores(model, *prompts, Trie.of(MANY)), expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
 def test_what_is_held_sums_to_one(model, prompts):
     for candidates in (MANY[:20], ONE_TOKEN):
         scores = trie_scores(model[0], *prompts, Trie.of(candidates), held=True)

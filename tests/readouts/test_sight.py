@@ -88,7 +88,6 @@ def test_what_holds_for_packed_sequences_is_tried_again_for_candidates(rows):
     model, score = model_of("a bias on distances"), readout_of("classify", "score")
     packed = readout_of("clm", "likelihood", pack=60)
     batch = score.batch(rows)
-    del batch["labels"]
     expected = score.outputs(model_of("a bias on distances"), batch)
     examples = packed.training_batch(rows)
     del examples["labels"]
