@@ -1,10 +1,14 @@
 """Where a model from scratch may begin: embeddings as what tokens look like, positions as where they stand."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
+
+from llmimg.textify import Ragged
+from llmimg.tokens.lookup import one_token_pieces
 
 _NOISE = 0.25  # of the spread: tokens that look the same are told apart
 
@@ -14,18 +18,27 @@ class Looks:
     """What tokens look like, and where they stand in the image.
 
     Attributes:
-        tokens: ids, int64 `[T]`; of one that comes twice, the first row counts.
-        features: float32 `[T, F]`, NaN where a token has nothing of a feature; one that has nothing of all looks like
-            nothing.
+        tokens: of each lexicon, ids int64 `[T]` and features float32 `[T, F]`: NaN where a token has nothing of one; a
+            token that has nothing of all looks like nothing. Of one that comes twice, the first row counts.
         places: int64 `[L, 3]`, of each token of an image its row, its column, and which of the tokens there it is;
             None where these differ from image to image.
         first: how many tokens stand in front of the image.
     """
 
-    tokens: np.ndarray
-    features: np.ndarray
+    tokens: Sequence[tuple[np.ndarray, np.ndarray]]
     places: np.ndarray | None = None
     first: int = 0
+
+
+def looks_of(lookup: Callable[[Ragged], Ragged], appearance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An entry of `Looks.tokens`: of the pieces that are one token each.
+
+    Args:
+        lookup: pieces → token ids.
+        appearance: float32 `[pieces, F]`, as textifiers and tasks give it.
+    """
+    pieces, tokens = one_token_pieces(lookup, len(appearance))
+    return tokens, appearance[pieces]
 
 
 def grid_places(boxes: np.ndarray) -> np.ndarray:
@@ -50,8 +63,12 @@ def begin_as(model: PreTrainedModel, looks: Looks, spread: float) -> str:
     Returns:
         What a reader must know of it.
     """
-    begun = _begin_tokens(model.get_input_embeddings().weight, looks, spread)
-    told = f"Embeddings begin as what their pieces look like, those of {begun:,} tokens"
+    begun: set[int] = set()
+    for tokens, features in looks.tokens:
+        _, once = np.unique(tokens, return_index=True)
+        once = once[~np.isin(tokens[once], list(begun))]
+        begun |= _begin_tokens(model.get_input_embeddings().weight, tokens[once], features[once], spread)
+    told = f"Embeddings begin as what their pieces look like, those of {len(begun):,} tokens"
     if looks.places is None:
         return f"{told}; positions begin at random, as tokens stand elsewhere in each image (model.embeddings)."
     table = _positions(model)
@@ -65,12 +82,10 @@ def begin_as(model: PreTrainedModel, looks: Looks, spread: float) -> str:
     return f"{told}, and positions as row and column of the image's {len(looks.places):,} tokens (model.embeddings)."
 
 
-def _begin_tokens(weight: torch.Tensor, looks: Looks, spread: float) -> int:
-    """Write a random projection of what tokens look like into their rows; how many there are."""
-    _, once = np.unique(looks.tokens, return_index=True)
-    tokens, features = looks.tokens[once], looks.features[once]
-    width = weight.shape[1]
-    projection, begun = torch.randn(features.shape[1], width), 0
+def _begin_tokens(weight: torch.Tensor, tokens: np.ndarray, features: np.ndarray, spread: float) -> set[int]:
+    """Write a random projection of what tokens look like into their rows; which ones."""
+    width, begun = weight.shape[1], set()
+    projection = torch.randn(features.shape[1], width)
     kinds, kind_of = np.unique(~np.isnan(features), axis=0, return_inverse=True)
     for kind, known in enumerate(kinds):  # those that have the same features
         rows = np.flatnonzero(kind_of.reshape(-1) == kind)
@@ -80,7 +95,7 @@ def _begin_tokens(weight: torch.Tensor, looks: Looks, spread: float) -> int:
             continue
         noise = torch.randn(len(rows), width)
         weight[torch.from_numpy(tokens[rows])] = (spread * (embeddings / embeddings.std() + _NOISE * noise)).to(weight)
-        begun += len(rows)
+        begun.update(tokens[rows].tolist())
     return begun
 
 

@@ -11,7 +11,7 @@ from llmimg.data import SPLITS, Data, Decoding
 from llmimg.data.broken import broken_notes
 from llmimg.data.rng import sampled
 from llmimg.errors import UserError
-from llmimg.models.looks import Looks, grid_places
+from llmimg.models.looks import Looks, grid_places, looks_of
 from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.solvers.context import framed
 from llmimg.tasks.contract import Task
@@ -21,7 +21,7 @@ from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout, Prompt
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
-from llmimg.tokens.lookup import one_token_pieces, token_boxes
+from llmimg.tokens.lookup import token_boxes
 from llmimg.tokens.plain_text import able_to_read, cut, held_out, text_stream
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.tokenizer import encoded
@@ -188,7 +188,7 @@ def _boxes_in_all(settings: Configuration, data: Data, encoder: Encoder, lengths
 
 
 def make_looks(
-    settings: Configuration, data: Data, encoder: Encoder, layout: Layout, lengths: np.ndarray
+    settings: Configuration, data: Data, task: Task, encoder: Encoder, layout: Layout, lengths: np.ndarray
 ) -> Looks | None:
     """What tokens look like and where they stand, where that is where the model begins (`model.embeddings`).
 
@@ -200,23 +200,25 @@ def make_looks(
     """
     if settings.model.embeddings == "random":
         return None
-    appearance = encoder.textifier.appearance()
+    vocabulary, appearance = encoder.vocabulary, encoder.textifier.appearance()
     if appearance is None:
         raise UserError(
             f"model.embeddings=appearance needs pieces that look like something, and those of textify="
             f"{settings.textify['name']} do not: set model.embeddings=random."
         )
-    pieces, tokens = one_token_pieces(encoder.vocabulary.lookup, len(appearance))
-    if not len(pieces):
+    tokens = [looks_of(vocabulary.lookup, appearance)]
+    if not len(tokens[0][0]):
         raise UserError(
             "model.embeddings=appearance needs pieces that are one token each, and the tokenizer splits them all: take "
             "vocabulary=own, or model.embeddings=random."
         )
+    if vocabulary.answers is not None and (of_answers := task.appearance()) is not None:
+        tokens.append(looks_of(vocabulary.answers, of_answers))
     boxes = _boxes_in_all(settings, data, encoder, lengths)
-    if boxes is not None and layout.permute != "each":
-        boxes = boxes[layout.order(np.zeros(len(boxes)))][: layout.room]
-        return Looks(tokens, appearance[pieces], grid_places(boxes), len(layout.prompt.before))
-    return Looks(tokens, appearance[pieces])
+    if boxes is None or layout.permute == "each":
+        return Looks(tokens)
+    boxes = boxes[layout.order(np.zeros(len(boxes)))][: layout.room]
+    return Looks(tokens, grid_places(boxes), len(layout.prompt.before))
 
 
 def prepare_text(

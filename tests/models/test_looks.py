@@ -10,8 +10,10 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from llmimg.carry_out import carry_out
 from llmimg.errors import UserError
 from llmimg.models.language import make_model
-from llmimg.models.looks import Looks, grid_places
+from llmimg.models.looks import Looks, grid_places, looks_of
 from llmimg.models.settings import ModelSettings
+from llmimg.tasks.contract import DataInfo
+from llmimg.tasks.detect import Detect, DetectSettings
 from llmimg.textify import Ragged, make
 from llmimg.textify.order import reading_order
 from llmimg.tokens.bpe import learn_tokenizer
@@ -34,8 +36,8 @@ def made(architecture: str, looks: Looks | None, seed: int = 0):
 
 @pytest.fixture
 def looks() -> Looks:
-    pieces, tokens = one_token_pieces(make_vocabulary("own", GRAY, None).lookup, len(GRAY.lexicon))
-    return Looks(tokens, GRAY.appearance()[pieces], grid_places(BOXES), 1)
+    tokens = looks_of(make_vocabulary("own", GRAY, None).lookup, GRAY.appearance())
+    return Looks([tokens], grid_places(BOXES), 1)
 
 
 def rows_of(model, vocabulary) -> np.ndarray:
@@ -106,8 +108,7 @@ def test_equal_seeds_begin_equal_and_nothing_else_of_the_model_changes(looks):
 def test_tokens_that_look_like_nothing_are_left_as_they_were_drawn(scratch):
     textifier = make("gray", row_marks=True)
     vocabulary = make_vocabulary("own", textifier, None)
-    pieces, tokens = one_token_pieces(vocabulary.lookup, len(textifier.lexicon))
-    looks = Looks(tokens, textifier.appearance()[pieces])
+    looks = Looks([looks_of(vocabulary.lookup, textifier.appearance())])
     models = []
     for given in (looks, None):
         torch.manual_seed(0)
@@ -116,6 +117,22 @@ def test_tokens_that_look_like_nothing_are_left_as_they_were_drawn(scratch):
     left = torch.tensor(vocabulary.tokenizer.convert_tokens_to_ids(["\n", "<pad>", "<eos>"]))
     assert torch.equal(begun[left], random[left])
     assert (begun != random).any(dim=1).sum() == 32
+
+
+def test_places_in_answers_begin_alike_where_they_are_near():
+    task = Detect(DetectSettings(bins=16)).bind(DataInfo(classes={"objects": ("cat", "dog")}), GRAY)
+    vocabulary = make_vocabulary("own", GRAY, None, task.grammar)
+    looks = Looks([looks_of(vocabulary.lookup, GRAY.appearance()), looks_of(vocabulary.answers, task.appearance())])
+    settings = ModelSettings("tiny", architecture="gpt2", width=64, initializer_range=SPREAD)
+    torch.manual_seed(0)
+    model = make_model(settings, vocabulary, 40, AutoModelForCausalLM, {}, notes=(notes := []), looks=looks)
+    rows = model.get_input_embeddings().weight.detach().numpy()
+    for axis in "yx":
+        alike = likeness(
+            rows[[int(vocabulary.tokenizer.convert_tokens_to_ids(f" {axis}{place}")) for place in range(17)]]
+        )
+        assert np.diagonal(alike, 1).mean() > 0.7 > 0.1 > np.diagonal(alike, 6).mean()
+    assert f"those of {32 + 2 * 17} tokens; positions begin at random" in notes[0]
 
 
 @pytest.mark.parametrize("name", ["own", "learn", "reuse"])
