@@ -1,12 +1,14 @@
 """The parts there are, and what can be set on the command line."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from llmimg.errors import UserError
 from llmimg.nearest import nearest
-from llmimg.settings import build
+from llmimg.settings import Positive, build, settings_of
 
 PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training", "generate")
 ONE_CORE = ("tokens", "textify", "breakdown", "generate")
@@ -14,7 +16,7 @@ ONE_CORE = ("tokens", "textify", "breakdown", "generate")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
+@settings_of()
 class Settings:
     """Attributes:
     data: CIFAR-10, a hub id or a local folder; null looks in $LLMIMG_SHARED (../shared), and then asks the hub.
@@ -27,15 +29,10 @@ class Settings:
 
     data: str | None = None
     tokenizer: str | None = None
-    images: int = 60_000
-    rounds: int | None = None
-    num_proc: int = 2
-    steps: int = 150
-
-    def __post_init__(self):
-        for name, least in {"images": 12, "rounds": 1, "num_proc": 1, "steps": 2}.items():
-            if getattr(self, name) is not None and getattr(self, name) < least:
-                raise UserError(f"{name}={getattr(self, name)} is out of range: it takes {least} or more.")
+    images: Annotated[int, Field(ge=12)] = 60_000
+    rounds: Positive | None = None
+    num_proc: Positive = 2
+    steps: Annotated[int, Field(ge=2)] = 150
 
     @property
     def data_path(self) -> str:

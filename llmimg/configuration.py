@@ -2,8 +2,10 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from llmimg import textify
 from llmimg.data import AugmentSettings, DataSettings
@@ -13,7 +15,7 @@ from llmimg.nearest import choose
 from llmimg.objective import objective_of
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.settings import check_combination, chosen_readout
-from llmimg.settings import build
+from llmimg.settings import Positive, Seed, Unit, build, settings_of
 from llmimg.tasks.contract import LOSS, TASKS, Measure
 from llmimg.textify import Textifier
 from llmimg.tokens.folders import cache_folder
@@ -21,35 +23,27 @@ from llmimg.tokens.settings import TokensSettings, VocabularySettings
 from llmimg.training.arguments import stop_early
 
 
-@dataclass(frozen=True)
+@settings_of("launch")
 class Launch:
     """Attributes:
     processes: how many this run is spread over by accelerate, one a GPU; 1 stays in this process.
     """
 
-    processes: int = 1
-
-    def __post_init__(self):
-        if self.processes < 1:
-            raise UserError(f"launch.processes={self.processes} is out of range: it takes 1 or more.")
+    processes: Positive = 1
 
 
-@dataclass(frozen=True)
+@settings_of("early_stopping")
 class EarlyStopping:
     """Attributes:
     patience: evaluations without a better one before training ends, with the best weights; null never ends early.
     metric: a measure of the task or `loss`, on the validation split; null is the task's headline.
     """
 
-    patience: int | None = None
+    patience: Positive | None = None
     metric: str | None = None
 
-    def __post_init__(self):
-        if self.patience is not None and self.patience < 1:
-            raise UserError(f"early_stopping.patience={self.patience} is out of range: it takes 1 or more, or null.")
 
-
-@dataclass(frozen=True)
+@settings_of()
 class Configuration:
     """Everything an experiment depends on, and where it goes.
 
@@ -76,27 +70,19 @@ class Configuration:
     readout: dict[str, Any] = field(default_factory=lambda: {"name": "auto"})
     adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
     trainer: dict[str, Any] = field(default_factory=dict)
-    layer_decay: float = 1.0
-    ema: float = 0.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     launch: Launch = field(default_factory=Launch)
     experiment: str = "run"
-    seed: int = 0
+    seed: Seed = 0
     run_dir: str | None = None
     dry_run: bool = False
     force: bool = False
-    profile: int = 0
+    profile: Annotated[int, Field(ge=0), Unit("steps")] = 0
     objective: str | None = None
 
     def __post_init__(self):
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed={self.seed} is out of range: it takes 0 to 2**32 - 1.")
-        if self.profile < 0:
-            raise UserError(f"profile={self.profile} is out of range: it takes 0 or more steps.")
-        if not 0 < self.layer_decay <= 1:
-            raise UserError(f"layer_decay={self.layer_decay} is out of range: it takes above 0 to 1.")
-        if not 0 <= self.ema < 1:
-            raise UserError(f"ema={self.ema} is out of range: it takes 0 to below 1.")
         if self.model.kind == "baseline" and self.launch.processes > 1:
             raise UserError(f"model={self.model.name} is fitted in one process: set launch.processes=1.")
         if self.early_stopping.patience is not None and self.trainer.get("eval_strategy") == "no":
@@ -110,13 +96,12 @@ class Configuration:
             UserError: an unknown name, a value of the wrong type or out of range, or parts that do not go together.
         """
         configuration = build(cls, plain)
-        configuration.textifier()
-        configuration.stops_by  # noqa: B018 - whether there is such a measure
+        _ = configuration.textifier, configuration.stops_by  # whether there is such a measure
         objective_of(plain)
         name, kind = configuration.task_name, configuration.model.kind
         check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
         task = configuration.task_settings
-        build(READOUT_SETTINGS[configuration.readout_name], configuration.readout_settings, "readout")
+        _ = configuration.readout_settings
         _check_adaptation(configuration)
         _check_images(configuration)
         if getattr(task, "text", ()) and configuration.tokens.permute != "none":
@@ -140,16 +125,18 @@ class Configuration:
     def task_settings(self) -> Any:
         """The task's `Settings`."""
         given = {key: value for key, value in self.task.items() if key != "name"}
-        return build(TASKS[self.task_name].Settings, given, "task")
+        return build(TASKS[self.task_name].Settings, given)
 
     @property
     def readout_name(self) -> str:
         readouts = TASKS[self.task_name].readouts
         return chosen_readout(readouts, self._named(self.readout, "readout"), self.model.kind)
 
-    @property
-    def readout_settings(self) -> dict[str, Any]:
-        return {key: value for key, value in self.readout.items() if key != "name"}
+    @functools.cached_property
+    def readout_settings(self) -> Any:
+        """The readout's entry in `llmimg.readouts.settings`."""
+        given = {key: value for key, value in self.readout.items() if key != "name"}
+        return build(READOUT_SETTINGS[self.readout_name], given)
 
     @staticmethod
     def _named(group: Mapping[str, Any], where: str) -> str:
@@ -157,6 +144,7 @@ class Configuration:
             raise UserError(f"The setting '{where}.name' has no default: give it a value.")
         return str(group["name"])
 
+    @functools.cached_property
     def textifier(self) -> Textifier:
         settings = dict(self.textify)
         name = self._named(settings, "textify")

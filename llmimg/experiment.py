@@ -76,7 +76,7 @@ def bound(settings: Configuration, data: Data) -> Task:
         counts={"mask": class_pixels(data.train, len(masks.names))} if masks else {},
         size=None if data.decoding.size is None else tuple(data.decoding.size),
     )
-    return kind(settings.task_settings).bind(info, settings.textifier())
+    return kind(settings.task_settings).bind(info, settings.textifier)
 
 
 def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], folder: RunFolder) -> None:

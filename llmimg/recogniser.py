@@ -15,6 +15,7 @@ from llmimg.errors import UserError
 from llmimg.hub import RECOGNISER, load_config, recogniser_described
 from llmimg.models.loading import are_adapters, load_model, relative_to
 from llmimg.readouts.base import READOUTS, TextReadout
+from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import build
 from llmimg.tasks.contract import TASKS, DataInfo, Task
 from llmimg.textify import Textifier, make
@@ -112,12 +113,13 @@ class Recogniser:
         encoder = _encoder(folder, described)
         layout, readout = _layout(described), dict(described["readout"])
         task = _task(described["task"], encoder.textifier)
-        kind = READOUTS[readout.pop("name")]
+        name = readout.pop("name")
+        kind, options = READOUTS[name], build(READOUT_SETTINGS[name], readout)
         boxes = described.get("boxes")
         return cls(
             model=_model(kind.auto_class, folder).to(device or _accelerator()),
             encoder=encoder,
-            readout=kind(task, layout, encoder.vocabulary, boxes and np.array(boxes, np.int32), **readout),
+            readout=kind(task, layout, encoder.vocabulary, boxes and np.array(boxes, np.int32), options),
             origin=described["origin"],
             data=described.get("data", {}),
         )
@@ -151,7 +153,7 @@ def _described_task(task: Task) -> dict[str, Any]:
 
 def _task(described: Mapping[str, Any], textifier: Textifier) -> Task:
     kind = TASKS[described["name"]]
-    return kind(build(kind.Settings, described["settings"], "task")).bind(DataInfo.of(described["data"]), textifier)
+    return kind(build(kind.Settings, described["settings"])).bind(DataInfo.of(described["data"]), textifier)
 
 
 def _layout(described: dict[str, Any]) -> Layout:

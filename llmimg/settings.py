@@ -18,18 +18,16 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 from llmimg.errors import UserError
-from llmimg.nearest import check_names, choose, nearest
+from llmimg.nearest import nearest
 from llmimg.setting_types import CHOICE, choices_of, class_in, one_of, parted, setting_types, takes
 
 __all__ = [
+    "Above0",
     "Positive",
     "Seed",
     "Share",
     "Unit",
     "build",
-    "check_names",
-    "choose",
-    "nearest",
     "one_of",
     "read",
     "setting_types",
@@ -40,6 +38,7 @@ Kind = TypeVar("Kind", bound=type)
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Above0 = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy's and scikit-learn's generators take
 
 # Schemas are made when a class is first used: most runs use few of the classes that they import.
@@ -77,16 +76,12 @@ def settings_of(group: str = "") -> Callable[[Kind], Kind]:
     return decorate
 
 
-def build(cls: Any, values: Mapping[str, Any], where: str = "") -> Any:
+def build(cls: Any, values: Mapping[str, Any]) -> Any:
     """Make the settings `cls` from plain values; those inside it are made from nested mappings.
 
     Raises:
         UserError: as `cls` does.
     """
-    if not hasattr(cls, "__is_pydantic_dataclass__"):
-        from llmimg.conversion import build as build_plain
-
-        return build_plain(cls, values, where)
     return cls(**{str(name): value for name, value in values.items()})
 
 
@@ -197,6 +192,8 @@ def _place(error: ErrorDetails, kind: Any, where: str) -> tuple[str, Any, tuple[
     names, hint = [where] if where else [], kind
     for depth, step in enumerate(error["loc"]):
         known = setting_types(class_in(hint))
+        if depth == 0 and known and isinstance(step, int):  # given by place
+            step = list(known)[step]
         if step not in known:
             return ".".join(names), hint, error["loc"][depth:]
         names.append(str(step))

@@ -1,6 +1,5 @@
 """One image as text: what a language model would read of it, and at what cost."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,11 @@ import numpy as np
 from llmimg import textify
 from llmimg.data import Decoding, decode, wide_samples
 from llmimg.data.depth import white_for
+from llmimg.data.placement import Fit
 from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
 from llmimg.nearest import choose
+from llmimg.settings import Positive, settings_of
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.vocabulary import VOCABULARIES, Vocabulary, load_tokenizer, make_vocabulary
 
@@ -19,7 +20,7 @@ _SHOWN_TOKENS = 32
 _SHOWN_BEGINNING = 60
 
 
-@dataclass(frozen=True)
+@settings_of()
 class ShowSettings:
     """Attributes:
     textify: the textifier's name and settings.
@@ -31,8 +32,8 @@ class ShowSettings:
     """
 
     textify: dict[str, Any]
-    size: int | None = None
-    fit: str = "stretch"
+    size: Positive | None = None
+    fit: Fit = "stretch"
     vocabulary: str | None = None
     tokenizer: str | None = None
     run: str | None = None

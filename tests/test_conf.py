@@ -154,7 +154,7 @@ def test_every_textifier_has_its_file():
 
 @pytest.mark.parametrize("textifier", GROUPS["textify"])
 def test_a_textifiers_file_gives_its_defaults(textifier):
-    assert built(f"textify={textifier}").textifier() == TEXTIFIERS[textifier]()
+    assert built(f"textify={textifier}").textifier == TEXTIFIERS[textifier]()
 
 
 @pytest.mark.parametrize("experiment", GROUPS["experiment"])

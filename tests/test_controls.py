@@ -124,7 +124,7 @@ def test_a_cap_on_training_images_and_what_is_not_used_are_noted(run):
         (("model=rbf_svm", "+model.options.Gamma=1"), r"no setting 'model\.options\.Gamma': did you mean 'gamma'"),
         (("model=knn", "model.options.train_images=0"), "train_images=0 is out of range"),
         (("model=knn", "model.options.neighbors=301"), "neighbors=301 is out of range: it takes 1 to 300"),
-        (("model=logistic", "model.options.C=-1"), r"cannot fit with these model\.options: .*'C'"),
+        (("model=logistic", "model.options.C=-1"), r"model\.options\.C=-1\.0 is out of range: it takes more than 0"),
         (("model=gpt2_tiny", "+model.options.depth=3"), "a language model has none"),
         (("model=vit_tiny", "model.options.patch=two"), r"'model\.options\.patch' cannot be 'two'"),
     ],

@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"llmimg", "llmimg.errors"},  # the package itself: its version, and two names on demand
     {"llmimg.nearest", "llmimg.setting_types", "llmimg.ranks", "llmimg.paths", "llmimg.atomic"},  # know errors alone
-    {"llmimg.conversion"},
     {"llmimg.settings", "llmimg.registry", "llmimg.run_folder"},
     {"llmimg.textify", "llmimg.metrics"},
     {"llmimg.data", "llmimg.hub"},  # what comes in: images, and models of others

@@ -114,6 +114,11 @@ def test_what_cannot_be_is_refused_by_name(setting, given, message):
     assert message in str(refused.value)
 
 
+def test_what_is_given_by_place_is_told_by_name():
+    with pytest.raises(UserError, match=r"The setting 'inner\.depth' cannot be 'x'"):
+        Inner("x")
+
+
 def test_names_are_told_from_where_they_stand():
     with pytest.raises(UserError, match=r"There is no setting 'inner\.dept': did you mean 'depth'\?"):
         build(Inner, {"dept": 1})

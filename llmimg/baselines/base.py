@@ -9,6 +9,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.registry import Registry
+from llmimg.settings import Positive, settings_of
 from llmimg.tasks.contract import Row, Task
 from llmimg.tokens.sample import Answer
 
@@ -57,19 +58,15 @@ class FittedClassifier:
         return [Answer(scores=scores) for scores in self.log_probabilities(images)]
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_of("model.options")
 class Baseline(abc.ABC):
-    """A subclass is a frozen dataclass whose fields are its only settings (`model.options`).
+    """A subclass is decorated by `settings_of`: its fields are its only settings (`model.options`).
 
     Attributes:
         train_images: fit to so many training images at most, drawn by the run's seed; null takes all.
     """
 
-    train_images: int | None = None
-
-    def __post_init__(self):
-        if self.train_images is not None and self.train_images < 1:
-            raise UserError(f"model.options.train_images={self.train_images} is out of range: it takes 1 or more.")
+    train_images: Positive | None = None
 
     @abc.abstractmethod
     def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
@@ -84,7 +81,7 @@ class Baseline(abc.ABC):
         return np.sort(np.random.default_rng(seed).permutation(count)[: self.train_images])
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_of("model.options")
 class Classifier(Baseline):
     """A classifier of scikit-learn, for tasks whose answers are one of few."""
 

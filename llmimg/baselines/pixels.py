@@ -1,6 +1,5 @@
 """Classifiers of scikit-learn on raw pixels."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +7,12 @@ import numpy as np
 
 from llmimg.baselines.base import BASELINES, Classifier, Fitted
 from llmimg.errors import UserError
+from llmimg.settings import Above0, Positive, settings_of
 from llmimg.tasks.contract import Row, Task
 
 
 @BASELINES.register("logistic")
-@dataclasses.dataclass(frozen=True)
+@settings_of("model.options")
 class Logistic(Classifier):
     """Logistic regression, multinomial beyond two classes, on standardised pixels.
 
@@ -20,7 +20,7 @@ class Logistic(Classifier):
         C: inverse strength of the L2 penalty.
     """
 
-    C: float = 0.01
+    C: Above0 = 0.01
 
     def estimator(self, seed: int) -> Any:
         from sklearn.linear_model import LogisticRegression
@@ -31,7 +31,7 @@ class Logistic(Classifier):
 
 
 @BASELINES.register("rbf_svm")
-@dataclasses.dataclass(frozen=True)
+@settings_of("model.options")
 class RbfSvm(Classifier):
     """Support vector machines with a Gaussian kernel, one for each pair of classes: their votes decide, and where these
     are equal their margins. On n images it takes time like n².
@@ -41,8 +41,8 @@ class RbfSvm(Classifier):
         gamma: of the kernel exp(−gamma |x − y|²), pixels from 0 to 1; null is 1 / (features · variance).
     """
 
-    C: float = 10.0
-    gamma: float | None = None
+    C: Above0 = 10.0
+    gamma: Above0 | None = None
 
     def estimator(self, seed: int) -> Any:
         from sklearn.svm import SVC
@@ -51,7 +51,7 @@ class RbfSvm(Classifier):
 
 
 @BASELINES.register("gradient_boosting")
-@dataclasses.dataclass(frozen=True)
+@settings_of("model.options")
 class GradientBoosting(Classifier):
     """Gradient-boosted trees over histograms.
 
@@ -60,8 +60,8 @@ class GradientBoosting(Classifier):
         learning_rate: of each tree.
     """
 
-    rounds: int = 100
-    learning_rate: float = 0.1
+    rounds: Positive = 100
+    learning_rate: Above0 = 0.1
 
     def estimator(self, seed: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier
@@ -72,7 +72,7 @@ class GradientBoosting(Classifier):
 
 
 @BASELINES.register("knn")
-@dataclasses.dataclass(frozen=True)
+@settings_of("model.options")
 class Knn(Classifier):
     """The label of most of the nearest training images, by Euclidean distance; where as many have another, that of the
     nearest among them.
@@ -81,7 +81,7 @@ class Knn(Classifier):
         neighbors: how many vote.
     """
 
-    neighbors: int = 3
+    neighbors: Positive = 3
 
     def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
         known = min(len(images), self.train_images or len(images))

@@ -1,12 +1,12 @@
 """Visual words: SIFT, a codebook, histograms, a linear support vector machine."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from llmimg.baselines.base import BASELINES, Classifier
+from llmimg.settings import Above0, Positive, settings_of
 from llmimg.textify.codebook import fit_codes, nearest
 from llmimg.textify.pixel import brightness
 
@@ -14,7 +14,7 @@ _FIT_DESCRIPTORS = 50_000
 
 
 @BASELINES.register("sift_bow")
-@dataclasses.dataclass(frozen=True)
+@settings_of("model.options")
 class SiftBow(Classifier):
     """SIFT (OpenCV) on a dense grid, each descriptor as the nearest of learned patterns; the histograms of the image
     and of its quarters (Lazebnik et al., CVPR 2006), square roots taken, to a linear support vector machine.
@@ -26,10 +26,10 @@ class SiftBow(Classifier):
         C: how much an error costs.
     """
 
-    words: int = 256
-    side: int = 64
-    step: int = 8
-    C: float = 1.0
+    words: Positive = 256
+    side: Positive = 64
+    step: Positive = 8
+    C: Above0 = 1.0
 
     def features_of(self, images: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
         draw = np.random.default_rng(seed)

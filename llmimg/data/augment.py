@@ -1,31 +1,19 @@
 """Random changes of training images, made on whole batches before the image is written as text."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from llmimg.data.decoding import by_shape, stack
-from llmimg.data.motion import EDGES, STREAMS, Motion
+from llmimg.data.motion import STREAMS, Fill, Motion
 from llmimg.data.rng import integers, uniform
-from llmimg.errors import UserError
-from llmimg.nearest import choose
-
-_RANGES = {
-    "shift": (0, math.inf, "0 or more pixels"),
-    "rotate": (0, 180, "0 to 180 degrees"),
-    "scale": (0, 0.9, "0 to 0.9"),
-    "shear": (0, 45, "0 to 45 degrees"),
-    "crop": (0.01, 1, "0.01 to 1"),
-    "color": (0, 1, "0 to 1"),
-    "cutout": (0, 1, "0 to 1"),
-    "mixup": (0, math.inf, "0 or more"),
-}
+from llmimg.settings import Share, Unit, settings_of
 
 
-@dataclass(frozen=True)
+@settings_of("augment")
 class AugmentSettings:
     """What may happen to a training image, in this order; each of it is drawn anew for every image and epoch.
 
@@ -47,21 +35,15 @@ class AugmentSettings:
 
     name: str = "none"
     flip: bool = False
-    shift: int = 0
-    fill: str = "edge"
-    rotate: float = 0.0
-    scale: float = 0.0
-    shear: float = 0.0
-    crop: float = 1.0
-    color: float = 0.0
-    cutout: float = 0.0
-    mixup: float = 0.0
-
-    def __post_init__(self) -> None:
-        choose(self.fill, EDGES, "augment.fill")
-        for name, (least, most, described) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"augment.{name} is {getattr(self, name)}: it must be {described}.")
+    shift: Annotated[int, Field(ge=0), Unit("pixels")] = 0
+    fill: Fill = "edge"
+    rotate: Annotated[float, Field(ge=0, le=180), Unit("degrees")] = 0.0
+    scale: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    shear: Annotated[float, Field(ge=0, le=45), Unit("degrees")] = 0.0
+    crop: Annotated[float, Field(ge=0.01, le=1)] = 1.0
+    color: Share = 0.0
+    cutout: Share = 0.0
+    mixup: Annotated[float, Field(ge=0)] = 0.0
 
     @property
     def warps(self) -> bool:

@@ -15,7 +15,6 @@ How files are opened is in `llmimg.data.samples`.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +23,28 @@ from PIL import Image
 
 from llmimg.data.depth import check_white
 from llmimg.data.identity import pixel_hash
-from llmimg.data.placement import FITS, WHITE, Placement, check_size, place
+from llmimg.data.placement import WHITE, Fit, Placement, Size, place
 from llmimg.data.samples import Wide, opened, opened_if_wide
 from llmimg.errors import UserError
-from llmimg.nearest import choose
+from llmimg.settings import settings_of
 
 _ADDRESS = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")  # Pillow names the object in memory that it read from
 
 
-@dataclass(frozen=True)
+@settings_of("data")
 class Decoding:
     """Images of any kind → uint8 arrays of one size: all that shapes pixels before they are written as text.
 
-    `size` is (height, width), or None to leave sizes as they are; `fit` is one of `placement.FITS`; `white` is what
+    `size` is (height, width), or None to leave sizes as they are; `fit` is one of `placement.Fit`; `white` is what
     counts as white in samples of more than 8 bits (see `llmimg.data.depth`), or None where training images have none.
     """
 
-    size: tuple[int, int] | None = None
-    fit: str = "stretch"
+    size: Size | None = None
+    fit: Fit = "stretch"
     white: int | None = None
 
     def __post_init__(self) -> None:
-        check_size(self.size)
         check_white(self.white)
-        choose(self.fit, dict.fromkeys(FITS), "data.fit")
 
     def __call__(
         self, items: Sequence[Any], names: Sequence[str] | None = None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -13,7 +13,8 @@ from llmimg.data.rng import integers, uniform
 if TYPE_CHECKING:
     from llmimg.data.augment import AugmentSettings
 
-EDGES = {"edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
+Fill = Literal["edge", "black"]
+EDGES: dict[Fill, int] = {"edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 _NAMES = ("flip", "down", "right", "angle", "size", "slant", "area", "aspect", "top", "left")
 _NAMES += ("brightness", "contrast", "saturation", "row", "column", "partner", "share")
 STREAMS = {name: stream for stream, name in enumerate(_NAMES)}  # each random quantity is a stream of its own

@@ -1,27 +1,30 @@
 """Where an image comes to lie when it is brought to another size: the geometry alone, so that boxes and masks can move
 along with the pixels."""
 
+import typing
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
+from pydantic import BeforeValidator, Field
 
-from llmimg.errors import UserError
+from llmimg.settings import Positive
 
-FITS = ("stretch", "crop", "pad", "middle")
 WHITE = 255
 
 Rectangle = tuple[int, int, int, int]  # top, left, bottom, right in whole pixels; bottom and right excluded
+Fit = Literal["stretch", "crop", "pad", "middle"]
+FITS = typing.get_args(Fit)
 
 
-def check_size(size: tuple[int, int] | None) -> None:
-    """Refuse a size that is not None and not (height, width), each at least 1.
+def square(sides: Any) -> Any:
+    """(height, width) of a single number too."""
+    return sides if isinstance(sides, list | tuple) else (sides, sides)
 
-    Raises:
-        UserError: saying so.
-    """
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise UserError(f"data.size is {size}: it must be (height, width), each at least 1 pixel, or null.")
+
+_SIZES = "one number, or (height, width), each 1 or more pixels"
+Size = Annotated[tuple[Positive, Positive], Field(description=_SIZES), BeforeValidator(square)]
 
 
 @dataclass(frozen=True)

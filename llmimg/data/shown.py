@@ -1,17 +1,19 @@
 """Whose image a model gets for each row: a control of what its answers owe to the image."""
 
+from typing import Literal
+
 import numpy as np
 
 from llmimg.errors import UserError
 
-IMAGES = ("own", "shuffled", "none")
+Shown = Literal["own", "shuffled", "none"]
 
 
 def images_shown(how: str, whole: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The row of a split whose image stands for that of each row, int64 `[count]`; −1 is no image at all.
 
     Args:
-        how: of `IMAGES`.
+        how: of `Shown`.
         whole: the rows whose image is not broken, int64, ascending: only these are exchanged.
         seed: of the exchange, in which no row keeps its own.
 

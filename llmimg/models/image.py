@@ -1,7 +1,6 @@
 """Small image models, which see pixels: what a language model on image text is held against."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,17 +9,17 @@ from transformers import AutoModelForImageClassification, PreTrainedModel, ResNe
 from llmimg.hub import new_model
 from llmimg.models.settings import ModelSettings
 from llmimg.nearest import choose
-from llmimg.settings import build
+from llmimg.settings import Positive, build, settings_of
 
 
-@dataclass(frozen=True)
+@settings_of("model.options")
 class VitOptions:
     """`patch`: pixels a side of what one token stands for."""
 
-    patch: int = 2
+    patch: Positive = 2
 
 
-@dataclass(frozen=True)
+@settings_of("model.options")
 class NoOptions:
     """A ResNet takes `model.layers` (blocks a stage) and `model.width` alone."""
 
@@ -38,7 +37,7 @@ def make_image_model(settings: ModelSettings, shape: Sequence[int], head: Mappin
     height, width, channels = shape
     choose(settings.architecture, dict.fromkeys(("resnet", "vit")), "image architecture")
     if settings.architecture == "vit":
-        patch = build(VitOptions, settings.options, "model.options").patch
+        patch = build(VitOptions, settings.options).patch
         config = ViTConfig(
             image_size=(-(-height // patch) * patch, -(-width // patch) * patch),
             patch_size=patch,
@@ -52,7 +51,7 @@ def make_image_model(settings: ModelSettings, shape: Sequence[int], head: Mappin
             initializer_range=settings.initializer_range,
         )
     else:
-        build(NoOptions, settings.options, "model.options")
+        build(NoOptions, settings.options)
         config = ResNetConfig(
             num_channels=channels,
             embedding_size=settings.width,

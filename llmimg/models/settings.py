@@ -1,20 +1,20 @@
 """conf/model and conf/adaptation."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from pydantic import Field
+
 from llmimg.errors import UserError
-from llmimg.nearest import choose
 from llmimg.paths import local_path
-from llmimg.settings import build
+from llmimg.settings import Above0, Positive, build, settings_of
 
-KINDS = ("language", "image", "baseline", "endpoint")
-ADAPTATIONS = ("full", "lora", "frozen", "head", "none")
-DTYPES = ("float32", "bfloat16", "float16")
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Price = Annotated[float, Field(ge=0)]
 
 
-@dataclass(frozen=True)
+@settings_of("model")
 class ModelSettings:
     """Which model reads the text: one from scratch of a given shape, or a pretrained one.
 
@@ -47,31 +47,30 @@ class ModelSettings:
     """
 
     name: str
-    kind: str = "language"
+    kind: Literal["language", "image", "baseline", "endpoint"] = "language"
     architecture: str | None = None
-    init: str = "pretrained"
+    init: Literal["pretrained", "random", "shuffled"] = "pretrained"
     path: str | None = None
     url: str | None = None
     tokenizer: str | None = None
     gguf_file: str | None = None
     revision: str | None = None
-    positions: int | None = None
-    layers: int = 2
-    width: int = 64
-    heads: int = 4
-    dropout: float = 0.0
-    embeddings: str = "random"
-    initializer_range: float = 0.1
-    dtype: str = "float32"
-    bits: int | None = None
+    positions: Positive | None = None
+    layers: Positive = 2
+    width: Positive = 64
+    heads: Positive = 4
+    dropout: Rate = 0.0
+    embeddings: Literal["random", "appearance"] = "random"
+    initializer_range: Annotated[float, Field(ge=0)] = 0.1
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    bits: Literal[4, 8] | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        choose(self.kind, dict.fromkeys(KINDS), "model.kind")
         if self.options and self.kind == "language":
             raise UserError("model.options are for baselines, image models and endpoints: a language model has none.")
         if self.kind == "endpoint":
-            build(EndpointOptions, self.options, "model.options")
+            build(EndpointOptions, self.options)
             if not self.path or not _is_address(self.url or ""):
                 raise UserError(
                     f"The model '{self.name}' is asked over the network: give model.url= its address, as "
@@ -79,18 +78,13 @@ class ModelSettings:
                 )
         if self.url and self.kind != "endpoint":
             raise UserError(f"model.url is an endpoint's, and '{self.name}' is none: take model=endpoint.")
-        choose(self.init, dict.fromkeys(("pretrained", "random", "shuffled")), "model.init")
         if self.init != "pretrained" and self.architecture is not None:
             raise UserError(f"model.init={self.init} is a control of pretrained models, and '{self.name}' is none.")
-        choose(self.embeddings, dict.fromkeys(("random", "appearance")), "model.embeddings")
         if self.embeddings == "appearance" and (self.pretrained or self.kind != "language"):
             raise UserError(
                 f"model.embeddings=appearance is for language models from scratch, and '{self.name}' is none: leave it "
                 "out, or take model=gpt2_tiny."
             )
-        choose(self.dtype, dict.fromkeys(DTYPES), "model.dtype")
-        if self.bits not in (None, 4, 8):
-            raise UserError(f"model.bits={self.bits} is none of what there is: it takes 4, 8 or null.")
         if self.bits and (self.architecture is not None or self.init != "pretrained" or self.location[1]):
             raise UserError(
                 "model.bits keeps a pretrained model's weights in fewer bits: leave it out from scratch, with "
@@ -101,15 +95,10 @@ class ModelSettings:
                 "model.positions gives a pretrained language model more of them: leave it out from scratch, where the "
                 "data decide, with model.bits, and for what is no such model."
             )
-        for name in ("layers", "width", "heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name}={getattr(self, name)} is out of range: it takes 1 or more.")
         if self.width % self.heads:
             raise UserError(
                 f"model.width={self.width} is not a multiple of model.heads={self.heads}: change one of them."
             )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"model.dropout={self.dropout} is out of range: it takes 0 to less than 1.")
         if self.path is None and self.architecture is None:
             raise UserError(
                 f"The model '{self.name}' is pretrained and has no path: give model.path= a hub id or a folder."
@@ -149,7 +138,7 @@ def _is_address(url: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
+@settings_of("model.options")
 class EndpointOptions:
     """`model.options` of conf/model/endpoint.yaml.
 
@@ -164,30 +153,22 @@ class EndpointOptions:
     """
 
     key_variable: str = "OPENAI_API_KEY"
-    concurrency: int = 8
-    retries: int = 5
-    timeout: float = 120.0
-    input_price: float | None = None
-    output_price: float | None = None
-    most_cost: float | None = None
+    concurrency: Positive = 8
+    retries: Annotated[int, Field(ge=0)] = 5
+    timeout: Annotated[float, Field(ge=0.001)] = 120.0
+    input_price: Price | None = None
+    output_price: Price | None = None
+    most_cost: Price | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name, least in (("concurrency", 1), ("retries", 0), ("timeout", 0.001)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"model.options.{name}={getattr(self, name)} is out of range: it takes {least:g} or more."
-                )
-        for name in ("input_price", "output_price", "most_cost"):
-            if getattr(self, name) is not None and getattr(self, name) < 0:
-                raise UserError(f"model.options.{name}={getattr(self, name)} is out of range: it takes 0 or more.")
         if self.most_cost is not None and None in (self.input_price, self.output_price):
             raise UserError(
                 "model.options.most_cost needs input_price and output_price: give what a million tokens cost."
             )
 
 
-@dataclass(frozen=True)
+@settings_of("adaptation")
 class AdaptationSettings:
     """conf/adaptation.
 
@@ -201,16 +182,8 @@ class AdaptationSettings:
             model they belong to.
     """
 
-    name: str = "full"
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    save: str = "merged"
-
-    def __post_init__(self):
-        choose(self.name, dict.fromkeys(ADAPTATIONS), "adaptation")
-        choose(self.save, dict.fromkeys(("merged", "adapters")), "adaptation.save")
-        if self.rank < 1:
-            raise UserError(f"adaptation.rank={self.rank} is out of range: it takes 1 or more.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"adaptation.dropout={self.dropout} is out of range: it takes 0 to less than 1.")
+    name: Literal["full", "lora", "frozen", "head", "none"] = "full"
+    rank: Positive = 8
+    alpha: Above0 = 16.0
+    dropout: Rate = 0.0
+    save: Literal["merged", "adapters"] = "merged"

@@ -10,7 +10,6 @@ import torch
 from llmimg.readouts.loss import Term, first_rows
 from llmimg.readouts.settings import SETTINGS
 from llmimg.registry import Registry
-from llmimg.settings import build
 from llmimg.tasks.contract import Prediction, Row, Task
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.sample import Answer, Example
@@ -67,7 +66,7 @@ class TextReadout(Readout):
 
     Args:
         boxes: of an image's tokens, int32 `[T, 4]`, where they are the same in every image.
-        settings: its entry's in `llmimg.readouts.settings`.
+        settings: its entry's in `llmimg.readouts.settings`; None: as they are by default.
     """
 
     auto_class: type  # the transformers class that gives a model what this reads
@@ -75,11 +74,16 @@ class TextReadout(Readout):
     prompted = False  # whether the image stands in a prompt that the answer follows
 
     def __init__(
-        self, task: Task, layout: Layout, vocabulary: Vocabulary, boxes: np.ndarray | None = None, **settings: Any
+        self,
+        task: Task,
+        layout: Layout,
+        vocabulary: Vocabulary,
+        boxes: np.ndarray | None = None,
+        settings: Any = None,
     ):
         super().__init__(task)
         self.layout, self.vocabulary, self.boxes = layout, vocabulary, boxes
-        self.settings = build(SETTINGS[READOUTS.name_of(type(self))], settings, "readout")
+        self.settings = SETTINGS[READOUTS.name_of(type(self))]() if settings is None else settings
 
     @classmethod
     def needs_boxes(cls, task: Task) -> bool:

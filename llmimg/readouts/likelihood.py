@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,8 +123,8 @@ class Masked(_OfText):
     def needs_boxes(cls, task: Task) -> bool:
         return task.settings.mask == "block"
 
-    def __init__(self, *arguments, **settings):
-        super().__init__(*arguments, **settings)
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
         if self.vocabulary.tokenizer.mask_token_id is None:
             raise UserError("task=mlm needs a tokenizer with a mask token, and this one has none: take task=clm.")
 

@@ -1,6 +1,7 @@
 """The likelihood of each answer's words as continuation of the image's text."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,8 @@ class Prompted(TextReadout):
 class Score(Prompted):
     """log P(answer | text) of each answer, normalised, as log-probabilities `[B, K]` that sum to one."""
 
-    def __init__(self, *arguments, **settings):
-        super().__init__(*arguments, **settings)
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
         prompt = self.layout.prompt
         if self.settings.normalise == "prior" and not (prompt.before or prompt.blank or prompt.after):
             raise UserError(NOTHING_IN_FRONT)

@@ -4,18 +4,19 @@ Beside the readouts' own files, which import torch: a wrong name is refused befo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 from llmimg.errors import UserError
 from llmimg.nearest import choose
+from llmimg.settings import settings_of
 
 
-@dataclass(frozen=True)
+@settings_of("readout")
 class NoSettings:
     """A readout that has nothing to be set."""
 
 
-@dataclass(frozen=True)
+@settings_of("readout")
 class ScoreSettings:
     """conf/readout/score.yaml.
 
@@ -25,10 +26,7 @@ class ScoreSettings:
             information, Holtzman et al., EMNLP 2021).
     """
 
-    normalise: str = "none"
-
-    def __post_init__(self):
-        choose(self.normalise, dict.fromkeys(("none", "length", "prior")), "readout.normalise")
+    normalise: Literal["none", "length", "prior"] = "none"
 
 
 SETTINGS = {

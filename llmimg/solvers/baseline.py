@@ -13,7 +13,7 @@ from llmimg.solvers.pixels import PixelSolver
 class BaselineSolver(PixelSolver):
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
         settings, training = self.settings, self.pixels["train"]
-        baseline = build(BASELINES[settings.model.architecture], settings.model.options, "model.options")
+        baseline = build(BASELINES[settings.model.architecture], settings.model.options)
         started = time.perf_counter()
         self.fitted = baseline.fit(training.given, training.known.seen(training.numbers), self.task, settings.seed)
         seconds, count = time.perf_counter() - started, len(training.numbers)

@@ -20,7 +20,6 @@ from llmimg.models.endpoint import Endpoint
 from llmimg.models.settings import EndpointOptions
 from llmimg.provenance import parts_of, read_hashes, shown_rows
 from llmimg.ranks import world_size
-from llmimg.readouts.settings import ScoreSettings
 from llmimg.run_folder import RunFolder
 from llmimg.settings import build
 from llmimg.solvers.base import Outcome, Shown, Solver
@@ -43,7 +42,7 @@ class EndpointSolver(Solver):
 
     def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
         super().__init__(settings, data, task, notes)
-        options = build(EndpointOptions, settings.model.options, "model.options")
+        options = build(EndpointOptions, settings.model.options)
         cache = cache_folder(settings.tokens.cache_dir)
         self.endpoint = Endpoint(settings.model.url, settings.model.path, options, cache)
         self.hashes = read_hashes(settings, data, parts_of(settings, data))
@@ -92,7 +91,7 @@ class EndpointSolver(Solver):
         """By the likelihoods of classes (readout=score) or in the model's own words (readout=generate)."""
         settings, started = self.settings, time.perf_counter()
         if settings.readout_name == "score":
-            normalise = build(ScoreSettings, settings.readout_settings, "readout").normalise
+            normalise = settings.readout_settings.normalise
             found = score_classes(self.endpoint, self.task, self.shots, self.texts, normalise, settings.force)
         else:
             found = write_classes(self.endpoint, self.task, self.shots, self.texts, settings.force)

@@ -67,7 +67,7 @@ class LanguageSolver(Solver):
             )
         self.plain_text = prepare_text(settings, task, self.encoder, self.layout, notes)
         boxes = common_boxes(settings, data, kind.needs_boxes(task), self.encoder, lengths)
-        self.readout = kind(task, self.layout, self.encoder.vocabulary, boxes, **settings.readout_settings)
+        self.readout = kind(task, self.layout, self.encoder.vocabulary, boxes, settings.readout_settings)
         self.looks = make_looks(settings, data, task, self.encoder, self.layout, lengths)
         self.examples = {split: self._examples(split) for split in SPLITS}
 

@@ -51,7 +51,7 @@ def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encod
 def make_textifier(settings: Configuration, data: Data, decoding: Decoding) -> Textifier:
     """The textifier with what it learns from training images. A model that comes from a run brings what its textifier
     learned: words go on to mean what they meant."""
-    textifier = settings.textifier()
+    textifier = settings.textifier
     known = run_state(settings.model.location[0], textifier, reuse=settings.vocabulary_name == "reuse")
     return known or learned_textifier(textifier, data.train, decoding, **settings.cache_options)
 

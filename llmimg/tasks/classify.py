@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.errors import UserError
+from llmimg.settings import settings_of
 from llmimg.tasks.class_figures import class_figures
 from llmimg.tasks.contract import TASKS, ByRows, Measure, Row, Table, Task
 from llmimg.tasks.figures import Figure
@@ -15,7 +17,7 @@ from llmimg.tokens.sample import Answer, Part
 UNREAD = "(no class)"  # the prediction where an answer in words names none
 
 
-@dataclass(frozen=True)
+@settings_of("task")
 class ClassifySettings:
     """conf/task/classify.yaml.
 
@@ -30,7 +32,7 @@ class ClassifySettings:
 
     template: str = "{image}\nclass: {answer}\n"
     chat: bool = False
-    shots: int = 0
+    shots: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self):
         if any(self.template.count(place) != 1 for place in ("{image}", "{answer}")) or (
@@ -41,8 +43,6 @@ class ClassifySettings:
             )
         if "{classes}" in self.template.partition("{image}")[2]:
             raise UserError(f"task.template={self.template!r} has {{classes}} behind {{image}}: put it in front.")
-        if self.shots < 0:
-            raise UserError(f"task.shots={self.shots} is out of range: it takes 0 or more.")
 
 
 @dataclass(frozen=True, eq=False)

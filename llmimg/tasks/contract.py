@@ -146,7 +146,7 @@ class Task(abc.ABC):
     @classmethod
     def of(cls, info: DataInfo = DataInfo(), **settings: Any) -> Self:
         """The task for some data, by the names of its settings."""
-        return cls(build(cls.Settings, settings, "task"), info)
+        return cls(build(cls.Settings, settings), info)
 
     def bind(self, info: DataInfo, textifier: Textifier) -> Self:
         """Itself for these data.

@@ -5,14 +5,15 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.data.motion import from_corners
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, non_maximum_suppression
-from llmimg.nearest import choose
+from llmimg.settings import Share, Unit, settings_of
 from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task
 from llmimg.tasks.detections import Detections, checked_corners, has_area, plain_objects, read_written, sure, written
 from llmimg.tasks.figures import Figure
@@ -23,10 +24,8 @@ from llmimg.tokens.sample import Answer, ImageSlot, Part, Pieces
 if TYPE_CHECKING:
     from llmimg.metrics.detection import Detection
 
-ORDERS = ("sorted", "random")
 
-
-@dataclass(frozen=True)
+@settings_of("task")
 class DetectSettings:
     """conf/task/detect.yaml.
 
@@ -40,20 +39,11 @@ class DetectSettings:
         duplicates: overlap (IoU), 0 to 1: what overlaps a surer box of its class by more is dropped; null keeps all.
     """
 
-    bins: int = 32
-    most: int = 10
-    order: str = "sorted"
+    bins: Annotated[int, Field(ge=2)] = 32
+    most: Annotated[int, Field(ge=1), Unit("objects")] = 10
+    order: Literal["sorted", "random"] = "sorted"
     prompt: str = "\nobjects:"
-    duplicates: float | None = None
-
-    def __post_init__(self) -> None:
-        choose(self.order, dict.fromkeys(ORDERS), "task.order")
-        if self.bins < 2:
-            raise UserError(f"task.bins={self.bins} is out of range: it takes 2 or more.")
-        if self.most < 1:
-            raise UserError(f"task.most={self.most} is out of range: it takes 1 or more objects.")
-        if self.duplicates is not None and not 0 <= self.duplicates <= 1:
-            raise UserError(f"task.duplicates={self.duplicates} is out of range: it takes 0 to 1, or null.")
+    duplicates: Share | None = None
 
 
 def _ap(key: str, title: str, meaning: str) -> Measure:

@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.errors import UserError
-from llmimg.nearest import choose
+from llmimg.settings import Unit, settings_of
 from llmimg.tasks.contract import TASKS, ByRows, Measure, Row, Table, Task, Weights
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 BITS = np.log2(np.e)  # a nat
 
 
-@dataclass(frozen=True)
+@settings_of("task")
 class PretrainSettings:
     """What every kind of pretraining can be set to.
 
@@ -41,7 +41,7 @@ class PretrainSettings:
             raise UserError(f"task.weights={list(self.weights)} is out of range: it takes 0 or more, not all 0.")
 
 
-@dataclass(frozen=True)
+@settings_of("task")
 class ClmSettings(PretrainSettings):
     """conf/task/clm.yaml.
 
@@ -49,15 +49,10 @@ class ClmSettings(PretrainSettings):
         pack: tokens a row of a training batch holds, of as many whole sequences as fit; 0 gives each a row of its own.
     """
 
-    pack: int = 0
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.pack < 0:
-            raise UserError(f"task.pack={self.pack} is out of range: it takes 0 or more tokens.")
+    pack: Annotated[int, Field(ge=0), Unit("tokens")] = 0
 
 
-@dataclass(frozen=True)
+@settings_of("task")
 class MlmSettings(PretrainSettings):
     """conf/task/mlm.yaml.
 
@@ -69,19 +64,10 @@ class MlmSettings(PretrainSettings):
         block: side of a rectangle, as a share of the image's.
     """
 
-    mask: str = "token"
-    rate: float = 0.15
-    span: float = 3.0
-    block: float = 0.3
-
-    def __post_init__(self):
-        super().__post_init__()
-        choose(self.mask, dict.fromkeys(("token", "span", "block")), "task.mask")
-        for name, least, most in (("rate", 0, 1), ("block", 0, 1)):
-            if not least < getattr(self, name) < most:
-                raise UserError(f"task.{name}={getattr(self, name)} is out of range: it takes between 0 and 1.")
-        if self.span < 1:
-            raise UserError(f"task.span={self.span} is out of range: it takes 1 or more tokens.")
+    mask: Literal["token", "span", "block"] = "token"
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    span: Annotated[float, Field(ge=1), Unit("tokens")] = 3.0
+    block: Annotated[float, Field(gt=0, lt=1)] = 0.3
 
 
 class Cost(NamedTuple):

@@ -5,15 +5,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.data.annotations.moving import VOID
 from llmimg.data.cells import class_counts, pooled
 from llmimg.errors import UserError
 from llmimg.metrics.segmentation import Segmentation, mean_iou_of
-from llmimg.nearest import choose, nearest
+from llmimg.nearest import nearest
+from llmimg.settings import one_of, settings_of
 from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task, Weights
 from llmimg.tasks.endings import ending
 from llmimg.tasks.figures import Bars, Figure, Gallery, Matrix
@@ -23,11 +25,11 @@ from llmimg.textify import Grammar, Textifier
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 COMMONEST = "commonest"
-_MOST_CELLS = 64  # along a side of the grid
+Cells = Annotated[int, Field(ge=1, le=64)]  # along a side of the grid
 _NOT_IN_NAMES = re.compile(r'[%/\\:*?"<>|\x00-\x1f]')  # of files, on one system or another
 
 
-@dataclass(frozen=True)
+@settings_of("task")
 class SegmentSettings:
     """conf/task/segment.yaml.
 
@@ -40,15 +42,12 @@ class SegmentSettings:
         prompt: the words between the image and its mask.
     """
 
-    grid: tuple[int, int] = (16, 16)
-    format: str = "rows"
+    grid: tuple[Cells, Cells] = (16, 16)
+    format: Annotated[str, one_of(FORMATS)] = "rows"
     ground: str | None = COMMONEST
     prompt: str = "\nmask:"
 
     def __post_init__(self) -> None:
-        if not all(1 <= side <= _MOST_CELLS for side in self.grid):
-            raise UserError(f"task.grid={list(self.grid)} is out of range: each side takes 1 to {_MOST_CELLS}.")
-        choose(self.format, FORMATS, "task.format")
         if self.format != "rows" and self.ground != COMMONEST:
             raise UserError(f"task.format={self.format} writes every class, so that task.ground would do nothing.")
 

@@ -1,12 +1,13 @@
 """conf/vocabulary and conf/tokens."""
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from llmimg.errors import UserError
-from llmimg.nearest import choose
+from pydantic import Field
+
+from llmimg.settings import Positive, Seed, settings_of
 
 
-@dataclass(frozen=True)
+@settings_of("vocabulary")
 class VocabularySettings:
     """conf/vocabulary.
 
@@ -21,21 +22,15 @@ class VocabularySettings:
             single bytes.
     """
 
-    name: str = "auto"
+    name: Literal["auto", "own", "reuse", "extend", "learn"] = "auto"
     path: str | None = None
-    size: int = 1024
-    learn_images: int = 2000
-    learn_seed: int = 0
-    open_size: int = 1000
-
-    def __post_init__(self):
-        choose(self.name, dict.fromkeys(("auto", "own", "reuse", "extend", "learn")), "vocabulary")
-        for name, least in (("size", 1), ("learn_images", 1), ("open_size", 256)):
-            if getattr(self, name) < least:
-                raise UserError(f"vocabulary.{name}={getattr(self, name)} is out of range: it takes {least} or more.")
+    size: Positive = 1024
+    learn_images: Positive = 2000
+    learn_seed: Seed = 0
+    open_size: Annotated[int, Field(ge=256)] = 1000
 
 
-@dataclass(frozen=True)
+@settings_of("tokens")
 class TokensSettings:
     """How image text becomes cached token ids, and what happens where it is too long.
 
@@ -47,15 +42,8 @@ class TokensSettings:
         cache_dir: where prepared ids are kept; null is `$LLMIMG_CACHE`, or `~/.cache/llmimg`.
     """
 
-    overflow: str = "error"
-    max_length: int | None = None
-    num_proc: int | None = None
-    permute: str = "none"
+    overflow: Literal["error", "truncate"] = "error"
+    max_length: Positive | None = None
+    num_proc: Positive | None = None
+    permute: Literal["none", "fixed", "each"] = "none"
     cache_dir: str | None = None
-
-    def __post_init__(self):
-        choose(self.permute, dict.fromkeys(("none", "fixed", "each")), "tokens.permute")
-        choose(self.overflow, {"error": None, "truncate": None}, "tokens.overflow")
-        for name in ("max_length", "num_proc"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"tokens.{name}={getattr(self, name)} is out of range: it takes 1 or more, or null.")

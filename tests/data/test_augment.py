@@ -168,13 +168,13 @@ def test_a_blend_is_the_weighted_mean():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"shift": -1}, r"augment\.shift is -1: it must be 0 or more pixels"),
-        ({"rotate": 200}, r"augment\.rotate is 200: it must be 0 to 180 degrees"),
-        ({"scale": 1}, r"augment\.scale is 1"),
-        ({"crop": 0}, r"augment\.crop is 0"),
-        ({"color": 2}, r"augment\.color is 2"),
-        ({"cutout": -0.1}, r"augment\.cutout is -0\.1"),
-        ({"mixup": -1}, r"augment\.mixup is -1: it must be 0 or more"),
+        ({"shift": -1}, r"augment\.shift=-1 is out of range: it takes 0 or more pixels"),
+        ({"rotate": 200}, r"augment\.rotate=200\.0 is out of range: it takes 0 to 180 degrees"),
+        ({"scale": 1}, r"augment\.scale=1\.0 is out of range"),
+        ({"crop": 0}, r"augment\.crop=0\.0 is out of range"),
+        ({"color": 2}, r"augment\.color=2\.0 is out of range"),
+        ({"cutout": -0.1}, r"augment\.cutout=-0\.1 is out of range"),
+        ({"mixup": -1}, r"augment\.mixup=-1\.0 is out of range: it takes 0 or more"),
         ({"fill": "blue"}, r"no augment\.fill 'blue'"),
     ],
 )

@@ -20,13 +20,13 @@ GROUPS += [("augment", path.stem) for path in sorted((ROOT / "conf/augment").glo
         ({"source": "digit"}, r"There is no data\.source 'digit': did you mean 'digits'"),
         ({"fit": "corp"}, r"There is no data\.fit 'corp': did you mean 'crop'"),
         ({"broken": "skipp"}, r"did you mean 'skip'"),
-        ({"val_fraction": 0.0}, r"data\.val_fraction is 0\.0"),
-        ({"test_fraction": 1.0}, r"data\.test_fraction is 1\.0"),
-        ({"train_samples": 0}, r"data\.train_samples is 0"),
-        ({"test_samples": -3}, r"data\.test_samples is -3"),
-        ({"split_seed": -1}, r"data\.split_seed is -1"),
-        ({"size": 0}, r"data\.size is \(0, 0\)"),
-        ({"size": (4, -1)}, r"data\.size is \(4, -1\)"),
+        ({"val_fraction": 0.0}, r"data\.val_fraction=0\.0 is out of range: it takes above 0 to below 1"),
+        ({"test_fraction": 1.0}, r"data\.test_fraction=1\.0 is out"),
+        ({"train_samples": 0}, r"data\.train_samples=0 is out of range: it takes 1 or more, or null"),
+        ({"test_samples": -3}, r"data\.test_samples=-3 is out"),
+        ({"split_seed": -1}, r"data\.split_seed=-1 is out of range: it takes 0 to 4294967295"),
+        ({"size": 0}, r"data\.size=0 is out of range: it takes one number, or \(height, width\), each 1 or more"),
+        ({"size": (4, -1)}, r"data\.size=-1 is out of range"),
         ({"label_names": ("a", "a")}, r"data\.label_names"),
     ],
 )
@@ -37,8 +37,8 @@ def test_a_wrong_value_is_named(wrong, message):
 
 def test_one_number_is_a_square():
     assert DataSettings("x", size=8).size == (8, 8)
-    assert build(DataSettings, {"name": "x", "size": "8"}, "data").size == (8, 8)
-    assert build(DataSettings, {"name": "x", "size": [4, 6]}, "data").size == (4, 6)
+    assert build(DataSettings, {"name": "x", "size": "8"}).size == (8, 8)
+    assert build(DataSettings, {"name": "x", "size": [4, 6]}).size == (4, 6)
 
 
 @pytest.mark.parametrize(("group", "choice"), GROUPS)
@@ -50,14 +50,14 @@ def test_the_configuration_has_every_setting(group, choice):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         values = OmegaConf.to_container(compose(overrides=[f"+{group}={choice}"])[group], resolve=True)
     assert list(values) == [field.name for field in fields(cls)]
-    assert build(cls, values, group).name == choice
+    assert build(cls, values).name == choice
 
 
 def test_defaults_are_the_same_in_the_configuration_and_in_the_class():
     from omegaconf import OmegaConf
 
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/data/_defaults.yaml"))
-    assert build(DataSettings, {**values, "name": "x"}, "data") == DataSettings("x")
+    assert build(DataSettings, {**values, "name": "x"}) == DataSettings("x")
 
 
 def test_settings_can_be_overridden_on_the_command_line():

@@ -7,6 +7,7 @@ import torch
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
+from llmimg.readouts.settings import SETTINGS
 from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.tasks.prompt import make_prompt
 from llmimg.textify import make
@@ -40,7 +41,9 @@ def prompted(architecture):
         task = TASKS["classify"].of(DataInfo(tuple(NAMES)), template="see {image} is {answer}")
         vocabulary = make_vocabulary("own", textifier, None)
         prompt, vocabulary, _ = make_prompt(task.settings, NAMES, vocabulary, [(np.array([6, 7, 8]), 2)], [])
-        readout = READOUTS[name](task, Layout.of(vocabulary, 40, prompt=prompt), vocabulary, **settings)
+        readout = READOUTS[name](
+            task, Layout.of(vocabulary, 40, prompt=prompt), vocabulary, settings=SETTINGS[name](**settings)
+        )
         torch.manual_seed(0)
         shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)
         return readout, make_model(shape, vocabulary, 40, readout.auto_class, readout.head()).eval()

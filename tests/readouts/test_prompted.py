@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from llmimg.errors import UserError
+from llmimg.readouts.settings import ScoreSettings
 
 
 def naive(readout, model, ids) -> torch.Tensor:
@@ -91,7 +92,7 @@ def test_an_answer_with_nothing_in_front_is_refused(prompted, rows):
     bare = readout.layout.prompt.__class__((), (), readout.layout.prompt.answers)
     layout = readout.layout.__class__(bare, 0, 40)
     with pytest.raises(UserError, match="no token has a probability: put some words in front"):
-        readout.__class__(readout.task, layout, readout.vocabulary, normalise="prior")
+        readout.__class__(readout.task, layout, readout.vocabulary, settings=ScoreSettings("prior"))
     readout.layout = layout
     with pytest.raises(UserError, match="no token has a probability: put some words in front"):
         outputs(readout, model, [rows[0], replace(rows[1], image=np.empty(0, np.uint16))])

@@ -23,7 +23,7 @@ INFO = DataInfo(classes={"mask": ("sky", "road", "car")}, numbers={"mask": (7, 2
 
 
 def task(info: DataInfo = INFO, **settings) -> Segment:
-    return Segment(build(Segment.Settings, {"grid": [4, 4], **settings}, "task")).bind(info, GRAY)
+    return Segment(build(Segment.Settings, {"grid": [4, 4], **settings})).bind(info, GRAY)
 
 
 def row(mask: np.ndarray, size: tuple[int, int] | None = None, fit: str = "stretch", name: str = "0") -> dict:
@@ -234,7 +234,7 @@ def test_plain_values_are_the_shares():
 def test_mistakes_are_told():
     with pytest.raises(UserError, match="needs masks of two classes or more"):
         task(DataInfo())
-    with pytest.raises(UserError, match=r"task\.grid=\[0, 4\] is out of range: each side takes 1 to 64"):
+    with pytest.raises(UserError, match=r"task\.grid=0 is out of range: it takes a list of 2, each 1 to 64"):
         task(grid=[0, 4])
     with pytest.raises(UserError, match=r"There is no task\.format 'row': did you mean 'rows'\?"):
         task(format="row")

@@ -3,21 +3,22 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from llmimg.errors import UserError
 
-LAYOUTS = ("xywh", "xyxy", "cxcywh")
-UNITS = ("pixels", "shares")
-BAD_BOXES = ("error", "clip", "drop")
+Layout = Literal["xywh", "xyxy", "cxcywh"]
+BoxUnit = Literal["pixels", "shares"]
+BadBoxes = Literal["error", "clip", "drop"]
 _SLACK = 1.0  # pixels that a box may go past the border without being wrong: sums of rounded numbers do
 _SHARES_UP_TO = 1.05  # shares are rounded too
 _FITS = 1e-3
 
 
 def as_pixels(boxes: np.ndarray, layout: str, size: tuple[int, int] | None) -> np.ndarray:
-    """Boxes [N, 4] in one of `LAYOUTS` → x0, y0, x1, y1, float64 [N, 4].
+    """Boxes [N, 4] in a `Layout` → x0, y0, x1, y1, float64 [N, 4].
 
     Args:
         size: (height, width) of the picture that they are shares of; None where they are pixels.

@@ -1,19 +1,27 @@
 """What `data.scenes` can say."""
 
-from dataclasses import dataclass
+import typing
+from typing import Annotated, Literal
 
+from pydantic import BeforeValidator, Field
+
+from llmimg.data.placement import square
 from llmimg.errors import UserError
-from llmimg.nearest import choose
+from llmimg.settings import settings_of
 
-KINDS = ("shapes", "digits")
-QUESTIONS = ("count", "count_of", "exists", "extreme", "relation", "size", "color", "shape")
+Question = Literal["count", "count_of", "exists", "extreme", "relation", "size", "color", "shape"]
+QUESTIONS = typing.get_args(Question)
 _OF_SHAPES = ("color", "shape")  # digits have no colour to ask for
 SIZES = {"shapes": (7, 10, 13), "digits": (8, 12, 16)}
 _SIZE_WORDS = {1: (), 2: ("small", "large"), 3: ("small", "medium", "large")}
 _SMALLEST = {"shapes": 5, "digits": 8}  # pixels: what can still be told apart
 
+Scenes = Annotated[int, Field(ge=1, le=10**9)]
+Side = Annotated[int, Field(ge=1, le=1024)]
+_SIDES = "one number, or (height, width), each 1 to 1024 pixels"
 
-@dataclass(frozen=True)
+
+@settings_of("data.scenes")
 class SceneSettings:
     """Pictures to make up.
 
@@ -21,35 +29,27 @@ class SceneSettings:
         UserError: a value that is out of its range, or that does not go with the others.
     """
 
-    things: str = "shapes"  # of KINDS
-    train: int = 10_000  # scenes of each split
-    validation: int = 1_000
-    test: int = 1_000
-    canvas: tuple[int, int] | int = 32  # (height, width) in pixels; a single number becomes a square
-    least: int = 1  # things in a scene
-    most: int = 4
-    sizes: tuple[int, ...] | None = None  # pixels a side, ascending, one to three; None: SIZES
-    overlap: float = 0.0  # the share of a thing that others may hide; 0 keeps all boxes a pixel apart
-    clutter: int = 0  # dim strokes behind the things, which are no objects
-    noise: float = 6.0  # standard deviation of what is added to every sample, of 255
-    questions: tuple[str, ...] | None = None  # of QUESTIONS; None: all that these things admit
+    things: Literal["shapes", "digits"] = "shapes"
+    train: Scenes = 10_000  # scenes of each split
+    validation: Scenes = 1_000
+    test: Scenes = 1_000
+    canvas: Annotated[tuple[Side, Side], Field(description=_SIDES), BeforeValidator(square)] = (32, 32)
+    least: Annotated[int, Field(ge=0)] = 1  # things in a scene
+    most: Annotated[int, Field(ge=1, le=50)] = 4
+    sizes: tuple[Side, ...] | None = None  # pixels a side, ascending, one to three; None: SIZES
+    # the share of a thing that others may hide; 0 keeps all boxes a pixel apart
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    clutter: Annotated[int, Field(ge=0, le=1000)] = 0  # dim strokes behind the things, which are no objects
+    noise: Annotated[float, Field(ge=0, le=128)] = 6.0  # standard deviation of what is added to every sample, of 255
+    questions: tuple[Question, ...] | None = None  # None: all that these things admit
 
     def __post_init__(self) -> None:
-        choose(self.things, dict.fromkeys(KINDS), "data.scenes.things")
         if self.sizes is None:
             object.__setattr__(self, "sizes", SIZES[self.things])
-        if isinstance(self.canvas, int):
-            object.__setattr__(self, "canvas", (self.canvas, self.canvas))
-        ranges = {
-            **dict.fromkeys(("train", "validation", "test"), (1, 10**9)),
-            "most": (1, 50),
-            "least": (0, self.most),
-            "overlap": (0, 0.9),
-            "clutter": (0, 1000),
-            "noise": (0, 128),
-        }
-        for name, (low, high) in ranges.items():
-            _check(name, getattr(self, name), low, high)
+        if self.least > self.most:
+            raise UserError(
+                f"data.scenes.least={self.least} is out of range: it takes 0 to {self.most} (data.scenes.most)."
+            )
         self._check_sizes()
         if self.questions is not None:
             self._check_questions()
@@ -77,7 +77,6 @@ class SceneSettings:
 
     def _check_questions(self) -> None:
         for name in self.questions:
-            choose(name, dict.fromkeys(QUESTIONS), "data.scenes.questions")
             if not self._admits(name):
                 why = "have one size" if name == "size" else "have no colour of their own"
                 raise UserError(f"data.scenes.questions: '{name}' cannot be asked, as the {self.things} {why}.")
@@ -85,7 +84,6 @@ class SceneSettings:
             raise UserError("data.scenes.questions must be one or more different types, or null for all.")
 
 
-def _check(name: str, value: float, low: float, high: float, why: str = "") -> None:
+def _check(name: str, value: float, low: float, high: float, why: str) -> None:
     if not low <= value <= high:
-        reason = f" ({why})" if why else ""
-        raise UserError(f"data.scenes.{name} is {value:,}: it must lie between {low:,} and {high:,}{reason}.")
+        raise UserError(f"data.scenes.{name}={value} is out of range: it takes {low} to {high} ({why}).")
