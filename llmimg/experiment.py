@@ -97,7 +97,7 @@ def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], fold
         history=solver.history,
         context=solver.context,
         examples=_examples(solver, outcome, table, evenly(len(outcome.numbers))),
-        mistakes=_examples(solver, outcome, table, worst(table)),
+        mistakes=_examples(solver, outcome, table, worst(table, solver.task.row_measure.best)),
     )
 
 

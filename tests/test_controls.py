@@ -114,6 +114,7 @@ def test_all_see_the_same_test_images(run):
 
 def test_a_cap_on_training_images_and_what_is_not_used_are_noted(run):
     page = (run("cap", "model=knn", "model.options.train_images=50") / "report.html").read_text()
+    assert "No language model, but a baseline, “knn”, gave the answers" in page and "read that text" not in page
     assert "Fitted to 50 of" in page and "augment is not used" in page
 
 

@@ -16,15 +16,22 @@ def evenly(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int))
 
 
-def worst(table: Table) -> np.ndarray:
-    """Up to `SHOWN` places of predictions.parquet whose score is lowest, the worst first; none whose prediction is the
-    truth in the same words."""
+def worst(table: Table, best: float | None) -> np.ndarray:
+    """Up to `SHOWN` places of predictions.parquet whose score is lowest, the worst first.
+
+    Args:
+        best: the score than which none is better: that is no mistake. Where it is not known (None), a prediction in
+            the words of the truth is none.
+    """
     scores, truths, predictions = np.array(table["score"], np.float64), truths_of(table), table.get("prediction")
+    if best is not None:
+        mistaken = scores < best
+    elif truths is not None and predictions is not None:
+        mistaken = np.array([truth != said for truth, said in zip(truths, predictions, strict=True)], bool)
+    else:
+        mistaken = np.ones(len(scores), bool)
     places = np.argsort(scores, kind="stable")
-    if truths is not None and predictions is not None:
-        wrong = np.array([truth != said for truth, said in zip(truths, predictions, strict=True)], bool)
-        places = places[wrong[places]]
-    return places[:SHOWN]
+    return places[mistaken[places]][:SHOWN]
 
 
 def make_examples(

@@ -92,9 +92,7 @@ class Classify(Task):
         ),
     )
 
-    row_measure: ClassVar = Measure(
-        "sureness", "Sureness", "how sure the model was, below 0 where it was wrong", worst=-1.0
-    )
+    row_measure: ClassVar = Measure("score", "Score", "how sure the model was of them", "number", worst=-1.0)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -133,12 +131,12 @@ class Classify(Task):
         return np.array([len(self.classes) if each.label is None else each.label for each in predictions], np.int64)
 
     def per_row(self, predictions: Sequence[Label], rows: Sequence[Row]) -> np.ndarray:
-        """The probability of each answer (1 where it is not known), negative where the answer is wrong."""
+        """1 of a right answer, and of a wrong one minus how sure the model was of it: 1 where it does not say."""
         right = np.array([each.label == row["label"] for each, row in zip(predictions, rows, strict=True)], bool)
         sureness = np.ones(len(right))
         if self._are_sure(predictions):
             sureness = np.exp(self._log_probabilities(predictions)).max(axis=1)
-        return np.where(right, sureness, -sureness)
+        return np.where(right, 1.0, -sureness)
 
     @classmethod
     def headline(cls, table: Table) -> ByRows:

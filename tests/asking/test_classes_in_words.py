@@ -40,6 +40,7 @@ def test_answers_in_words(ask, server):
     assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2 + ["user"]
     assert len({len(turn["content"].split()) for turn in turns if turn["role"] == "user"}) == 1  # an image's words each
     page = (folder / "report.html").read_text()
+    assert "was asked over the network, with that text and nothing else of the image" in page
     assert "% sure" not in page and "how sure" not in page and "as they are all scored alike." in page
     assert "12 of 12 answers name several classes; the one named first was taken." in log(folder)
 

@@ -1,0 +1,133 @@
+"""What the report and comparisons make of each task, given answers that are somewhat right."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from llmimg.cli import main
+from llmimg.data import SceneSettings
+from llmimg.data.scenes.make import Scenes, make_scenes, scene_words
+from llmimg.insight.answers import answers_of
+from llmimg.insight.paired import compare_runs
+from llmimg.report.archive import load_record
+from llmimg.report.examples import evenly, make_examples, worst
+from llmimg.report.page import render
+from llmimg.report.record import Shown
+from llmimg.report.results import save_results
+from llmimg.run_folder import RunFolder
+from llmimg.tasks.classify import Label
+from llmimg.tasks.contract import TASKS, DataInfo, Prediction, Row, Task, of_rows
+from llmimg.tasks.pretrain import Cost
+from llmimg.textify import make
+
+SETTINGS = SceneSettings(most=2)
+NAMES = scene_words(SETTINGS).names
+TASK = pytest.mark.parametrize("name", sorted(TASKS.entries()))
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Scenes:
+    return make_scenes(SETTINGS, "test", 0, np.arange(24))
+
+
+def bound(name: str) -> Task:
+    info = DataInfo(label_names=NAMES, classes={"objects": NAMES, "mask": ("ground", *NAMES)}, size=(32, 32))
+    settings = {"segment": {"grid": (8, 8)}}.get(name, {})
+    return TASKS[name].of(info, **settings).bind(info, make("gray"))
+
+
+def rows_of(scenes: Scenes) -> list[Row]:
+    rows = []
+    for place, things in enumerate(scenes.things):
+        objects = {"bbox": [list(thing.box) for thing in things], "category": [thing.category for thing in things]}
+        row = {"id": str(place), "label": place % len(NAMES), "objects": objects, "mask": scenes.masks[place]}
+        rows.append({**row, "size": scenes.images[place].shape[:2], "placement": None})
+    return rows
+
+
+def predicted(task: Task, rows: list[Row], every: int) -> list[Prediction]:
+    """Each the truth, but every so many the one of another row, or dearer where nothing is right."""
+    found = []
+    for place, row in enumerate(rows):
+        truth = task.truth(rows[place - 1] if place % every == 0 else row)
+        if isinstance(truth, Label):
+            truth = Label(truth.label, np.log(np.eye(len(NAMES))[truth.label] * 0.6 + 0.4 / len(NAMES)))
+        found.append(Cost(60.0 + place / 10 + 9 * (place % every == 0), 33) if truth is None else truth)
+    return found
+
+
+def left(folder, name: str, scenes: Scenes, every: int, seed: int = 0) -> RunFolder:
+    """A finished run's folder."""
+    task, rows = bound(name), rows_of(scenes)
+    predictions, run = predicted(task, rows, every), RunFolder(folder)
+    table = {"id": [row["id"] for row in rows], "pixels": [row["id"] for row in rows]}
+    table |= task.table(predictions, rows)
+    folder.mkdir(parents=True)
+    config = {"task": {"name": name}, "seed": seed, "data": {"name": "scenes"}, "model": {"name": "m"}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"textify": {"name": "gray"}}))
+    (folder / "environment.json").write_text("{}")
+    metrics = {f"test/{key}": value for key, value in task.metrics(predictions, rows, intervals=False).items()}
+
+    def examples(places):
+        drawn = [
+            tuple(task.draw(scenes.images[place], each) for each in (task.truth(rows[place]), predictions[place]))
+            for place in places
+        ]
+        return make_examples(places, [Shown(scenes.images[place]) for place in places], table, task.remark, drawn)
+
+    save_results(
+        run,
+        task,
+        title=name,
+        metrics=metrics,
+        table=table,
+        figures=task.figures(predictions, rows),
+        notes=[],
+        examples=examples(evenly(len(rows))),
+        mistakes=examples(worst(table, task.row_measure.best)),
+    )
+    return run
+
+
+@TASK
+def test_the_headline_comes_from_the_table_as_it_is_in_the_metrics(name, scenes):
+    """… in words too, as they come back from a file; and weights count rows, as leaving out and doubling do."""
+    task, rows = bound(name), rows_of(scenes)
+    predictions, key = predicted(task, rows, 3), task.measures[0].key
+    table = json.loads(json.dumps(task.table(predictions, rows), default=lambda each: np.asarray(each).tolist()))
+    headline = task.headline(table)
+    assert of_rows(headline) == pytest.approx(task.metrics(predictions, rows, intervals=False)[key])
+    weights = np.arange(len(rows)) % 3
+    chosen = np.repeat(np.arange(len(rows)), weights)
+    again = task.metrics([predictions[place] for place in chosen], [rows[place] for place in chosen], intervals=False)
+    assert of_rows(headline, weights) == pytest.approx(again[key])
+
+
+@TASK
+def test_a_page_shows_measures_figures_and_the_worst(name, scenes, tmp_path):
+    run = left(tmp_path / "run", name, scenes, 3)
+    record, page = load_record(run.path), (run.path / "report.html").read_text()
+    assert render(record) == page
+    assert f"Test {record.measures[0].phrase}" in page
+    assert all(figure.title in page for figure in record.figures)
+    scores = [example.score for example in record.mistakes]
+    assert scores == sorted(scores) and 0 < len(scores) <= 8
+    assert all(int(example.id) % 3 == 0 for example in record.mistakes[:4])
+    drawn = bound(name).draw(scenes.images[0], bound(name).truth(rows_of(scenes)[0])) is not None
+    assert page.count(">truth</figcaption>") == page.count(">prediction</figcaption>") == drawn * (8 + len(scores))
+
+
+@TASK
+def test_better_answers_are_better(name, scenes, tmp_path, capsys):
+    good, poor = (left(tmp_path / f"{every}", name, scenes, every).path for every in (12, 2))
+    result = compare_runs(answers_of(poor), answers_of(good))
+    measure = TASKS[name].measures[0]
+    assert measure.better(result.difference, 0) and result.p_value < 0.05
+    assert result.low <= result.difference <= result.high and not result.low <= 0 <= result.high
+    main(["compare", str(poor), str(good)])
+    said = capsys.readouterr().out
+    assert f"of {measure.phrase} on the same 24 test images" in said and "cannot be taken anew" not in said
+    main(["table", str(tmp_path)])
+    assert f"name,test_{measure.key}_mean" in capsys.readouterr().out
