@@ -15,8 +15,15 @@ SPECIAL = {"pad": "<pad>", "unk": "<unk>", "bos": "<bos>", "eos": "<eos>", "mask
 _PRIVATE = 0xF0000  # the first character of plane 15, which no text of pieces holds
 
 
-def own_tokenizer(lexicon: Lexicon) -> PreTrainedTokenizerFast:
-    """A Hugging Face tokenizer with one token a piece, which frames a text as `<bos> … <eos>`."""
+def own_tokenizer(lexicon: Lexicon, before: PreTrainedTokenizerFast | None = None) -> PreTrainedTokenizerFast:
+    """A Hugging Face tokenizer with one token a piece, which frames a text as `<bos> … <eos>`.
+
+    Args:
+        before: if it is one that was made of these pieces before, and may know more, it is taken.
+    """
+    made_before = before is not None and is_of_pieces(before) and not characters_of(before.backend_tokenizer)
+    if made_before and None not in tokens_of(before, lexicon.pieces):
+        return before
     vocabulary = {text: place for place, text in enumerate([*SPECIAL.values(), *dict.fromkeys(lexicon.pieces)])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk"]))
     pieces = Regex("|".join(map(re.escape, longest_first(lexicon.pieces))))

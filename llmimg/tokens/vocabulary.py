@@ -247,9 +247,7 @@ def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None
 
 
 def _own(textifier: Textifier, tokenizer: PreTrainedTokenizerFast | None) -> Vocabulary:
-    if tokenizer is None or not is_of_pieces(tokenizer):
-        tokenizer = settled(own_tokenizer(textifier.lexicon))
-    return _of_images("own", textifier, tokenizer)
+    return _of_images("own", textifier, settled(own_tokenizer(textifier.lexicon, tokenizer)))
 
 
 def _extend(textifier: Textifier, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:

@@ -48,6 +48,11 @@ def learned():
     return learn_tokenizer(GRAYS, GRAYS.write(images), 40)
 
 
+def basis(name: str, pretrained):
+    """The tokenizer that a vocabulary of that name is made from."""
+    return None if name == "own" else learned() if name == "learn" else copy.deepcopy(pretrained)
+
+
 def some_images():
     return GRAYS.write(np.random.default_rng(1).integers(0, 256, (20, 5, 4, 1)).astype(np.uint8))
 
@@ -56,8 +61,8 @@ def some_images():
 def made(request):
     """A vocabulary of grays and of answers, and the same of grays alone."""
     name = request.param if request.param in ("own", "learn", "extend") else "reuse"
-    given = {"own": None, "learn": learned}.get(request.param, "gpt2" if name == "extend" else request.param)
-    tokenizer = given() if callable(given) else given and request.getfixturevalue(given)
+    pretrained = None if name in ("own", "learn") else "gpt2" if name == "extend" else request.param
+    tokenizer = basis(name, pretrained and request.getfixturevalue(pretrained))
 
     @cache
     def of(answers: str | None = None) -> Vocabulary:
@@ -125,12 +130,18 @@ def test_answers_of_a_pretrained_tokenizer_are_what_it_reads(answers, gpt2):
     assert vocabulary.read_answer(gpt2(" 1 107 hot").input_ids[:-1]) is None
 
 
+def alone(name: str) -> Vocabulary:
+    return make_vocabulary(name, GRAYS, basis(name, None))
+
+
 def test_a_class_that_two_grays_would_make_leaves_images_as_they_are(gpt2):
     grammar, image = classes(" 1 2", " 3", " cat"), GRAYS.grammar.parse_all(["0 1 2 3"])
-    for name, tokenizer in (("own", None), ("learn", learned()), ("reuse", gpt2), ("extend", gpt2)):
-        vocabulary = make_vocabulary(name, GRAYS, copy.deepcopy(tokenizer), grammar)
+    for name in ("own", "learn", "reuse", "extend"):
+        vocabulary = make_vocabulary(name, GRAYS, basis(name, gpt2), grammar)
         ids = vocabulary.lookup(image)[0].tolist()
-        assert ids == make_vocabulary(name, GRAYS, copy.deepcopy(tokenizer)).lookup(image)[0].tolist()
+        assert ids == (
+            gpt2("0 1 2 3").input_ids if name in ("reuse", "extend") else alone(name).lookup(image)[0].tolist()
+        )
         assert ids == vocabulary.tokenizer("0 1 2 3", add_special_tokens=False).input_ids
         swallowing = vocabulary.answer_ids([0]).tolist()
         assert len(swallowing) == (2 if name in ("reuse", "extend") else 1)
@@ -153,8 +164,9 @@ def test_a_text_that_is_a_piece_of_both_is_one_token():
 
 @pytest.mark.parametrize("name", ["own", "learn", "reuse", "extend"])
 def test_pieces_that_cannot_be_told_apart_are_named(name, gpt2):
+    tokenizer = basis(name, gpt2)
+
     def make_for(*names: str) -> Vocabulary:
-        tokenizer = {"own": None, "learn": learned()}.get(name, copy.deepcopy(gpt2))
         return make_vocabulary(name, GRAYS, tokenizer, classes(*names))
 
     with pytest.raises(UserError, match="' cat', ' cat'"):
@@ -185,8 +197,7 @@ def test_pieces_that_the_tokenizer_would_join_are_refused(gpt2):
 
 @pytest.mark.parametrize("name", ["own", "learn", "extend"])
 def test_what_was_saved_gives_the_same_ids(name, gpt2, tmp_path):
-    given = {"own": None, "learn": learned()}.get(name, copy.deepcopy(gpt2))
-    vocabulary = make_vocabulary(name, GRAYS, given, OBJECTS).with_words(["see: ", "objects:"])
+    vocabulary = make_vocabulary(name, GRAYS, basis(name, gpt2), OBJECTS).with_words(["see: ", "objects:"])
     vocabulary.save(tmp_path)
     (tmp_path / "recogniser.json").write_text("{}")
     kind = "reuse" if name == "extend" else name
@@ -203,7 +214,7 @@ def test_what_was_saved_gives_the_same_ids(name, gpt2, tmp_path):
 
 @pytest.mark.parametrize("name", ["own", "learn"])
 def test_a_run_goes_on_with_answers_that_it_did_not_know(name, tmp_path):
-    run = make_vocabulary(name, GRAYS, learned() if name == "learn" else None).with_words(["an image: "])
+    run = alone(name).with_words(["an image: "])
     run.save(tmp_path)
     (tmp_path / "recogniser.json").write_text("{}")
     before = len(run.tokenizer)
@@ -222,8 +233,8 @@ def vocabulary_texts(vocabulary: Vocabulary) -> list[str]:
 
 
 def test_an_image_is_an_answer_too(gpt2):
-    for name, tokenizer in (("own", None), ("learn", learned()), ("reuse", gpt2)):
-        vocabulary = make_vocabulary(name, GRAYS, tokenizer, GRAYS.grammar)
+    for name in ("own", "learn", "reuse"):
+        vocabulary = make_vocabulary(name, GRAYS, basis(name, gpt2), GRAYS.grammar)
         pieces = GRAYS.grammar.parse("0 1 7 7 7 7")
         read, places = vocabulary.read_answer(vocabulary.answer_ids(pieces))
         assert read.tolist() == pieces.tolist()
@@ -235,7 +246,7 @@ QUESTIONS = ["What colour is the cat?", "How many dogs are there?", "0 1 2", " 1
 
 @pytest.mark.parametrize("name", ["own", "learn"])
 def test_open_text_is_read_whatever_it_is(name, tmp_path):
-    plain = make_vocabulary(name, GRAYS, learned() if name == "learn" else None, OBJECTS).with_words(["see: "])
+    plain = make_vocabulary(name, GRAYS, basis(name, None), OBJECTS).with_words(["see: "])
     with pytest.raises(UserError, match="has no tokens for the text"):
         plain.open_ids(QUESTIONS[0])
     vocabulary = plain.with_open(QUESTIONS, 300)
