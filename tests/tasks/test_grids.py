@@ -1,6 +1,7 @@
 """Grids of labels as text: there and back, held to what can be read, and broken off."""
 
 import io
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,13 +11,10 @@ from hypothesis import strategies as st
 from llmimg.data import VOID
 from llmimg.data.cells import pooled
 from llmimg.tasks.grids import FORMATS, GridText
-from llmimg.textify import START, Ragged
-from llmimg.tokens.automaton import Automaton
-from llmimg.tokens.vocabulary import make_vocabulary
+from llmimg.textify import START, make
+from llmimg.tokens.vocabulary import Vocabulary, make_vocabulary
 
 NAMES = ("sky", "hot dog", "7", "7 up")
-END = 10**6
-
 written = st.builds(
     lambda name, grid, ground: FORMATS[name](NAMES, grid, ground if name == "rows" else None),
     st.sampled_from(sorted(FORMATS)),
@@ -119,35 +117,15 @@ def test_what_is_not_written_is_the_ground_where_the_answer_came_to_its_end():
     assert without.read(without.grammar.parse(" row1 7 1-2")).tolist() == [left, [VOID, 2, 2, VOID], left]
 
 
-class Written:
-    """Something that writes with pieces: as much of a textifier as a vocabulary asks for."""
-
-    is_learned, state = False, {}
-
-    def __init__(self, text: GridText):
-        self.grammar, self.lexicon = text.grammar, text.grammar.lexicon
-
-    def settings(self):
-        return {"name": "written"}
-
-    def texts(self, pieces: Ragged):
-        return [self.lexicon.text(row) for row in pieces]
-
-
 @pytest.fixture(scope="module", params=["own", "gpt2", "smollm2"])
-def automaton(request):
-    """Makes the automaton of a format."""
-    made: dict[tuple, Automaton] = {}
+def vocabulary(request):
+    """Makes the vocabulary of an image's pieces and a format's."""
 
-    def of(text: GridText) -> Automaton:
-        key = type(text), text.grid, text.ground
-        if key not in made:
-            if request.param == "own":
-                lookup = make_vocabulary("own", Written(text), None).lookup
-            else:
-                lookup = make_vocabulary("reuse", Written(text), request.getfixturevalue(request.param)).lookup
-            made[key] = Automaton.of(lookup.ways(text.grammar, text.cells), text.grammar.final, END)
-        return made[key]
+    @cache
+    def of(text: GridText) -> Vocabulary:
+        if request.param == "own":
+            return make_vocabulary("own", make("gray"), None, text.grammar)
+        return make_vocabulary("reuse", make("gray"), request.getfixturevalue(request.param), text.grammar)
 
     return of
 
@@ -158,8 +136,9 @@ TEXTS = [FORMATS["rows"](NAMES, (3, 4), 0), FORMATS["rows"](NAMES, (2, 3)), FORM
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: f"{type(text).__name__} {text.ground}")
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_whatever_is_let_through_is_a_grid(automaton, text, seed, ends):
-    rng, table = np.random.default_rng(seed), automaton(text)
+def test_whatever_is_let_through_is_a_grid(vocabulary, text, seed, ends):
+    rng, made = np.random.default_rng(seed), vocabulary(text)
+    table = made.automaton(text.grammar, text.cells)
     budget = None if text.cells is None else text.grid[0] * text.grid[1]
     fills = None if budget is None else table.fills(budget)
     state, tokens, left = 0, [], budget
@@ -174,8 +153,9 @@ def test_whatever_is_let_through_is_a_grid(automaton, text, seed, ends):
         left = None if budget is None else left - int(table.cost[state, column])
         tokens.append(int(table.alphabet[column]))
         state = int(table.after[state, column])
-    pieces = table.read(tokens)
+    pieces, _ = made.read_answer(tokens)
     assert len(pieces) <= text.longest
+    assert made.answer_ids(pieces).tolist() == tokens[:-1]
     assert is_grammatical(text, pieces)
     read = text.read(pieces)
     assert read.shape == text.grid
