@@ -55,22 +55,20 @@ def trie_scores(
 
 def _add(scores: torch.Tensor, logits: torch.Tensor, trie: Trie, start: int, stop: int, held: bool) -> None:
     """Add to scores `[R, K]` the log-probability of each step that leaves some nodes; their logits are `[R, N, V]`."""
-    device = scores.device
+
+    def slices(first: int, last: int, *arrays: np.ndarray) -> list[torch.Tensor]:
+        return [torch.as_tensor(each[first:last], device=scores.device) for each in arrays]
+
     first, last = np.searchsorted(trie.edge_nodes, [start, stop])
-    nodes, tokens = (
-        torch.as_tensor(each[first:last], device=device) for each in (trie.edge_nodes - start, trie.edge_tokens)
-    )
+    nodes, tokens = slices(first, last, trie.edge_nodes, trie.edge_tokens)
+    nodes = nodes - start
     if held:
         each = logits[:, nodes, tokens]  # [R, E]
         each -= _log_sums(each, nodes, stop - start)[:, nodes]
     else:
         each = logits.log_softmax(dim=2)[:, nodes, tokens]  # quicker than logsumexp
-    first_step, last_step = np.searchsorted(trie.step_edges, [first, last])
-    edges, candidates = (
-        torch.as_tensor(each[first_step:last_step], device=device)
-        for each in (trie.step_edges - first, trie.step_candidates)
-    )
-    scores.index_add_(1, candidates, each[:, edges])
+    edges, candidates = slices(*np.searchsorted(trie.step_edges, [first, last]), trie.step_edges, trie.step_candidates)
+    scores.index_add_(1, candidates, each[:, edges - first])
 
 
 def _log_sums(values: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
