@@ -36,12 +36,18 @@ def score_over_head(name: str, images: int, rounds: int) -> dict[str, Any]:
 
     short, long = beside_head(one, 3 * shape.turns), beside_head(several, shape.turns)
     bound = 1 + (len(several) - 1) / ids.shape[1]
-    of_bound = {"bound": round(bound, 2), "over_bound": round(long["score_over_head"] / bound, 3)}
+    of_bound = {
+        "over_bound": round(long["score_over_head"] / bound, 3),
+        "over_bound_of_processor_time": round(long["score_over_head_of_processor_time"] / bound, 3),
+    }
     return {
         "batch": len(ids),
         "tokens_of_prompt": ids.shape[1],
         "one_token": short | {"target": _TARGET},
-        "several_tokens": long | {"nodes": len(several) - 1} | of_bound | {"target": _OF_BOUND},
+        "several_tokens": long
+        | {"nodes": len(several) - 1, "bound": round(bound, 2)}
+        | of_bound
+        | {"target": _OF_BOUND},
     }
 
 
