@@ -87,9 +87,10 @@ def takes(hint: Any, ranges: bool) -> str:
     if origin in (typing.Union, types.UnionType):
         options = [takes(each, ranges) for each in arguments]
         return (", or " if ranges or any(", each" in each for each in options) else " or ").join(options)
-    limits = _limits(said)
+    limits = limits_of(said)
     if origin is Literal:
-        return " or ".join(str(each) for each in arguments)
+        *others, last = map(str, arguments)
+        return f"{', '.join(others)} or {last}" if others else last
     if origin in (tuple, list):
         count = "" if arguments[-1] is Ellipsis or origin is list else f" of {len(arguments)}"
         if "min_length" in limits:
@@ -100,7 +101,7 @@ def takes(hint: Any, ranges: bool) -> str:
     return _WORDS.get(base, "names with values")
 
 
-def _limits(said: Iterable[Any]) -> dict[str, Any]:
+def limits_of(said: Iterable[Any]) -> dict[str, Any]:
     """The limits that annotations state: `ge`, `gt`, `le`, `lt`, `min_length`."""
     each = [inner for outer in said for inner in (outer.metadata if isinstance(outer, FieldInfo) else [outer])]
     known = ("ge", "gt", "le", "lt", "min_length")
