@@ -79,7 +79,7 @@ def put_behind(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> PreT
     In a text, they are found only where none that was there before is: as pieces follow each other without a gap in an
     image's text, it is read as before, even where a text of these stands in it.
     """
-    texts = list(dict.fromkeys(texts))
+    texts = list(dict.fromkeys(filter(None, texts)))
     known = tokens_of(tokenizer, texts)
     new = [text for text, token in zip(texts, known, strict=True) if token is None]
     if not new:

@@ -172,7 +172,12 @@ class Vocabulary:
         """Itself with a token for each fixed word of a prompt, where it has tokens for pieces alone: of its own, or of
         a run that had. A word that is a piece is that piece's token; others never take part of an image's text for
         themselves."""
-        return self.with_texts(filter(None, words), WORDS) if self.of_pieces else self
+        if not self.of_pieces:
+            return self
+        words = list(filter(None, words))
+        tokenizer = copy.deepcopy(put_behind(self.tokenizer, words))
+        mark(tokenizer, WORDS, words)
+        return self.with_tokenizer(tokenizer)
 
     def with_open(self, texts: Iterable[str], size: int) -> "Vocabulary":
         """Itself with what reads open text, where it has tokens for pieces alone: a byte-level BPE of at most `size`
@@ -180,16 +185,9 @@ class Vocabulary:
         if not self.of_pieces or self.open is not None:
             return self
         reader = learn_open(texts, size)
-        return self._with_tokenizer(with_names(self.tokenizer, reader), open=reader)
+        return self.with_tokenizer(with_names(self.tokenizer, reader), open=reader)
 
-    def with_texts(self, texts: Iterable[str], name: str) -> "Vocabulary":
-        """Itself, of pieces, with a token for each of these texts; the tokenizer notes them under that name."""
-        texts = list(dict.fromkeys(texts))
-        tokenizer = copy.deepcopy(put_behind(self.tokenizer, texts))
-        mark(tokenizer, name, texts)
-        return self._with_tokenizer(tokenizer)
-
-    def _with_tokenizer(self, tokenizer: PreTrainedTokenizerFast, **changes: object) -> "Vocabulary":
+    def with_tokenizer(self, tokenizer: PreTrainedTokenizerFast, **changes: object) -> "Vocabulary":
         """Itself with tokens behind its others: all that a model that comes from a run has no embeddings for."""
         new = range(len(self.tokenizer), len(tokenizer)) if self.name in ("reuse", "extend") else ()
         replaced = {**self.replaced, **dict.fromkeys(new, ())}
@@ -271,7 +269,7 @@ def _with_answers(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> V
         answers = made.lookup
     else:
         before = len(made.replaced)
-        made = made.with_texts(grammar.lexicon.pieces, PIECES)
+        made = made.with_tokenizer(put_behind(made.tokenizer, grammar.lexicon.pieces))
         answers = answers_of_pieces(grammar, made.tokenizer)
         if new := len(made.replaced) - before:
             made = dataclasses.replace(made, note=f"{made.note} {new:,} tokens are new to the model, behind its own.")

@@ -171,6 +171,8 @@ def test_pieces_that_cannot_be_told_apart_are_named(name, gpt2):
 
     with pytest.raises(UserError, match="' cat', ' cat'"):
         make_for(" cat", " dog", " cat")
+    with pytest.raises(UserError, match="''"):
+        make_for(" cat", "")
     end = make_for(" cat").tokenizer.eos_token
     with pytest.raises(UserError, match="its own marks"):
         make_for(" cat", end)
