@@ -23,8 +23,8 @@ def main(config: DictConfig) -> float | None:
     best."""
     with errors_as_sentences():
         plain = plain_values(config)
+        check_direction(plain, sweep_direction())
         try:
-            check_direction(plain, sweep_direction())
             return objective(plain, carry_out(plain, apart=is_sweep()))
         except UserError as error:
             if not is_sweep():

@@ -11,9 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from transformers import TrainerState
 
 from llmimg.carry_out import carry_out
-from llmimg.training.progress import Counter
+from llmimg.tasks.contract import Measure
+from llmimg.training.progress import Counter, Losses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,6 +62,16 @@ def test_the_run_s_log_holds_the_losses(run):
     log = (run("noted") / "run.log").read_text()
     assert len(re.findall(r"step \d of 4: loss \d\.\d+", log)) == 4
     assert re.search(r"step 4 of 4: validation accuracy [\d.]+, validation loss [\d.]+", log)
+
+
+def test_of_each_task_the_headline_is_noted(caplog):
+    log, state = logging.getLogger("llmimg"), TrainerState(global_step=1, max_steps=2)
+    log.addHandler(caplog.handler)
+    with caplog.at_level(logging.DEBUG, "llmimg"):
+        logs = {"eval_map": 0.5, "eval_recall": 0.25, "eval_loss": 1.5}
+        Losses(Measure("map", "AP", "")).on_log(None, state, None, logs=logs)
+    log.removeHandler(caplog.handler)
+    assert [each.getMessage() for each in caplog.records] == ["step 1 of 2: validation AP 0.5, validation loss 1.5"]
 
 
 def test_a_log_file_has_a_line_now_and_then(plain, monkeypatch):

@@ -17,6 +17,7 @@ from llmimg.report import plots
 from llmimg.report.archive import load_record
 from llmimg.report.page import page_environment
 from llmimg.report.record import Example
+from llmimg.report.svg import short
 from llmimg.run_folder import RunFolder, distinguishing, flatten, without, write_text
 from llmimg.tasks.contract import TASKS, Measure
 
@@ -33,6 +34,7 @@ COLUMNS = {
 }
 _SIZE = "data.train_samples"  # what learning curves run over
 _EXAMPLES = 3
+_LONGEST = 24  # letters of a name in a plot
 
 
 @dataclass(frozen=True)
@@ -242,8 +244,12 @@ def page(
     notes: Sequence[str] = (),
 ) -> str:
     """The comparison as one HTML file that loads nothing from elsewhere; `curves` as `curves_of` has them."""
-    points = [(row.name, row.tokens, row.mean, row.deviation or 0.0, row.on_front) for row in rows if row.tokens]
-    others = [(row.name, row.mean) for row in rows if not row.tokens]
+    labels, told = _labels([row.name for row in rows])
+    named = list(zip(labels, rows, strict=True))
+    points = [(label, row.tokens, row.mean, row.deviation or 0.0, row.on_front) for label, row in named if row.tokens]
+    others = [(label, row.mean) for label, row in named if not row.tokens]
+    of_curves, told_of_curves = _labels([curve for curve, _ in curves])
+    labelled = [(label, points) for label, (_, points) in zip(of_curves, curves, strict=True)]
     return (
         page_environment()
         .get_template("compare.html.jinja")
@@ -253,7 +259,20 @@ def page(
             rows=rows,
             columns=_shown(rows, measures),
             plot=plots.price(points, others, measures[0]),
-            curves=plots.learning_curves(curves, measures[0]),
+            curves=plots.learning_curves(labelled, measures[0]),
+            told=told,
+            told_of_curves=told_of_curves,
             notes=notes,
         )
     )
+
+
+def _labels(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names as a plot has room for them, long ones by their beginning and a number; and what the numbers stand for."""
+    labels, told = [], []
+    for name in names:
+        if len(name) > _LONGEST:
+            told.append(f"[{len(told) + 1}] {name}")
+            name = f"{short(name, _LONGEST - 6)} [{len(told)}]"
+        labels.append(name)
+    return labels, told

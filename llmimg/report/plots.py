@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmimg.report.svg import ACCENT, INK, LINES, MUTED, SECOND, legend, new_axes, short, svg
+from llmimg.report.svg import ACCENT, INK, LINES, MUTED, SECOND, legend, new_axes, svg
 from llmimg.tasks.contract import Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_LONGEST = 24  # letters of a way's name in a plot
 
 
 def loss_curve(history: Sequence[dict[str, float]]) -> str:
@@ -91,15 +89,12 @@ def price(
         for name, tokens, value, deviation, best in points:
             color = ACCENT if best else SECOND
             axes.errorbar(tokens, value, yerr=deviation, color=color, marker="o", markersize=4, linewidth=1)
-            said = short(name, _LONGEST)
-            axes.annotate(said, (tokens, value), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
+            axes.annotate(name, (tokens, value), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
         low, high = axes.get_ylim()
         axes.set_ylim(*((edge([end, *(value for _, value in others)])) for edge, end in ((min, low), (max, high))))
         for _, value in others:
             axes.axhline(value, color=MUTED, linewidth=0.6, linestyle=":")
-        _in_margin(
-            axes, [(f"{short(name, _LONGEST)} {measure.written(value)}", value, MUTED) for name, value in others]
-        )
+        _in_margin(axes, [(f"{name} {measure.written(value)}", value, MUTED) for name, value in others])
         _scale(axes, measure)
 
     alt = f"Test {measure.phrase} against tokens an image, one point a way of writing images."
@@ -128,7 +123,7 @@ def learning_curves(curves: Sequence[tuple[str, Sequence[tuple[float, float, flo
             axes.errorbar(
                 across, up, yerr=spread, color=color, linestyle=style, marker="o", markersize=3, linewidth=1.2
             )
-            names.append((short(name, _LONGEST), up[-1], color))
+            names.append((name, up[-1], color))
         _in_margin(axes, names)
         _scale(axes, measure)
 

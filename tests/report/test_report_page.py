@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from llmimg.errors import UserError
 from llmimg.report import page, plots
 from llmimg.report.archive import load_record, save_predictions, save_record
 from llmimg.report.record import Example, RunRecord
@@ -333,3 +334,10 @@ def test_a_record_is_read_back_as_it_was(tmp_path):
         assert type(one) is type(other) and one.title == other.title
     np.testing.assert_array_equal(read.figures[0].values, record.figures[0].values)
     assert read.measures == record.measures and read.examples[1].reconstruction is None
+
+
+def test_a_record_of_an_earlier_version_is_refused(tmp_path):
+    for name, content in (("metrics.json", {}), ("record.json", {"title": "t", "label_names": [], "examples": []})):
+        (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"record\.json of .* has no .*measures.* force=true"):
+        load_record(tmp_path)
