@@ -17,6 +17,7 @@ from llmimg.readouts.head import class_names
 from llmimg.tasks.contract import TASKS, DataInfo, Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
+from llmimg.tokens.script import Script
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import make_vocabulary
 from llmimg.training.arguments import make_arguments
@@ -53,7 +54,7 @@ def small_gpt2(encoder: Encoder, layout: Layout, task: Task) -> PreTrainedModel:
 
 def head(encoder: Encoder, layout: Layout, task: Task) -> TextReadout:
     """A classification head."""
-    return READOUTS["head"](task, layout, encoder.vocabulary)
+    return READOUTS["head"](task, layout, Script(encoder.vocabulary))
 
 
 def image_texts(split: datasets.Dataset, ids: ImageIds, task: Task) -> Examples:

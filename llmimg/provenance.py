@@ -22,11 +22,11 @@ from llmimg.data.identity import (
     without_copies,
 )
 from llmimg.data.plain_text import contents, text_files
+from llmimg.data.shots import draw_shots
 from llmimg.errors import UserError
 from llmimg.hub import recogniser_described, weights_fingerprint
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.contract import TASKS
-from llmimg.tasks.prompt import draw_shots
 from llmimg.tokens.cache import prepare_hashes
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.learned import run_decoding
@@ -95,7 +95,7 @@ def shown_rows(settings: Configuration, data: Data) -> np.ndarray:
         return np.empty(0, np.int64)
     hashes = read_hashes(settings, data, {"train": data.train})["train"]
     whole = np.flatnonzero([each is not None for each in hashes])
-    labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
+    labels = np.asarray(data.train["label"][:])
     return draw_shots(labels, whole, count, settings.seed)
 
 

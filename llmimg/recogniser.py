@@ -9,20 +9,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from transformers import AutoModel, PreTrainedModel
 
+from llmimg.data import decode
 from llmimg.errors import UserError
 from llmimg.hub import RECOGNISER, load_config, recogniser_described
 from llmimg.models.loading import are_adapters, load_model, relative_to
 from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import build
-from llmimg.tasks.contract import TASKS, DataInfo, Task
+from llmimg.tasks.contract import TASKS, DataInfo, Prediction, Row, Task
 from llmimg.textify import Textifier, make
 from llmimg.tokens.encoder import Encoder
-from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.learned import save_state, saved_decoding, with_saved_state
-from llmimg.tokens.sample import Example
+from llmimg.tokens.sample import Example, Sample
+from llmimg.tokens.script import Script, Shot
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 _FORMAT = 3
@@ -56,26 +59,38 @@ class Recogniser:
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
-        task, found = self.readout.task, []
+        return [self.readout.task.plain(prediction) for prediction in self.predictions(images, batch_size)[0]]
+
+    def predictions(self, images: Sequence[Any], batch_size: int = 64) -> tuple[list[Prediction], list[Row]]:
+        """What the task reads in the answers to some images, and the rows that they are of; arguments and errors as of
+        a call."""
+        found, rows = [], []
         for examples in self._batches(images, batch_size):
-            rows = [example.row for example in examples]
-            found += self.readout.predictions(self.outputs(examples), rows)
-        return [task.plain(prediction) for prediction in found]
+            asked = [example.row for example in examples]
+            found += self.readout.predictions(self.outputs(examples), asked)
+            rows += asked
+        return found, rows
 
     @torch.inference_mode()
-    def outputs(self, examples: Sequence[Example]) -> np.ndarray:
-        """What the readout makes answers from, `[N, …]`."""
+    def outputs(self, examples: Sequence[Example]) -> np.ndarray | tuple[np.ndarray, ...]:
+        """What the readout makes answers from, arrays `[N, …]`."""
         self.model.eval()
-        batch = {name: each.to(self.model.device) for name, each in self.readout.batch(examples).items()}
-        return self.readout.outputs(self.model, batch).cpu().numpy()
+        batch = send_to_device(self.readout.batch(examples), self.model.device)
+        found = self.readout.outputs(self.model, batch)
+        return found.cpu().numpy() if isinstance(found, torch.Tensor) else tuple(each.cpu().numpy() for each in found)
 
     def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[Example]]:
         for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            ids, problems = self.encoder(batch, [f"number {start + place}" for place in range(len(batch))])
-            if problems:
-                raise UserError(next(iter(problems.values())))
-            yield [Example(row, {}) for row in ids]
+            decoding = self.encoder.decoding
+            batch = [
+                decode(image, f"number {place}", decoding.white)
+                for place, image in enumerate(images[start : start + batch_size], start)
+            ]
+            ids = self.encoder.ids([decoding.fitted(image) for image in batch])
+            yield [
+                Example(each, {"id": str(place), "size": size, "placement": decoding.placement(size)})
+                for place, (each, size) in enumerate(zip(ids, (image.shape[:2] for image in batch), strict=True), start)
+            ]
 
     def save(self, folder: Path) -> None:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
@@ -89,6 +104,7 @@ class Recogniser:
             "layout": dataclasses.asdict(self.readout.layout),
             "task": _described_task(self.readout.task),
             "readout": self.readout.describe(),
+            "shots": [{**shot.sample.plain(), "image": shot.image.tolist()} for shot in self.readout.script.shots],
             "boxes": None if self.readout.boxes is None else self.readout.boxes.tolist(),
             "origin": relative_to(self.origin, folder),
             "data": self.data,
@@ -110,16 +126,18 @@ class Recogniser:
             UserError: where there is none, or another version of llmimg wrote it.
         """
         folder, described = _described(run)
-        encoder = _encoder(folder, described)
+        encoder, task = _encoder(folder, described)
         layout, readout = _layout(described), dict(described["readout"])
-        task = _task(described["task"], encoder.textifier)
         name = readout.pop("name")
         kind, options = READOUTS[name], build(READOUT_SETTINGS[name], readout)
+        chat = kind.prompted and task.settings.chat
+        shots = [Shot(Sample.of(each), np.array(each["image"], np.int64)) for each in described["shots"]]
+        script = Script(encoder.vocabulary, tuple(shots), chat, task.candidates is not None)
         boxes = described.get("boxes")
         return cls(
             model=_model(kind.auto_class, folder).to(device or _accelerator()),
             encoder=encoder,
-            readout=kind(task, layout, encoder.vocabulary, boxes and np.array(boxes, np.int32), options),
+            readout=kind(task, layout, script, boxes and np.array(boxes, np.int32), options),
             origin=described["origin"],
             data=described.get("data", {}),
         )
@@ -129,7 +147,7 @@ def load_encoder(run: str | Path) -> tuple[Encoder, Layout]:
     """What writes images as a recogniser reads them, and how much of that it reads, without its model; as
     `Recogniser.load`."""
     folder, described = _described(run)
-    return _encoder(folder, described), _layout(described)
+    return _encoder(folder, described)[0], _layout(described)
 
 
 def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
@@ -158,23 +176,23 @@ def _task(described: Mapping[str, Any], textifier: Textifier) -> Task:
 
 def _layout(described: dict[str, Any]) -> Layout:
     plain = dict(described["layout"])
-    prompt = plain.pop("prompt")
-    answers = tuple(map(tuple, prompt["answers"]))
-    before, after, blank = (tuple(prompt.get(name, ())) for name in ("before", "after", "blank"))
-    return Layout(Prompt(before, after, answers, blank), **plain)
+    frame = plain.pop("frame")
+    return Layout(Frame(tuple(frame["before"]), tuple(frame["after"])), **plain)
 
 
-def _encoder(folder: Path, described: dict[str, Any]) -> Encoder:
+def _encoder(folder: Path, described: dict[str, Any]) -> tuple[Encoder, Task]:
     decoding = saved_decoding(described)
     textifier = with_saved_state(make(**described["textify"]), folder)
+    task = _task(described["task"], textifier)
     # A saved tokenizer has its added pieces already.
     kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
-    vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)))
+    answers = task.grammar if READOUTS[described["readout"]["name"]].prompted else None
+    vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)), answers)
     if described.get("inside"):
         vocabulary = vocabulary.inside_a_text(textifier)
     if described["tokens"] == "tokenizer" and vocabulary.is_table:
         vocabulary = vocabulary.by_tokenizer(textifier, "as in training")
-    return Encoder(decoding, textifier, vocabulary)
+    return Encoder(decoding, textifier, vocabulary), task
 
 
 def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:

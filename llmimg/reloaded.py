@@ -40,7 +40,7 @@ def check_recogniser(folder: Path, images: Examples, measured: np.ndarray, argum
     def outputs(examples: Sequence[Example]) -> tuple[np.ndarray, float]:
         recogniser = Recogniser.load(folder, str(arguments.device))
         near = _cast(recogniser.model, arguments)
-        return recogniser.outputs(examples), near
+        return recogniser.readout.compared(recogniser.outputs(examples)), near
 
     return _check(folder, outputs, images, measured)
 

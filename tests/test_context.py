@@ -10,7 +10,7 @@ from PIL import Image
 
 from llmimg import Recogniser, UserError
 from llmimg.solvers.context import framed
-from llmimg.tokens.layout import Prompt
+from llmimg.tokens.layout import Frame
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -97,11 +97,11 @@ def test_blocks_of_images_of_several_sizes_are_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("ids", "lengths", "expected"),
     [
-        ({"eos": 7}, [3, 3], Prompt((7,), ())),
-        ({"eos": 7}, [3, 4], Prompt((7,), (7,))),
-        ({"bos": 5, "eos": 7}, [3, 4], Prompt((7,), (7,))),
-        ({"bos": 5}, [3, 3], Prompt((5,), ())),
-        ({"sep": 6}, [3, 4], Prompt((6,), (6,))),
+        ({"eos": 7}, [3, 3], Frame((7,), ())),
+        ({"eos": 7}, [3, 4], Frame((7,), (7,))),
+        ({"bos": 5, "eos": 7}, [3, 4], Frame((7,), (7,))),
+        ({"bos": 5}, [3, 3], Frame((5,), ())),
+        ({"sep": 6}, [3, 4], Frame((6,), (6,))),
         ({}, [3, 3], "no token that may stand in front of a text"),
         ({"bos": 5}, [3, 4], r"differ in length \(3 to 4 tokens\), and the tokenizer has no token that ends one"),
     ],
@@ -109,9 +109,9 @@ def test_blocks_of_images_of_several_sizes_are_refused(run, tmp_path):
 def test_what_a_tokenizer_has_no_token_for_is_said(ids, lengths, expected):
     tokens = SimpleNamespace(**{f"{name}_token_id": ids.get(name) for name in ("bos", "eos", "sep", "cls")})
     vocabulary = SimpleNamespace(framing=([], []), tokenizer=tokens)
-    if isinstance(expected, Prompt):
+    if isinstance(expected, Frame):
         assert framed(vocabulary, True, np.array(lengths)) == expected
-        assert framed(vocabulary, False, np.array(lengths)) == Prompt((), ())
+        assert framed(vocabulary, False, np.array(lengths)) == Frame((), ())
     else:
         with pytest.raises(UserError, match=expected):
             framed(vocabulary, True, np.array(lengths))

@@ -1,7 +1,7 @@
 """The rows of a split by their numbers: as the model sees them, to learn from; and as the source has them, to score."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ON_THE_IMAGE = ("objects", "mask")  # columns that move with it
 _BESIDE = "image_id"
+_BATCH = 1000
 
 
 class Rows:
@@ -48,6 +49,11 @@ class Rows:
     def seen(self, numbers: np.ndarray) -> list[dict[str, Any]]:
         """Rows as they lie on what the model sees."""
         return [self._seen(row) for row in self.scored(numbers)]
+
+    def all_seen(self, numbers: np.ndarray) -> Iterator[dict[str, Any]]:
+        """The same of many rows, a few at a time; none where nothing is known of them."""
+        for start in range(0, len(numbers) if self.columns else 0, _BATCH):
+            yield from self.seen(numbers[start : start + _BATCH])
 
     def scored(self, numbers: np.ndarray) -> list[dict[str, Any]]:
         """Rows as they lie on the source's image, turned as its EXIF says."""

@@ -9,10 +9,10 @@ import numpy as np
 from llmimg.errors import UserError
 from llmimg.models import probes
 from llmimg.models.answers import Answer as Reply
+from llmimg.models.asked import Asking
 from llmimg.models.echoed import echoed_tokens, tails
 from llmimg.models.endpoint import Endpoint
-from llmimg.tasks.asked import Shots, ends_with_line, prompt_text, scored, written
-from llmimg.tasks.classify import Classify
+from llmimg.tasks.contract import Task
 from llmimg.tasks.reading import AnswerReader, Reading, check_names, reading_notes
 from llmimg.tokens.sample import Answer
 
@@ -34,7 +34,7 @@ class AskedClasses:
 
 
 def score_classes(
-    endpoint: Endpoint, task: Classify, shots: Shots, texts: Sequence[str], normalise: str, anew: bool
+    endpoint: Endpoint, task: Task, asking: Asking, texts: Sequence[str], normalise: str, anew: bool
 ) -> AskedClasses:
     """Log-probabilities of the classes, as `llmimg.readouts.score` has them.
 
@@ -49,8 +49,7 @@ def score_classes(
     names = task.classes
     # The last has what the answers have without an image.
     asked = [*texts, ""] if normalise == "prior" else list(texts)
-    prompts = [prompt_text(task.settings, names, shots, text) for text in asked]
-    requests = [scored(task.settings, names, prompt) for prompt in prompts]
+    requests = [asking.scored(task.prompt({}, None), text, task.candidates) for text in asked]
     answers = endpoint.ask([request for group in requests for request in group], anew)
     groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]
     found = [
@@ -80,7 +79,7 @@ def score_classes(
     return AskedClasses(found, [note for note in notes if note])
 
 
-def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Sequence[str], anew: bool) -> AskedClasses:
+def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequence[str], anew: bool) -> AskedClasses:
     """The classes that the model names in its answers.
 
     Args:
@@ -90,24 +89,27 @@ def write_classes(endpoint: Endpoint, task: Classify, shots: Shots, texts: Seque
     Raises:
         UserError: names of classes that an answer could not be read as, among others.
     """
-    names, settings = task.classes, task.settings
-    one_line = ends_with_line(settings)
-    check_names(names, "" if settings.chat else settings.template.partition("{answer}")[2], one_line)
-    requests = [written(settings, names, shots, text) for text in texts]
-    answers = endpoint.ask(requests, anew)
+    names, answers = task.classes, ["".join(map(str, answer)) for answer in task.candidates]
+    one_line = all("\n" in answer for answer in answers)
+    check_names(names, answers[0].removeprefix(names[0]), one_line)
+    most = max(map(len, names))
+    requests = [asking.written(task.prompt({}, None), text, most, one_line) for text in texts]
+    replies = endpoint.ask(requests, anew)
     (again,) = endpoint.ask(requests[:1], anew, estimate=False, take=2)
     parts = probes.parts(texts[0])
-    read = endpoint.ask([written(settings, names, shots, part) for part in parts], anew, estimate=False)
+    read = endpoint.ask(
+        [asking.written(task.prompt({}, None), part, most, one_line) for part in parts], anew, estimate=False
+    )
     reader = AnswerReader(names)
-    readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in answers]
+    readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in replies]
     notes = [
         *reading_notes(readings, _most_tokens(endpoint, requests[0]["max_tokens"])),
-        _line_note(answers) if one_line else None,
-        probes.short_reading(list(zip(parts, read, strict=True)), list(zip(texts, answers, strict=True))),
-        probes.differing(answers[0], again),
-        probes.other_models(answers, endpoint.model),
+        _line_note(replies) if one_line else None,
+        probes.short_reading(list(zip(parts, read, strict=True)), list(zip(texts, replies, strict=True))),
+        probes.differing(replies[0], again),
+        probes.other_models(replies, endpoint.model),
     ]
-    found = [_answer(reply, reading) for reply, reading in zip(answers, readings, strict=True)]
+    found = [_answer(reply, reading) for reply, reading in zip(replies, readings, strict=True)]
     return AskedClasses(found, [note for note in notes if note])
 
 

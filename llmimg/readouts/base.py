@@ -13,6 +13,7 @@ from llmimg.registry import Registry
 from llmimg.tasks.contract import Prediction, Row, Task
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.sample import Answer, Example
+from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import Vocabulary
 
 READOUTS = Registry("readout", "llmimg.readouts")
@@ -56,15 +57,30 @@ class Readout(abc.ABC):
         """The answers in the outputs of these rows, `[N, …]`; here, a score for each class or candidate."""
         return [Answer(scores=scores) for scores in outputs]
 
+    def costs(self, outputs: Any) -> np.ndarray | None:
+        """Of each row the nats that its right answer costs, and how many tokens that is, float `[N, 2]`; None where the
+        task's own metrics say its loss."""
+        return None
+
     def predictions(self, outputs: Any, rows: Sequence[Row]) -> list[Prediction]:
         """What the task reads in them."""
         return [self.task.read(answer, row) for answer, row in zip(self.answers(outputs, rows), rows, strict=True)]
+
+    def metrics(self, outputs: Any, rows: Sequence[Row]) -> dict[str, float]:
+        """The task's metrics of these rows, without intervals, and its loss."""
+        found = self.task.metrics(self.predictions(outputs, rows), rows, intervals=False)
+        return {**found, **mean_loss(self.costs(outputs))}
+
+    def compared(self, outputs: Any) -> np.ndarray:
+        """What of the outputs is the same number wherever the model is loaded, float `[N, …]`."""
+        return outputs
 
 
 class TextReadout(Readout):
     """One from a language model, which reads an image's text.
 
     Args:
+        script: reads the task's samples.
         boxes: of an image's tokens, int32 `[T, 4]`, where they are the same in every image.
         settings: its entry's in `llmimg.readouts.settings`; None: as they are by default.
     """
@@ -74,21 +90,25 @@ class TextReadout(Readout):
     prompted = False  # whether the image stands in a prompt that the answer follows
 
     def __init__(
-        self,
-        task: Task,
-        layout: Layout,
-        vocabulary: Vocabulary,
-        boxes: np.ndarray | None = None,
-        settings: Any = None,
+        self, task: Task, layout: Layout, script: Script, boxes: np.ndarray | None = None, settings: Any = None
     ):
         super().__init__(task)
-        self.layout, self.vocabulary, self.boxes = layout, vocabulary, boxes
+        self.layout, self.script, self.boxes = layout, script, boxes
         self.settings = SETTINGS[READOUTS.name_of(type(self))]() if settings is None else settings
+
+    @property
+    def blank(self) -> tuple[int, ...]:
+        """The token ids that stand in an image's place where there is none."""
+        return ()
 
     @classmethod
     def needs_boxes(cls, task: Task) -> bool:
         """Whether it must know which pixels a token speaks of."""
         return False
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.script.vocabulary
 
     def head(self) -> dict[str, Any]:
         """What the model's configuration must say of the task."""
@@ -96,12 +116,20 @@ class TextReadout(Readout):
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """What `outputs` reads."""
-        ids, mask = self.layout([example.image for example in examples])
-        return tensors(input_ids=ids, attention_mask=mask)
+        laid = self.layout.of_images([example.image for example in examples])
+        return tensors(input_ids=laid.ids, attention_mask=laid.mask)
 
     def describe(self) -> dict[str, Any]:
         """Its name and settings, JSON's types only."""
         return {"name": READOUTS.name_of(type(self)), **self.settings.__dict__}
+
+
+def mean_loss(costs: np.ndarray | None) -> dict[str, float]:
+    """The mean over all tokens of `Readout.costs`, as `loss`; nothing where there are none."""
+    if costs is None:
+        return {}
+    nats, tokens = np.asarray(costs, np.float64).sum(axis=0)
+    return {"loss": float(nats / tokens)}
 
 
 def tensors(**arrays: np.ndarray) -> Batch:

@@ -1,22 +1,129 @@
-"""The model writes the answer, held to the answers that there are."""
+"""The model writes the answer, held to what can be read."""
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from llmimg.readouts.base import READOUTS, Batch
+from llmimg.errors import UserError
+from llmimg.readouts.base import READOUTS, Batch, tensors
 from llmimg.readouts.candidates import trie_scores
-from llmimg.readouts.score import Prompted
+from llmimg.readouts.held import Choice, write
+from llmimg.readouts.loss import IGNORED
+from llmimg.readouts.prompted import Prompted
+from llmimg.readouts.sight import check_causal
+from llmimg.tasks.contract import Row
+from llmimg.tokens.layout import ANSWER
+from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.trie import trie_of
+
+_BROKEN_OFF = "It breaks off."
+Outputs = tuple[torch.Tensor, ...]
 
 
 @READOUTS.register("generate")
 class Generate(Prompted):
-    """log P(answer | text), of a model that is held to the answers at each of its tokens: `[B, K]`, summing to one.
+    """Of few answers, log P(answer | text) of a model that is held to them at each of its tokens: `[B, K]`, summing to
+    one. A token's probability is its share among the tokens that go on with one of the answers. All answers are
+    followed to their ends: what is found is exact, and the likeliest answer is the one that an unlimited beam search
+    writes.
 
-    A token's probability is its share among the tokens that go on with one of the answers. All answers are followed to
-    their ends: what is found is exact, and the likeliest answer is the one that an unlimited beam search writes.
+    Of answers with a grammar, what is written held to it: token ids int64 `[B, T]`, their log-probabilities among what
+    was allowed float32 `[B, T]`, and where the right answer is known, what that costs and its tokens, float32 `[B, 2]`.
     """
 
-    def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-        trie = trie_of(self.layout.prompt.answers)
-        return trie_scores(model, batch["input_ids"], batch["attention_mask"], trie, held=True)
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        self.choice = Choice(**dataclasses.asdict(self.settings))
+        if self.choices is not None:
+            if self.choice != Choice():
+                raise UserError(
+                    "Of few answers all are followed to their ends, and nothing is searched for or drawn: leave out "
+                    "readout.beams, samples, temperature, top_k and top_p."
+                )
+            self.trie = trie_of(self.choices.answers)
+        elif self.task.grammar is not None:
+            self.automaton = self.vocabulary.automaton(self.task.grammar, self.task.cells)
+
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        batch = super().batch(examples)
+        if self.choices is not None:
+            return batch
+        budgets = [self.task.budget(each.row) for each in examples]
+        if None not in budgets:
+            batch |= tensors(budget=np.array(budgets, np.int64))
+        if self.choice.samples:
+            seeds = [each.seed or 0 for each in examples]
+            batch |= tensors(seeds=np.array(seeds, np.uint64).view(np.int64))
+        if all(name in each.row for each in examples for name in self.task.columns):
+            batch |= {f"known_{name}": each for name, each in self._known(examples).items()}
+        return batch
+
+    def _known(self, examples: Sequence[Example]) -> Batch:
+        """Prompts with the right answers, as far as there is room for them."""
+        laid = self.layout([[*self.prompt(each, None), *self.answer(each, None)] for each in examples])
+        ids, mask, roles = (each[:, : self.layout.context] for each in laid)
+        return tensors(ids=ids, mask=mask, labels=np.where(roles == ANSWER, ids, IGNORED))
+
+    def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor | Outputs:
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        if self.choices is not None:
+            return trie_scores(model, ids, mask, self.trie, held=True)
+        check_causal(model, ids[0][mask[0] == 1])
+        written = write(
+            model,
+            ids,
+            mask,
+            self.automaton,
+            self.layout.context - ids.shape[1] + 1,
+            choice=self.choice,
+            budget=batch["budget"].cpu().numpy() if "budget" in batch else None,
+            exact=self.task.exact,
+            seeds=batch["seeds"].cpu().numpy().view(np.uint64) if "seeds" in batch else None,
+        )
+        best = written.log_probabilities.sum(dim=2).argmax(dim=1)
+        rows = torch.arange(len(best), device=best.device)
+        found = written.tokens[rows, best], written.log_probabilities[rows, best]
+        return (*found, _costs(model, batch)) if "known_ids" in batch else found
+
+    def answers(self, outputs: Any, rows: Sequence[Row]) -> list[Answer]:
+        if self.choices is not None:
+            return super().answers(outputs, rows)
+        tokens, log_probabilities = outputs[:2]
+        return [self._answer(*each) for each in zip(tokens, log_probabilities, strict=True)]
+
+    def _answer(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Answer:
+        tokens = tokens[tokens >= 0]  # answers of other batches may be longer
+        ended = self.vocabulary.end in tokens
+        read = self.vocabulary.read_answer(tokens)
+        if read is None:
+            return Answer(text=self.vocabulary.text(tokens), problem="It cannot be read.")
+        pieces, places = read
+        summed = np.zeros(len(pieces), np.float32)
+        np.add.at(summed, places, log_probabilities[: len(places)])
+        text = self.task.lexicon.text(pieces)
+        return Answer(text, pieces, summed, problem=None if ended else _BROKEN_OFF)
+
+    def costs(self, outputs: Any) -> np.ndarray | None:
+        return outputs[2] if isinstance(outputs, tuple) and len(outputs) > 2 else None
+
+    def compared(self, outputs: Any) -> np.ndarray:
+        costs = self.costs(outputs)  # what is written may differ where two tokens are as likely
+        return outputs if costs is None else costs
+
+
+def _costs(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Nats of the right answers, and how many tokens they have: float32 `[B, 2]`."""
+    labels = batch["known_labels"]
+    keep = labels.shape[1] - max(int((labels != IGNORED).any(dim=0).int().argmax()) - 1, 0)
+    logits = model(
+        input_ids=batch["known_ids"], attention_mask=batch["known_mask"], logits_to_keep=keep, use_cache=False
+    ).logits
+    labels = labels[:, labels.shape[1] - logits.shape[1] :][:, 1:]
+    nats = torch.nn.functional.cross_entropy(
+        logits[:, :-1].float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    )
+    return torch.stack([nats.sum(dim=1), (labels != IGNORED).sum(dim=1).float()], dim=1)

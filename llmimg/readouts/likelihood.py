@@ -44,7 +44,8 @@ class Likelihood(_OfText):
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         # Rows of plain text are cut from a stream: none of them ends where it stops.
-        ids, mask = self.layout([each.image for each in examples], goes_on=[not each.of_image for each in examples])
+        goes_on = [not each.of_image for each in examples]
+        ids, mask, _ = self.layout.of_images([each.image for each in examples], goes_on)
         return tensors(input_ids=ids, attention_mask=mask)
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
@@ -133,9 +134,9 @@ class Masked(_OfText):
         return {**batch, "labels": batch.pop("hidden")}
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        ids, mask = self.layout([each.image for each in examples])
+        ids, mask, _ = self.layout.of_images([each.image for each in examples])
         hidden, tokenizer = np.full_like(ids, IGNORED), self.vocabulary.tokenizer
-        before, around = len(self.layout.prompt.before), self.layout.framing
+        before, around = len(self.layout.frame.before), self.layout.framing
         for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, examples, strict=True)):
             seed = _seed_of(example.image) if example.seed is None else example.seed
             boxes = self.boxes if example.of_image else None

@@ -44,8 +44,9 @@ class Term:
             smoothing: that much of each label goes to all K classes, or all V tokens, alike (Szegedy et al., CVPR
                 2016).
         """
-        labels = self._aligned(labels)
-        logits = (logits[:, :-1] if self.shifted else logits).float()
+        if self.shifted:  # the first logits may have been left out
+            labels, logits = labels[:, labels.shape[1] - logits.shape[1] :][:, 1:], logits[:, :-1]
+        logits = logits.float()
         count = count.clamp(min=1)
         if labels.is_floating_point():
             learned = labels.any(dim=-1)
@@ -78,7 +79,7 @@ def counts(terms: Iterable[Term], batches: Iterable[Mapping[str, torch.Tensor]])
 
 def first_rows(batch: Mapping[str, torch.Tensor], terms: Iterable[Term], count: int) -> dict[str, torch.Tensor]:
     """So many rows of a batch, from its start; of none, one from which nothing is learned."""
-    rows = {name: each[: max(count, 1)] for name, each in batch.items()}
+    rows = {name: each[: max(count, 1)] if isinstance(each, torch.Tensor) else each for name, each in batch.items()}
     for term in terms if not count else ():
         labels = rows[term.labels]
         rows[term.labels] = torch.full_like(labels, 0 if labels.is_floating_point() else IGNORED)

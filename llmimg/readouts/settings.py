@@ -4,11 +4,13 @@ Beside the readouts' own files, which import torch: a wrong name is refused befo
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from llmimg.errors import UserError
 from llmimg.nearest import choose
-from llmimg.settings import settings_of
+from llmimg.settings import Positive, settings_of
 
 
 @settings_of("readout")
@@ -29,10 +31,34 @@ class ScoreSettings:
     normalise: Literal["none", "length", "prior"] = "none"
 
 
+@settings_of("readout")
+class GenerateSettings:
+    """conf/readout/generate.yaml: how an answer is searched for, or drawn, where there are not just a few.
+
+    Attributes:
+        beams: answers that beam search follows at once; 1 takes the likeliest token each time.
+        samples: answers that are drawn, of which the likeliest is taken; 0 draws none.
+        temperature: log-probabilities are divided by it before they are drawn from.
+        top_k: draw from so many of the likeliest tokens; 0 is all.
+        top_p: draw from the fewest of the likeliest tokens that have this much of the probability (Holtzman et al.,
+            ICLR 2020); 1 is all.
+    """
+
+    beams: Positive = 1
+    samples: Annotated[int, Field(ge=0)] = 0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    def __post_init__(self):
+        if self.samples and self.beams > 1:
+            raise UserError("readout.samples draws answers, and readout.beams searches for one: set one of them.")
+
+
 SETTINGS = {
     "head": NoSettings,
     "score": ScoreSettings,
-    "generate": NoSettings,
+    "generate": GenerateSettings,
     "likelihood": NoSettings,
     "masked": NoSettings,
 }

@@ -4,6 +4,7 @@ A sliding window, a convolution, a recurrent state or a bias on distances reads 
 sequences side by side in one row would run into one another, and nothing would fail.
 """
 
+import inspect
 import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -26,6 +27,11 @@ class _Known:
 
 
 _KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, _Known] = weakref.WeakKeyDictionary()
+
+
+def takes(model: PreTrainedModel, argument: str) -> bool:
+    """Whether a model's forward has an argument of that name."""
+    return argument in inspect.signature(type(model).forward).parameters
 
 
 def check_causal(model: PreTrainedModel, ids: torch.Tensor) -> None:

@@ -12,6 +12,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.identity import DataIdentity, Hashes
 from llmimg.data.shown import notes_of_images
+from llmimg.readouts.base import mean_loss
 from llmimg.report.record import Shown
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.contract import Prediction, Row, Task
@@ -29,12 +30,14 @@ class Outcome:
         rows: to score them by.
         predictions: one each.
         columns: what of predictions.parquet the solver knows besides, such as the tokens of each row.
+        costs: as of `Readout.costs`.
     """
 
     numbers: np.ndarray
     rows: list[Row]
     predictions: list[Prediction]
     columns: Mapping[str, Sequence[Any]]
+    costs: np.ndarray | None = None
 
 
 class Solver(abc.ABC):
@@ -105,8 +108,9 @@ def solver_for(kind: str) -> type[Solver]:
 
 def scores(outcomes: Mapping[str, Outcome], task: Task) -> dict[str, float]:
     """The task's metrics of each split, by the names of metrics.json: `test/accuracy`, `val/…`."""
-    return {
-        f"{'val' if split == 'validation' else split}/{key}": value
-        for split, outcome in outcomes.items()
-        for key, value in task.metrics(outcome.predictions, outcome.rows).items()
-    }
+    found = {}
+    for split, outcome in outcomes.items():
+        name = "val" if split == "validation" else split
+        measured = task.metrics(outcome.predictions, outcome.rows) | mean_loss(outcome.costs)
+        found |= {f"{name}/{key}": value for key, value in measured.items()}
+    return found

@@ -9,8 +9,10 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
+from llmimg.tasks.contract import Task
 from llmimg.tokens.encoder import Encoder
-from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.layout import IMAGE, Frame, Layout
+from llmimg.tokens.script import Script
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import Vocabulary
 from llmimg.training.examples import LiveExamples, StoredImages
@@ -39,7 +41,7 @@ def text_lengths(settings: Configuration, data: Data, ids: Mapping[str, ImageIds
     return np.concatenate(lengths)
 
 
-def framed(vocabulary: Vocabulary, causal: bool, lengths: np.ndarray) -> Prompt:
+def framed(vocabulary: Vocabulary, causal: bool, lengths: np.ndarray) -> Frame:
     """What stands around an image's text where no prompt does: the vocabulary's framing, and where the model is to
     foretell the text, all that its probability needs.
 
@@ -51,28 +53,43 @@ def framed(vocabulary: Vocabulary, causal: bool, lengths: np.ndarray) -> Prompt:
     Raises:
         UserError: where that takes a token that the tokenizer does not have.
     """
-    prompt = Prompt.framing(vocabulary)
+    frame = Frame.of(vocabulary)
     if not causal:
-        return prompt
+        return frame
     tokenizer = vocabulary.tokenizer
     ends = [each for each in (tokenizer.eos_token_id, tokenizer.sep_token_id) if each is not None]
     begins = [*ends, *(each for each in (tokenizer.bos_token_id, tokenizer.cls_token_id) if each is not None)]
-    if not prompt.before:
+    if not frame.before:
         if not begins:
             raise UserError(
                 "The tokenizer has no token that may stand in front of a text (EOS or BOS), and nothing foretells a "
                 "text's first token without one: take vocabulary=own, or a tokenizer that has one."
             )
-        prompt = replace(prompt, before=(begins[0],))
-    if not prompt.after and lengths.size and lengths.min() < lengths.max():
+        frame = replace(frame, before=(begins[0],))
+    if not frame.after and lengths.size and lengths.min() < lengths.max():
         if not ends:
             raise UserError(
                 f"The texts differ in length ({lengths.min():,} to {lengths.max():,} tokens), and the tokenizer has no "
                 "token that ends one (EOS), which their probability needs: take vocabulary=own, or a tokenizer that "
                 "has one."
             )
-        prompt = replace(prompt, after=(ends[0],))
-    return prompt
+        frame = replace(frame, after=(ends[0],))
+    return frame
+
+
+def script_lengths(script: Script, task: Task) -> tuple[int, int, int]:
+    """How many tokens stand in front of the image that is asked about, how many around it in front of an answer, and
+    how many the longest answer has."""
+    parts = task.prompt({}, None)
+    choices = script.choices(parts, task.candidates, task.classes) if task.candidates is not None else None
+    spans = script.prompt(parts, np.empty(0, np.int64), choices)
+    place = next(place for place, span in enumerate(spans) if span.role == IMAGE)
+    lengths = [len(span.ids) for span in spans]
+    if choices is not None:
+        longest = max(map(len, choices.answers))
+    else:
+        longest = task.longest * int(script.vocabulary.answers.ids.lengths.max()) + 1
+    return sum(lengths[:place]), sum(lengths), longest
 
 
 def make_layout(
@@ -81,7 +98,9 @@ def make_layout(
     encoder: Encoder,
     ids: Mapping[str, ImageIds],
     lengths: np.ndarray,
-    prompt: Prompt,
+    frame: Frame,
+    prompt: int = 0,
+    answer: int = 0,
 ) -> Layout:
     """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
 
@@ -90,6 +109,9 @@ def make_layout(
 
     Args:
         lengths: `text_lengths(…)`.
+        frame: what stands around each sequence.
+        prompt: how many tokens stand in front of an answer besides.
+        answer: how many an answer may have. In a context that is given it has what images leave, if that is less.
 
     Raises:
         UserError: where the text of an image as it is does not fit, and was not to be cut.
@@ -99,7 +121,10 @@ def make_layout(
     if settings.live and lengths.min(initial=longest) < longest:
         longest = int(np.ceil(_MARGIN * longest))
     limits = [each for each in (limit, tokens.max_length) if each is not None]
-    layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, prompt, tokens.permute)
+    layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, frame, tokens.permute, prompt)
+    if limits and answer:
+        answer = min(answer, max(min(limits) - layout.framing - longest, 0))
+    layout = replace(layout, beside=prompt + answer)
     layout = replace(layout, context=min(limits, default=longest + layout.framing))
     for each in ids.values():
         layout.check(each.lengths)

@@ -15,6 +15,7 @@ from llmimg.data.rng import sampled
 from llmimg.data.rows import Rows
 from llmimg.data.shown import images_shown
 from llmimg.errors import UserError
+from llmimg.models.asked import Asking
 from llmimg.models.asked_classes import score_classes, write_classes
 from llmimg.models.endpoint import Endpoint
 from llmimg.models.settings import EndpointOptions
@@ -25,7 +26,7 @@ from llmimg.settings import build
 from llmimg.solvers.base import Outcome, Shown, Solver
 from llmimg.solvers.fidelity import SAMPLE, fidelity, notes_of_size
 from llmimg.solvers.preparation import make_textifier
-from llmimg.tasks.asked import Shots
+from llmimg.solvers.scripts import shot_sample
 from llmimg.tasks.contract import Task
 from llmimg.tokens.encoder import reconstructions, write_all
 from llmimg.tokens.folders import cache_folder
@@ -47,7 +48,7 @@ class EndpointSolver(Solver):
         self.endpoint = Endpoint(settings.model.url, settings.model.path, options, cache)
         self.hashes = read_hashes(settings, data, parts_of(settings, data))
         self.textifier = make_textifier(settings, data, data.decoding)
-        self.shots = self._shots()
+        self.asking = self._asking()
         images, problems = data.decoding(data.test["image"], data.test["id"])
         if settings.data.broken != "skip":
             refuse_broken(problems)
@@ -70,19 +71,21 @@ class EndpointSolver(Solver):
         data = self.settings.data
         return images_shown(data.images, whole, count, data.split_seed)
 
-    def _shots(self) -> Shots:
-        """Text and label of the training images that the prompt shows."""
-        rows = shown_rows(self.settings, self.data)
-        if not len(rows):
-            return []
-        labels = np.asarray(self.data.train[rows]["label"])
-        shown = self._shown(np.arange(len(self.data.train)), len(self.data.train))[rows]
-        texts = [""] * len(rows)
+    def _asking(self) -> Asking:
+        """What stands in front of each image: training images that the prompt shows, with their answers."""
+        chat, lexicon, train = self.task.settings.chat, self.task.lexicon, self.data.train
+        numbers = shown_rows(self.settings, self.data)
+        if not len(numbers):
+            return Asking(chat=chat, lexicon=lexicon)
+        shown = self._shown(np.arange(len(train)), len(train))[numbers]
+        texts = [""] * len(numbers)
         if (shown >= 0).all():
-            images, problems = self.data.decoding(self.data.train[shown]["image"], self.data.train[shown]["id"])
+            images, problems = self.data.decoding(train[shown]["image"], train[shown]["id"])
             refuse_broken(problems)  # another row's image may be
             texts = self.textifier.texts(write_all(self.textifier, images))
-        return list(zip(texts, labels.tolist(), strict=True))
+        rows = Rows(train, self.task.columns, self.data.decoding).seen(numbers)
+        samples = [shot_sample(self.task, row, place) for place, row in enumerate(rows)]
+        return Asking(tuple(zip(samples, texts, strict=True)), chat, lexicon)
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
         return {}
@@ -92,9 +95,9 @@ class EndpointSolver(Solver):
         settings, started = self.settings, time.perf_counter()
         if settings.readout_name == "score":
             normalise = settings.readout_settings.normalise
-            found = score_classes(self.endpoint, self.task, self.shots, self.texts, normalise, settings.force)
+            found = score_classes(self.endpoint, self.task, self.asking, self.texts, normalise, settings.force)
         else:
-            found = write_classes(self.endpoint, self.task, self.shots, self.texts, settings.force)
+            found = write_classes(self.endpoint, self.task, self.asking, self.texts, settings.force)
         self.seconds = time.perf_counter() - started
         self.notes.extend(found.notes)
         for note in found.notes:

@@ -59,8 +59,7 @@ class ImageSolver(PixelSolver):
         rows = self.pixels[split].known.scored(numbers)
         predictions = self.readout.predictions(outputs, rows)
         if split == "validation":
-            found = self.task.metrics(predictions, rows, intervals=False)
-            self.notes.extend(notes_of_weights(self.trainer, found))
+            self.notes.extend(notes_of_weights(self.trainer, self.readout.metrics(outputs, rows)))
         if split == "test":
             self.outputs = outputs
         return Outcome(numbers, rows, predictions, {})

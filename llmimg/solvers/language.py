@@ -25,12 +25,14 @@ from llmimg.recogniser import Recogniser
 from llmimg.reloaded import check_recogniser
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Shown, Solver
-from llmimg.solvers.context import make_layout, text_lengths
+from llmimg.solvers.context import framed, make_layout, script_lengths, text_lengths
 from llmimg.solvers.costs import data_metrics, peak_memory_mb
 from llmimg.solvers.fidelity import fidelity_metrics
-from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, make_prompts, prepare_split, prepare_text
+from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, prepare_split, prepare_text
+from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
 from llmimg.tasks.contract import Task
+from llmimg.tokens.layout import Frame
 from llmimg.training.arguments import make_arguments
 from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages
 from llmimg.training.fit import make_trainer, train
@@ -47,28 +49,30 @@ class LanguageSolver(Solver):
     def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
         super().__init__(settings, data, task, notes)
         kind = READOUTS[settings.readout_name]
-        encoder = make_encoder(settings, data, notes)
+        encoder = make_encoder(settings, data, task, notes)
         self.ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
         self.hashes = {split: self.ids[split].pixels for split in SPLITS}
         self.known = {split: Rows(getattr(data, split), task.columns, encoder.decoding) for split in SPLITS}
         how, seed = settings.data.images, settings.data.split_seed
         self.shown = {split: images_shown(how, each.whole, len(each), seed) for split, each in self.ids.items()}
+        task.check(self.known["train"].all_seen(self.ids["train"].whole))
         lengths = text_lengths(settings, data, self.ids, encoder)
-        prompt, self.encoder = make_prompts(
-            settings, data, task, kind, encoder, self.ids["train"], self.shown["train"], lengths, notes
-        )
+        known, ids, shown = (each["train"] for each in (self.known, self.ids, self.shown))
+        script, self.encoder = make_script(settings, task, kind, encoder, data.train, known, ids, shown, notes)
         limit = context_limit(settings.model, kind.causal)
-        self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, prompt)
+        frame = Frame() if kind.prompted else framed(encoder.vocabulary, kind.causal, lengths)
+        before, around, answer = script_lengths(script, task) if kind.prompted else (len(frame.before), 0, 0)
+        self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, frame, around, answer)
         self.context = self.layout.context
-        if how == "none" and not (prompt.before or prompt.blank or prompt.after):
+        self.plain_text = prepare_text(settings, task, self.encoder, self.layout, notes)
+        boxes = common_boxes(settings, data, kind.needs_boxes(task), self.encoder, lengths)
+        self.readout = kind(task, self.layout, script, boxes, settings.readout_settings)
+        if how == "none" and not (around or frame.before or frame.after or self.readout.blank):
             raise UserError(
                 "data.images=none leaves nothing to read, as the tokenizer puts nothing around a text: take "
                 "vocabulary=own, or readout=score."
             )
-        self.plain_text = prepare_text(settings, task, self.encoder, self.layout, notes)
-        boxes = common_boxes(settings, data, kind.needs_boxes(task), self.encoder, lengths)
-        self.readout = kind(task, self.layout, self.encoder.vocabulary, boxes, settings.readout_settings)
-        self.looks = make_looks(settings, data, task, self.encoder, self.layout, lengths)
+        self.looks = make_looks(settings, data, task, self.encoder, self.layout, lengths, before)
         self.examples = {split: self._examples(split) for split in SPLITS}
 
     @classmethod
@@ -79,7 +83,7 @@ class LanguageSolver(Solver):
         """What the Trainer reads of a split: image ids, or images written afresh where they are augmented or made
         anew."""
         ids, known, settings = self.ids[split], self.known[split], self.settings
-        given = {"shown": self.shown[split], "blank": self.layout.prompt.blank}
+        given = {"shown": self.shown[split], "blank": self.readout.blank}
         if split != "train" or not settings.live:
             # What is hidden from it differs from seed to seed; what it is tested on does not.
             return Examples(ids, known, ids.whole, seed=settings.seed if split == "train" else 0, **given)
@@ -149,13 +153,12 @@ class LanguageSolver(Solver):
         rows = self.known[split].scored(numbers)
         predictions = self.readout.predictions(outputs, rows)
         if split == "validation":
-            found = self.task.metrics(predictions, rows, intervals=False)
-            self.notes.extend(notes_of_weights(self.trainer, found))
+            self.notes.extend(notes_of_weights(self.trainer, self.readout.metrics(outputs, rows)))
         if split == "test":
-            self.outputs = outputs
+            self.compared = self.readout.compared(outputs)
         shown = self.shown[split][numbers]
-        tokens = np.where(shown < 0, len(self.layout.prompt.blank), self.ids[split].lengths[shown])
-        return Outcome(numbers, rows, predictions, {"tokens": tokens})
+        tokens = {"tokens": np.where(shown < 0, len(self.readout.blank), self.ids[split].lengths[shown])}
+        return Outcome(numbers, rows, predictions, tokens, self.readout.costs(outputs))
 
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
         bits, seed = scores.get("test/bits_per_image"), self.settings.data.split_seed
@@ -185,7 +188,7 @@ class LanguageSolver(Solver):
         learned = merged(self.model, self.settings.adaptation)
         Recogniser(learned, self.encoder, self.readout, self.began_from, self.identity.plain()).save(folder.model)
         save_trained_on(self.settings, self.ids["train"].pixels if self.learns else (), folder.model)
-        self.notes.extend(check_recogniser(folder.model, self.examples["test"], self.outputs, self.arguments))
+        self.notes.extend(check_recogniser(folder.model, self.examples["test"], self.compared, self.arguments))
 
     def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
         numbers = outcome.numbers[np.asarray(places, np.int64)]

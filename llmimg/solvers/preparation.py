@@ -1,8 +1,5 @@
 """From a configuration and its images to token ids: the encoder, the cached ids, the prompt and the layout."""
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
@@ -12,32 +9,33 @@ from llmimg.data.broken import broken_notes
 from llmimg.data.rng import sampled
 from llmimg.errors import UserError
 from llmimg.models.looks import Looks, grid_places, looks_of
-from llmimg.readouts.base import READOUTS, TextReadout
-from llmimg.solvers.context import framed
+from llmimg.readouts.base import READOUTS
+from llmimg.solvers.scripts import image_is_inside
 from llmimg.tasks.contract import Task
-from llmimg.tasks.prompt import draw_shots, image_is_inside, make_prompt
 from llmimg.textify import Textifier
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all
-from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.layout import Layout
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import token_boxes
 from llmimg.tokens.plain_text import able_to_read, cut, held_out, text_stream
 from llmimg.tokens.store import ImageIds
-from llmimg.tokens.tokenizer import encoded
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.training.mixture import PlainText
 
 _SAMPLE = 16  # training images on which looked-up tokens and their boxes are held against each other once more
 
 
-def make_encoder(settings: Configuration, data: Data, notes: list[str]) -> Encoder:
+def make_encoder(settings: Configuration, data: Data, task: Task, notes: list[str]) -> Encoder:
     """The one encoder of a run: what is to be learned is learned from training images, and its look-up held against the
     tokenizer on some of them. What a reader must know is added to `notes`."""
     decoding = run_decoding(settings.model.location[0], data.decoding, notes)
     textifier = make_textifier(settings, data, decoding)
-    vocabulary = make_vocabulary(settings.vocabulary_name, textifier, _tokenizer(settings, textifier, data, decoding))
-    if READOUTS[settings.readout_name].prompted and image_is_inside(settings.task_settings):
+    prompted = READOUTS[settings.readout_name].prompted
+    tokenizer = _tokenizer(settings, textifier, data, decoding)
+    answers = task.grammar if prompted else None
+    vocabulary = make_vocabulary(settings.vocabulary_name, textifier, tokenizer, answers)
+    if prompted and image_is_inside(task):
         vocabulary = vocabulary.inside_a_text(textifier)
     pieces = write_all(textifier, _some_images(settings, data, decoding))
     texts, held = getattr(settings.task_settings, "text", ()), (settings.data.val_fraction, settings.data.test_fraction)
@@ -100,54 +98,6 @@ def prepare_split(settings: Configuration, data: Data, split: str, encoder: Enco
     return ids
 
 
-def make_prompts(
-    settings: Configuration,
-    data: Data,
-    task: Task,
-    readout: type[TextReadout],
-    encoder: Encoder,
-    ids: ImageIds,
-    shown: np.ndarray,
-    lengths: np.ndarray,
-    notes: list[str],
-) -> tuple[Prompt, Encoder]:
-    """What stands around each image, and the encoder with what words that needs.
-
-    Args:
-        ids: of the training split, from which shots are drawn.
-        shown: the row whose image stands for that of each (`llmimg.data.shown`).
-        lengths: `llmimg.solvers.context.text_lengths(…)`.
-        notes: what a reader must know is added.
-    """
-    vocabulary = encoder.vocabulary
-    if not readout.prompted:
-        return framed(vocabulary, readout.causal, lengths), encoder
-    whole = ids.whole
-    labels = data.train.select_columns(["label"]).with_format("numpy")[:]["label"]
-    shots = draw_shots(labels, whole, task.settings.shots, settings.seed)
-    some = sampled(whole, _SAMPLE, settings.data.split_seed)
-    images, _ = encoder.decoding(data.train[some]["image"])
-    texts = encoder.textifier.texts(write_all(encoder.textifier, images))
-    samples = [(ids[row], text) for row, text in zip(some, texts, strict=True)]
-    given = shown[shots]
-    drawn = [
-        (ids[row] if row >= 0 else np.empty(0, np.int64), int(label))
-        for row, label in zip(given, labels[shots], strict=True)
-    ]
-    begins = task.settings.template.startswith("{image}") and not task.settings.chat
-    if drawn and given[0] >= 0 and vocabulary.inside and begins:
-        drawn[0] = (_at_the_start(encoder, data.train[int(given[0])]["image"]), drawn[0][1])
-    prompt, vocabulary, told = make_prompt(task.settings, task.classes, vocabulary, drawn, samples)
-    notes.extend(told)
-    return prompt, replace(encoder, vocabulary=vocabulary)
-
-
-def _at_the_start(encoder: Encoder, image: Any) -> np.ndarray:
-    """Token ids of an image whose text begins all text."""
-    texts = encoder.textifier.texts(write_all(encoder.textifier, encoder.decoding([image])[0]))
-    return np.array(encoded(encoder.vocabulary.tokenizer.backend_tokenizer, texts)[0].ids)
-
-
 def _some_images(settings: Configuration, data: Data, decoding: Decoding) -> list[np.ndarray]:
     rows = sampled(np.arange(len(data.train)), _SAMPLE, settings.data.split_seed)
     return [image for image in decoding(data.train[rows]["image"])[0] if image is not None]
@@ -188,12 +138,19 @@ def _boxes_in_all(settings: Configuration, data: Data, encoder: Encoder, lengths
 
 
 def make_looks(
-    settings: Configuration, data: Data, task: Task, encoder: Encoder, layout: Layout, lengths: np.ndarray
+    settings: Configuration,
+    data: Data,
+    task: Task,
+    encoder: Encoder,
+    layout: Layout,
+    lengths: np.ndarray,
+    first: int,
 ) -> Looks | None:
     """What tokens look like and where they stand, where that is where the model begins (`model.embeddings`).
 
     Args:
         lengths: of all texts, in tokens.
+        first: how many tokens stand in front of an image.
 
     Raises:
         UserError: where the textifier's pieces look like nothing, or none is a token of its own.
@@ -218,7 +175,7 @@ def make_looks(
     if boxes is None or layout.permute == "each":
         return Looks(tokens)
     boxes = boxes[layout.order(np.zeros(len(boxes)))][: layout.room]
-    return Looks(tokens, grid_places(boxes), len(layout.prompt.before))
+    return Looks(tokens, grid_places(boxes), first)
 
 
 def prepare_text(

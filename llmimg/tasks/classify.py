@@ -2,37 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from llmimg.errors import UserError
 from llmimg.settings import settings_of
 from llmimg.tasks.class_figures import class_figures
-from llmimg.tasks.contract import TASKS, ByRows, Measure, Row, Table, Task
+from llmimg.tasks.contract import TASKS, AnswerSettings, ByRows, Measure, Row, Table, Task
 from llmimg.tasks.figures import Figure
-from llmimg.tokens.sample import Answer, Part
+from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 UNREAD = "(no class)"  # the prediction where an answer in words names none
 
 
 @settings_of("task")
-class ClassifySettings:
+class ClassifySettings(AnswerSettings):
     """conf/task/classify.yaml.
 
     Attributes:
         template: the text in which the model reads an image and answers, for `readout=score` and `generate`: `{image}`
             and `{answer}` once each, in this order; `{classes}` in front of the image lists them all.
-        chat: write it as the turns of a conversation, by the tokenizer's own chat template: what stands in front of
-            `{answer}` is the user's, the answer the model's.
-        shots: how many training images with their answers stand in front of each image, drawn by `seed`, as evenly of
-            all classes as goes.
     """
 
     template: str = "{image}\nclass: {answer}\n"
-    chat: bool = False
-    shots: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self):
         if any(self.template.count(place) != 1 for place in ("{image}", "{answer}")) or (
@@ -98,11 +91,27 @@ class Classify(Task):
     def classes(self) -> tuple[str, ...]:
         return self.info.label_names
 
+    @property
+    def candidates(self) -> tuple[tuple[Part, ...], ...]:
+        """The names, each with what the template has behind an answer, and with a line break where one would begin
+        another ("hot dog", "hot dog stand"): in words, as a server can be asked for no other end."""
+        if self.settings.chat:
+            return tuple((name,) for name in self.classes)
+        tail = self.settings.template.partition("{answer}")[2]
+        written = [name + tail for name in self.classes]
+        begins = any(one != other and other.startswith(one) for one in written for other in written)
+        return tuple((f"{each}\n" if begins else each,) for each in written)
+
+    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        before, _, rest = self.settings.template.partition("{image}")
+        before = before.replace("{classes}", ", ".join(self.classes))
+        return tuple(part for part in (before, ImageSlot(), rest.partition("{answer}")[0]) if part != "")
+
     def target(self, row: Row) -> int:
         return int(row["label"])
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        return (self.classes[int(row["label"])],)
+        return self.candidates[int(row["label"])]
 
     def truth(self, row: Row) -> Label:
         label = int(row["label"])

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from llmimg.registry import Registry
-from llmimg.settings import build
+from llmimg.settings import build, settings_of
 from llmimg.tasks.figures import Figure
 from llmimg.textify import Grammar, Lexicon, Textifier
 from llmimg.tokens.sample import Answer, ImageSlot, Part
@@ -120,6 +121,23 @@ class DataInfo:
         return cls(tuple(plain["label_names"]), **of_columns, size=None if size is None else (size[0], size[1]))
 
 
+@settings_of("task")
+class AnswerSettings:
+    """What every task whose answers are written can be set to.
+
+    Attributes:
+        chat: write a sample as the turns of a conversation, by the tokenizer's own chat template: the prompt is the
+            user's, the answer the model's.
+        shots: how many training images with their answers stand in front of each image, drawn by `seed`, as evenly of
+            all classes as goes.
+        image_loss: how much the mean loss over the image's own text in the prompt counts beside that over the answer.
+    """
+
+    chat: bool = False
+    shots: Annotated[int, Field(ge=0)] = 0
+    image_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
 @dataclass(frozen=True)
 class Task(abc.ABC):
     """One thing to ask of rows. The smallest one says `Settings`, `readouts`, `columns`, `measures`, `answer`, `read`,
@@ -188,6 +206,11 @@ class Task(abc.ABC):
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Where every answer is one of few, these: what a head and candidates need."""
+        return None
+
+    @property
+    def candidates(self) -> tuple[tuple[Part, ...], ...] | None:
+        """Each of its classes as an answer, strings alone; None where answers are not chosen from a few."""
         return None
 
     def target(self, row: Row) -> int:

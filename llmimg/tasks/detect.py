@@ -14,7 +14,7 @@ from llmimg.data.motion import from_corners
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, non_maximum_suppression
 from llmimg.settings import Share, Unit, settings_of
-from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task
+from llmimg.tasks.contract import TASKS, AnswerSettings, ByRows, DataInfo, Measure, Row, Table, Task
 from llmimg.tasks.detections import Detections, checked_corners, has_area, plain_objects, read_written, sure, written
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.object_words import LENGTH, ObjectWords, confidence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @settings_of("task")
-class DetectSettings:
+class DetectSettings(AnswerSettings):
     """conf/task/detect.yaml.
 
     Attributes:
@@ -65,6 +65,7 @@ MEASURES = (
 )
 
 
+@TASKS.register("detect")
 @dataclass(frozen=True)
 class Detect(Task):
     """Objects in boxes, with scores. A row's are as `llmimg.data.columns` has them; crowds (`iscrowd`) are not learned,

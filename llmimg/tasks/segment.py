@@ -16,7 +16,7 @@ from llmimg.errors import UserError
 from llmimg.metrics.segmentation import Segmentation, mean_iou_of
 from llmimg.nearest import nearest
 from llmimg.settings import one_of, settings_of
-from llmimg.tasks.contract import ByRows, DataInfo, Measure, Row, Table, Task, Weights
+from llmimg.tasks.contract import TASKS, AnswerSettings, ByRows, DataInfo, Measure, Row, Table, Task, Weights
 from llmimg.tasks.endings import ending
 from llmimg.tasks.figures import Bars, Figure, Gallery, Matrix
 from llmimg.tasks.grids import FORMATS, GridText
@@ -30,7 +30,7 @@ _NOT_IN_NAMES = re.compile(r'[%/\\:*?"<>|\x00-\x1f]')  # of files, on one system
 
 
 @settings_of("task")
-class SegmentSettings:
+class SegmentSettings(AnswerSettings):
     """conf/task/segment.yaml.
 
     Attributes:
@@ -52,6 +52,7 @@ class SegmentSettings:
             raise UserError(f"task.format={self.format} writes every class, so that task.ground would do nothing.")
 
 
+@TASKS.register("segment")
 @dataclass(frozen=True)
 class Segment(Task):
     """A class for each cell of a grid, spread over what the model sees and brought back to the image."""

@@ -1,53 +1,73 @@
-"""Image ids → the sequences a model reads: framed, cut where that was asked for, padded on the right."""
+"""Samples in token ids → the sequences a model reads: framed, cut where that was asked for, padded; and the role that
+every token has."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.tokens.vocabulary import Vocabulary
 
+# Roles: what stands around, the text of the row's own image, what the model is to write, and what of that it is given.
+PADDING, WORDS, IMAGE, ANSWER, UNLEARNED = range(5)
 
-@dataclass(frozen=True)
-class Prompt:
-    """What stands around an image's tokens, and what may follow: token ids.
+
+class Span(NamedTuple):
+    """Tokens of one role: ids int64 `[L]`."""
+
+    ids: np.ndarray
+    role: int
+
+
+class Sequences(NamedTuple):
+    """A batch of sequences, L tokens in the longest.
 
     Attributes:
-        before: in front of the image.
-        after: behind it.
-        answers: of which the model is to give one behind `after`; none where it answers otherwise.
-        blank: what stands in an image's place where there is none.
+        ids: int64 `[B, L]`.
+        mask: int64 `[B, L]`, 0 where a token is padding.
+        roles: int8 `[B, L]`.
     """
 
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    answers: tuple[tuple[int, ...], ...] = ()
-    blank: tuple[int, ...] = ()
+    ids: np.ndarray
+    mask: np.ndarray
+    roles: np.ndarray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The token ids that stand in front of every sequence and behind it."""
+
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
     @classmethod
-    def framing(cls, vocabulary: Vocabulary) -> "Prompt":
-        """Nothing but what the vocabulary frames a text with."""
+    def of(cls, vocabulary: Vocabulary) -> "Frame":
+        """What the vocabulary frames a text with."""
         before, after = vocabulary.framing
         return cls(tuple(before), tuple(after))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model's sequence is laid out around an image's text.
+    """How sequences are laid out.
 
     Attributes:
-        prompt: what stands around it.
+        frame: what stands around each.
         pad: the id that fills up.
-        context: the longest sequence, what stands around the image included.
-        overflow: what becomes of longer text: `error` or `truncate`.
+        context: the longest sequence.
+        beside: how many tokens are kept free of the image's text, besides the frame: for the words of a prompt, and the
+            longest answer.
+        overflow: what becomes of an image's text that is longer than the rest: `error` or `truncate`.
         permute: in which order the image's tokens stand: as they are (`none`), in another one that is the same for all
             images of one length (`fixed`), or in another one for each image (`each`): controls of what order tells.
     """
 
-    prompt: Prompt
+    frame: Frame
     pad: int
     context: int
+    beside: int = 0
     overflow: str = "error"
     permute: str = "none"
 
@@ -57,18 +77,18 @@ class Layout:
         vocabulary: Vocabulary,
         context: int,
         overflow: str = "error",
-        prompt: Prompt | None = None,
+        frame: Frame | None = None,
         permute: str = "none",
+        beside: int = 0,
     ) -> "Layout":
-        """The layout for a vocabulary's tokens; without a prompt, in its framing."""
-        prompt = prompt or Prompt.framing(vocabulary)
-        return cls(prompt, vocabulary.tokenizer.pad_token_id, context, overflow, permute)
+        """The layout for a vocabulary's tokens; without a frame, in its framing."""
+        frame = Frame.of(vocabulary) if frame is None else frame
+        return cls(frame, vocabulary.tokenizer.pad_token_id, context, beside, overflow, permute)
 
     @property
     def framing(self) -> int:
         """How many tokens stand around an image's, the longest answer included."""
-        prompt = self.prompt
-        return len(prompt.before) + len(prompt.after) + max(map(len, prompt.answers), default=0)
+        return len(self.frame.before) + len(self.frame.after) + self.beside
 
     @property
     def room(self) -> int:
@@ -76,50 +96,49 @@ class Layout:
         return self.context - self.framing
 
     def __call__(
-        self,
-        rows: Sequence[np.ndarray],
-        answers: Sequence[Sequence[int]] | None = None,
-        left: bool = False,
-        goes_on: Sequence[bool] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Sequences for a batch of image ids.
+        self, samples: Sequence[Sequence[Span]], left: bool = False, goes_on: Sequence[bool] | None = None
+    ) -> Sequences:
+        """Lay out a batch.
 
         Args:
-            answers: what each is followed by; None is nothing.
+            samples: the spans of each, in their order.
             left: pad on the left, so that all end at the same place.
-            goes_on: whose text goes on behind what is given, so that no end stands there; None is none's.
-
-        Returns:
-            Token ids int64 `[B, L]` and the attention mask int64 `[B, L]`, L being the longest sequence of the batch.
+            goes_on: whose text goes on behind what is given, so that nothing stands behind it; None is none's.
 
         Raises:
-            UserError: where a text does not fit, and was not to be cut.
+            UserError: where an image's text does not fit, and was not to be cut.
         """
-        self.check(np.array([len(row) for row in rows]))
-        before, after = np.array(self.prompt.before, np.int64), np.array(self.prompt.after, np.int64)
-        tails = [after] * len(rows) if answers is None else [[*after, *answer] for answer in answers]
-        if goes_on is not None:
-            tails = [after[:0] if on else tail for on, tail in zip(goes_on, tails, strict=True)]
-        images = [self._permuted(row[: self.room]) for row in rows]
-        parts = [part for image, tail in zip(images, tails, strict=True) for part in (before, image, tail)]
-        lengths = np.array([len(before) + len(image) + len(tail) for image, tail in zip(images, tails, strict=True)])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        if left:
-            mask = mask[:, ::-1]
-        ids = np.full(mask.shape, self.pad, np.int64)
-        ids[mask] = np.concatenate(parts)
-        return ids, mask.astype(np.int64)
+        self.check(np.array([len(ids) for sample in samples for ids, role in sample if role == IMAGE]))
+        before, after = ([Span(np.array(each, np.int64), WORDS)] for each in (self.frame.before, self.frame.after))
+        whole = [
+            [*before, *map(self._fitted, sample), *(() if goes_on is not None and goes_on[row] else after)]
+            for row, sample in enumerate(samples)
+        ]
+        lengths = np.array([sum(len(span.ids) for span in spans) for spans in whole])
+        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        mask = mask[:, ::-1] if left else mask
+        ids, roles = np.full(mask.shape, self.pad, np.int64), np.full(mask.shape, PADDING, np.int8)
+        ids[mask] = np.concatenate([span.ids for spans in whole for span in spans])
+        roles[mask] = np.concatenate([np.full(len(span.ids), span.role, np.int8) for spans in whole for span in spans])
+        return Sequences(ids, mask.astype(np.int64), roles)
 
-    def _permuted(self, row: np.ndarray) -> np.ndarray:
-        return row if self.permute == "none" else row[self.order(row)]
+    def of_images(self, images: Sequence[np.ndarray], goes_on: Sequence[bool] | None = None) -> Sequences:
+        """Lay out image ids alone; arguments as of a call."""
+        return self([[Span(each, IMAGE)] for each in images], goes_on=goes_on)
 
-    def order(self, row: np.ndarray) -> np.ndarray:
+    def _fitted(self, span: Span) -> Span:
+        if span.role != IMAGE:
+            return span
+        ids = span.ids[: self.room]
+        return Span(ids if self.permute == "none" else ids[self.order(ids)], IMAGE)
+
+    def order(self, ids: np.ndarray) -> np.ndarray:
         """Which of an image's tokens `[L]`, as far as they are read, stands at each place: int64 `[L]`."""
         if self.permute == "none":
-            return np.arange(len(row))
+            return np.arange(len(ids))
         # The same wherever the image is met again: in training, in evaluation, in the recogniser.
-        seed = [len(row)] if self.permute == "fixed" else np.asarray(row, np.int64)
-        return np.random.default_rng(seed).permutation(len(row))
+        seed = [len(ids)] if self.permute == "fixed" else np.asarray(ids, np.int64)
+        return np.random.default_rng(seed).permutation(len(ids))
 
     def check(self, lengths: np.ndarray) -> None:
         """Refuse texts of these lengths (tokens an image, int64 `[N]`) where one does not fit and was not to be cut.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from torch.utils.data import ConcatDataset
 from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -112,8 +113,7 @@ class _Trainer(Interruptible):
         numbers = inputs.pop("labels")
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = self.readout.outputs(self.accelerator.unwrap_model(model), inputs)
-        outputs = outputs.to(self.args.device) if isinstance(outputs, torch.Tensor) else outputs
-        return None, outputs, numbers
+        return None, send_to_device(outputs, self.args.device), numbers
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """The batches of one step, and how many labels each term of the loss has in them, those of all processes
@@ -176,7 +176,7 @@ def make_trainer(
 
     def measured(outcome: EvalPrediction) -> dict[str, float]:
         rows = validation.known.scored(outcome.label_ids)
-        found = readout.task.metrics(readout.predictions(outcome.predictions, rows), rows, intervals=False)
+        found = readout.metrics(outcome.predictions, rows)
         if best and best not in found:
             raise UserError(
                 f"The best weights cannot be told by '{best}' (early_stopping.metric), which these answers have not: "

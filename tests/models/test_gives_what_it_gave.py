@@ -20,12 +20,13 @@ from llmimg.models.scratch import ARCHITECTURES
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.base import READOUTS
 from llmimg.tasks.contract import TASKS, DataInfo
-from llmimg.tasks.prompt import make_prompt
 from llmimg.textify import make
 from llmimg.tokens.encoder import Encoder
-from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example
+from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+from tests.scripting import script_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,13 +59,13 @@ def setup(readout: str, vocabulary):
     kind = READOUTS[readout]
     name = {"masked": "mlm", "likelihood": "clm"}.get(readout, "classify")
     task = TASKS[name].of(DataInfo(tuple(NAMES)))
-    prompt = Prompt.framing(vocabulary)
-    if kind.prompted:
-        prompt, vocabulary, _ = make_prompt(task.settings, NAMES, vocabulary, [], [])
-    elif kind.causal and not prompt.before:
-        prompt = Prompt((vocabulary.end,), prompt.after)
+    frame = Frame() if kind.prompted else Frame.of(vocabulary)
+    script = script_of(task, vocabulary) if kind.prompted else Script(vocabulary)
+    vocabulary = script.vocabulary
+    if kind.causal and not kind.prompted and not frame.before:
+        frame = Frame((vocabulary.end,), frame.after)
     encoder = Encoder(Decoding(), TEXTIFIER, vocabulary)
-    return kind(task, Layout.of(vocabulary, 100, prompt=prompt), vocabulary), encoder
+    return kind(task, Layout.of(vocabulary, 100, frame=frame), script), encoder
 
 
 def made(settings: ModelSettings, readout, adaptation: AdaptationSettings, learns: bool = True):

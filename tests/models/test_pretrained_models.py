@@ -26,7 +26,7 @@ from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 @torch.inference_mode()
 def logits(model, layout: Layout, rows) -> np.ndarray:
-    ids, mask = map(torch.from_numpy, layout(rows))
+    ids, mask = map(torch.from_numpy, layout.of_images(rows)[:2])
     return model.eval()(input_ids=ids, attention_mask=mask).logits.numpy()
 
 

@@ -24,7 +24,7 @@ def made(request, scratch, textifier, task):
 
 @torch.inference_mode()
 def logits(model, layout: Layout, rows) -> np.ndarray:
-    ids, mask = map(torch.from_numpy, layout(rows))
+    ids, mask = map(torch.from_numpy, layout.of_images(rows)[:2])
     return model.eval()(input_ids=ids, attention_mask=mask).logits.numpy()
 
 
@@ -57,7 +57,7 @@ def test_what_the_configuration_says(made, textifier, task):
 
 def test_the_head_learns_with_the_rest(made):
     model, layout = made
-    ids, mask = map(torch.from_numpy, layout(texts(model, layout, [9, 5])))
+    ids, mask = map(torch.from_numpy, layout.of_images(texts(model, layout, [9, 5]))[:2])
     model(input_ids=ids, attention_mask=mask, labels=torch.tensor([0, 2])).loss.backward()
     learning = {name: float(weight.grad.abs().sum()) for name, weight in model.named_parameters()}
     # A key's bias moves all of a token's scores alike: of all weights, it alone has nothing to learn.
@@ -88,7 +88,7 @@ def test_dropout_reaches_the_model(scratch, textifier, task):
         settings = scratch(architecture, dropout=0.25)
         model = make_model(settings, vocabulary, 40, Head.auto_class, class_names(task))
         layout = Layout.of(vocabulary, 40, "error")
-        ids, mask = map(torch.from_numpy, layout(texts(model, layout, [20])))
+        ids, mask = map(torch.from_numpy, layout.of_images(texts(model, layout, [20]))[:2])
         model.train()
         assert not torch.equal(*(model(input_ids=ids, attention_mask=mask).logits for _ in range(2))), architecture
 

@@ -23,11 +23,13 @@ from llmimg.readouts.head import class_names
 from llmimg.readouts.pixel_head import PixelHead
 from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.textify import make
-from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example
+from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import make_vocabulary
 from llmimg.training.arguments import make_arguments
 from llmimg.training.fit import make_trainer
+from tests.scripting import script_of, with_choices
 
 ROOT = Path(__file__).parents[2]
 ROWS, STEPS, BATCH = 39, 4, 16  # an epoch ends with 7 rows, which one of two processes has all of
@@ -92,10 +94,13 @@ def parts(name: str):
     kind = READOUTS[readout_name]
     textifier = make("gray", levels=16)
     vocabulary = make_vocabulary("own", textifier, None)
-    layout = Layout.of(vocabulary, 64)
     if kind.prompted:
-        layout = Layout.of(vocabulary, 64, prompt=Prompt((1,), (2,), ((5,), (6,), (7, 8, 9))))
-    readout = kind(task, layout, vocabulary)
+        script = script_of(task, vocabulary)
+        vocabulary = script.vocabulary
+        readout = kind(task, Layout.of(vocabulary, 64, frame=Frame()), script)
+        with_choices(readout, (2,), ((5,), (6,), (7, 8, 9)))
+    else:
+        readout = kind(task, Layout.of(vocabulary, 64), Script(vocabulary))
     model = make_model(shape, vocabulary, 64, kind.auto_class, readout.head())
     return model, Rows(texts(len(vocabulary.tokenizer), name.startswith("blended"))), readout
 

@@ -9,11 +9,12 @@ from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
 from llmimg.readouts.settings import SETTINGS
 from llmimg.tasks.contract import TASKS, DataInfo
-from llmimg.tasks.prompt import make_prompt
 from llmimg.textify import make
-from llmimg.tokens.layout import Layout
-from llmimg.tokens.sample import Example
+from llmimg.tokens.layout import Frame, Layout
+from llmimg.tokens.sample import Example, ImageSlot, Sample
+from llmimg.tokens.script import Shot
 from llmimg.tokens.vocabulary import make_vocabulary
+from tests.scripting import script_of
 
 NAMES = ["cat", "catfish", "dog"]
 ROWS = [
@@ -39,11 +40,11 @@ def prompted(architecture):
     def made(name: str, **settings):
         textifier = make("gray")
         task = TASKS["classify"].of(DataInfo(tuple(NAMES)), template="see {image} is {answer}")
-        vocabulary = make_vocabulary("own", textifier, None)
-        prompt, vocabulary, _ = make_prompt(task.settings, NAMES, vocabulary, [(np.array([6, 7, 8]), 2)], [])
-        readout = READOUTS[name](
-            task, Layout.of(vocabulary, 40, prompt=prompt), vocabulary, settings=SETTINGS[name](**settings)
-        )
+        shot = Shot(Sample(("see ", ImageSlot(0), " is "), task.candidates[2]), np.array([6, 7, 8]))
+        script = script_of(task, make_vocabulary("own", textifier, None), [shot])
+        vocabulary = script.vocabulary
+        layout = Layout.of(vocabulary, 40, frame=Frame())
+        readout = READOUTS[name](task, layout, script, settings=SETTINGS[name](**settings))
         torch.manual_seed(0)
         shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)
         return readout, make_model(shape, vocabulary, 40, readout.auto_class, readout.head()).eval()

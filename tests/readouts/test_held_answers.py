@@ -10,11 +10,11 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from llmimg.readouts.base import READOUTS
 from llmimg.tasks.contract import TASKS, DataInfo
-from llmimg.tasks.prompt import make_prompt
 from llmimg.textify import make
-from llmimg.tokens.layout import Layout
+from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example
 from llmimg.tokens.vocabulary import make_vocabulary
+from tests.scripting import before_answer, script_of
 
 WORDS = ["hot", "dog", "stand", "cat", "fish", "light", "ice", "traffic", "cream", "1", "12"]
 NAMES = st.lists(
@@ -77,12 +77,13 @@ def parts(request):
 def test_every_answer_has_the_probability_of_being_written(parts, names, template):
     model, vocabulary = parts
     task = TASKS["classify"].of(DataInfo(tuple(names)), template=template)
-    prompt, vocabulary, _ = make_prompt(task.settings, task.classes, vocabulary, [], [])
-    readout = READOUTS["generate"](task, Layout.of(vocabulary, 200, prompt=prompt), vocabulary)
+    script = script_of(task, vocabulary)
+    vocabulary = script.vocabulary
+    readout = READOUTS["generate"](task, Layout.of(vocabulary, 200, frame=Frame()), script)
     rows = [Example(np.array(vocabulary.read(text), np.uint16), {}) for text in ("0 1 2 3", "15 7")]
     with torch.no_grad():
         found = readout.outputs(model, readout.batch(rows)).numpy()
     for row, scores in zip(rows, found, strict=True):
-        before = [*prompt.before, *map(int, row.image), *prompt.after]
-        np.testing.assert_allclose(scores, plain_loop(model, before, prompt.answers), atol=1e-4)
+        before = before_answer(readout, row.image)
+        np.testing.assert_allclose(scores, plain_loop(model, before, readout.choices.answers), atol=1e-4)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-5)

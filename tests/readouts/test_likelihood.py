@@ -11,6 +11,7 @@ from llmimg.tasks.pretrain import Cost
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.sample import Example
+from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import make_vocabulary
 
 
@@ -18,7 +19,7 @@ def made(task: str, architecture: str, **settings):
     textifier = make("gray")
     vocabulary = make_vocabulary("own", textifier, None)
     name = {"clm": "likelihood", "mlm": "masked"}[task]
-    readout = READOUTS[name](TASKS[task].of(**settings), Layout.of(vocabulary, 12), vocabulary)
+    readout = READOUTS[name](TASKS[task].of(**settings), Layout.of(vocabulary, 12), Script(vocabulary))
     torch.manual_seed(0)
     shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)
     return readout, make_model(shape, vocabulary, 20, readout.auto_class, readout.head()).eval()
@@ -29,8 +30,8 @@ def test_likelihood_is_the_product_of_the_tokens(architecture, rows):
     readout, model = made("clm", architecture)
     found = readout.outputs(model, readout.batch(rows))
     for row, (nats, tokens) in zip(rows, found.tolist(), strict=True):
-        prompt = readout.layout.prompt
-        ids = [*prompt.before, *row.image.tolist(), *prompt.after]
+        frame = readout.layout.frame
+        ids = [*frame.before, *row.image.tolist(), *frame.after]
         steps = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
         assert nats == pytest.approx(
             -sum(steps[place, ids[place + 1]].item() for place in range(len(ids) - 1)), abs=1e-4
@@ -71,7 +72,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused():
     readout, _ = made("mlm", "bert")
     readout.vocabulary.tokenizer.mask_token = None
     with pytest.raises(UserError, match=r"needs a tokenizer with a mask token"):
-        READOUTS["masked"](readout.task, readout.layout, readout.vocabulary)
+        READOUTS["masked"](readout.task, readout.layout, readout.script)
 
 
 def test_metrics():
@@ -106,6 +107,8 @@ def test_rectangles_are_hidden_in_the_image_whatever_its_tokens_order(permute):
     task = TASKS["mlm"].of(mask="block", block=0.5)
     kind, layouts = READOUTS["masked"], [Layout.of(vocabulary, 70, permute=each) for each in ("none", permute)]
     row = Example(np.random.default_rng(0).integers(5, 20, 64).astype(np.uint16), {})
-    as_it_is, moved = (kind(task, each, vocabulary, boxes).batch([row])["hidden"][0, 1:65].numpy() for each in layouts)
+    as_it_is, moved = (
+        kind(task, each, Script(vocabulary), boxes).batch([row])["hidden"][0, 1:65].numpy() for each in layouts
+    )
     assert (as_it_is != -100).sum() == 10
     assert np.array_equal(moved, as_it_is[layouts[1].order(row.image)])

@@ -1,19 +1,22 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from llmimg.errors import UserError
+from llmimg.readouts.base import READOUTS
 from llmimg.readouts.settings import ScoreSettings
+from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.textify import make
+from llmimg.tokens.layout import Frame, Layout
+from llmimg.tokens.sample import Example
+from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+from tests.scripting import before_answer, script_of, with_choices
 
 
 def naive(readout, model, ids) -> torch.Tensor:
     """log P(answer | prompt) of each answer, `[K]`: one pass each, nothing shared and nothing padded."""
-    prompt = readout.layout.prompt
-    scores = []
-    for answer in prompt.answers:
-        before = [*prompt.before, *ids.tolist(), *prompt.after]
+    scores, before = [], before_answer(readout, ids)
+    for answer in readout.choices.answers:
         with torch.no_grad():
             steps = model(torch.tensor([[*before, *answer]])).logits[0].log_softmax(dim=-1)
         scores.append(sum(steps[len(before) - 1 + place, token] for place, token in enumerate(answer)))
@@ -28,7 +31,7 @@ def outputs(readout, model, rows) -> torch.Tensor:
 
 def test_scores_are_those_of_one_pass_an_answer(prompted, rows):
     readout, model = prompted("score")
-    assert len({len(answer) for answer in readout.layout.prompt.answers}) == 1
+    assert len({len(answer) for answer in readout.choices.answers}) == 1
     for row, found in zip(rows, outputs(readout, model, rows), strict=True):
         assert found.numpy() == pytest.approx(naive(readout, model, row.image).log_softmax(0).numpy(), abs=1e-5)
 
@@ -36,9 +39,7 @@ def test_scores_are_those_of_one_pass_an_answer(prompted, rows):
 def test_scores_of_answers_of_several_lengths(prompted, rows):
     readout, model = prompted("score", normalise="length")
     answers = ((9,), (8, 10, 3), (8, 9))
-    readout.layout = readout.layout.__class__(
-        readout.layout.prompt.__class__(readout.layout.prompt.before, readout.layout.prompt.after, answers), 0, 40
-    )
+    with_choices(readout, readout.choices.shared, answers)
     lengths = torch.tensor([1, 3, 2])
     for row, found in zip(rows, outputs(readout, model, rows), strict=True):
         expected = (naive(readout, model, row.image) / lengths).log_softmax(0)
@@ -65,10 +66,9 @@ def test_what_is_generated_has_the_probability_of_its_steps(prompted, rows):
     """Held to the answers, each step's probability is among the tokens that go on with one."""
     readout, model = prompted("generate")
     answers = ((9, 4), (8, 10, 3), (8, 9))
-    prompt = readout.layout.prompt
-    readout.layout = readout.layout.__class__(prompt.__class__(prompt.before, prompt.after, answers), 0, 40)
+    with_choices(readout, readout.choices.shared, answers)
     for row, found in zip(rows, outputs(readout, model, rows), strict=True):
-        before = [*prompt.before, *row.image.tolist(), *prompt.after]
+        before = before_answer(readout, row.image)
         with torch.no_grad():
             first = model(torch.tensor([before])).logits[0, -1, [9, 8]].log_softmax(0)
             second = model(torch.tensor([[*before, 8]])).logits[0, -1, [10, 9]].log_softmax(0)
@@ -78,21 +78,25 @@ def test_what_is_generated_has_the_probability_of_its_steps(prompted, rows):
 
 def test_what_is_learned_is_the_answer_alone(prompted, rows):
     readout, _ = prompted("score")
-    batch, prompt = readout.training_batch(rows), readout.layout.prompt
+    batch = readout.training_batch(rows)
+    kept = batch.pop("logits_to_keep")
+    assert (batch["labels"][:, : 1 - kept] == -100).all()  # logits are made from the token before the first on
     for ids, mask, labels, row in zip(*batch.values(), rows, strict=True):
-        answer = prompt.answers[row.row["label"]]
-        expected = [*prompt.before, *row.image.tolist(), *prompt.after, *answer]
+        answer = readout.choices.answers[row.row["label"]]
+        expected = [*before_answer(readout, row.image), *answer]
         assert ids[mask == 1].tolist() == expected
         assert labels[labels != -100].tolist() == list(answer)
         assert labels[len(expected) - len(answer) : len(expected)].tolist() == list(answer)
 
 
-def test_an_answer_with_nothing_in_front_is_refused(prompted, rows):
-    readout, model = prompted("score")
-    bare = readout.layout.prompt.__class__((), (), readout.layout.prompt.answers)
-    layout = readout.layout.__class__(bare, 0, 40)
+def test_an_answer_with_nothing_in_front_is_refused(prompted, small_tokenizer):
+    """… by a tokenizer that puts nothing in front of a text, where the prompt has nothing but the image."""
+    _, model = prompted("score")
+    task = TASKS["classify"].of(DataInfo(("cat", "dog")), template="{image}{answer}")
+    script = script_of(task, make_vocabulary("reuse", make("gray"), load_tokenizer(str(small_tokenizer))))
+    layout = Layout.of(script.vocabulary, 40, frame=Frame())
     with pytest.raises(UserError, match="no token has a probability: put some words in front"):
-        readout.__class__(readout.task, layout, readout.vocabulary, settings=ScoreSettings("prior"))
-    readout.layout = layout
+        READOUTS["score"](task, layout, script, settings=ScoreSettings("prior"))
+    readout = READOUTS["score"](task, layout, script)
     with pytest.raises(UserError, match="no token has a probability: put some words in front"):
-        outputs(readout, model, [rows[0], replace(rows[1], image=np.empty(0, np.uint16))])
+        outputs(readout, model, [Example(np.array([9, 9]), {}), Example(np.empty(0, np.int64), {})])

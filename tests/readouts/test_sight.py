@@ -9,9 +9,11 @@ from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS
 from llmimg.tasks.contract import TASKS, DataInfo
 from llmimg.textify import make
-from llmimg.tokens.layout import Layout, Prompt
+from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example
+from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import make_vocabulary
+from tests.scripting import before_answer, script_of, with_choices
 
 ANSWERS = ((9, 4), (8, 10, 3), (8, 9))
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -57,9 +59,13 @@ def rows() -> list[Example]:
 
 def readout_of(task: str, name: str, **settings):
     vocabulary = make_vocabulary("own", make("gray"), None)
-    prompt = Prompt((1,), (5,), ANSWERS) if task == "classify" else None
     task = TASKS[task].of(DataInfo(("cat", "dog", "hot dog")), **settings)
-    return READOUTS[name](task, Layout.of(vocabulary, 60, prompt=prompt), vocabulary)
+    if not READOUTS[name].prompted:
+        return READOUTS[name](task, Layout.of(vocabulary, 60), Script(vocabulary))
+    script = script_of(task, vocabulary)
+    readout = READOUTS[name](task, Layout.of(script.vocabulary, 60, frame=Frame()), script)
+    with_choices(readout, (5,), ANSWERS)
+    return readout
 
 
 def alone(model, ids) -> torch.Tensor:
@@ -73,7 +79,7 @@ def test_scores_are_those_of_one_pass_an_answer(name, rows):
     for few in (rows[:1], rows):  # a longer text is tried again
         batch = readout.batch(few)
         for row, found in zip(few, readout.outputs(model, batch), strict=True):
-            before = [1, *row.image.tolist(), 5]
+            before = before_answer(readout, row.image)
             scores = [
                 sum(steps[len(before) - 1 + place, token] for place, token in enumerate(answer))
                 for answer in ANSWERS

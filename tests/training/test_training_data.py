@@ -11,6 +11,7 @@ from llmimg.textify import make
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
+from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import make_vocabulary
 from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages
 
@@ -55,7 +56,7 @@ def augmented(images, encoder) -> LiveExamples:
 def head(encoder):
     """What makes batches for a classification head."""
     task = TASKS["classify"].of(DataInfo(("cat", "dog", "tree")))
-    return READOUTS["head"](task, Layout.of(encoder.vocabulary, 18), encoder.vocabulary).training_batch
+    return READOUTS["head"](task, Layout.of(encoder.vocabulary, 18), Script(encoder.vocabulary)).training_batch
 
 
 def read(texts, indices) -> list[list[int]]:
