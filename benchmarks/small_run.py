@@ -14,7 +14,8 @@ from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.head import class_names
-from llmimg.tasks.contract import TASKS, DataInfo, Task
+from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.info import DataInfo
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.script import Script

@@ -15,7 +15,7 @@ from llmimg.errors import UserError
 from llmimg.ranks import is_first_process, world_size
 from llmimg.report.table import headline
 from llmimg.run_folder import RunFolder
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.training.arguments import check_trainer
 
 log = logging.getLogger("llmimg")

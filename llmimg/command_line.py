@@ -12,7 +12,7 @@ from llmimg.errors import UserError
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.setting_types import class_in, plain_types, setting_types
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.textify import TEXTIFIERS
 from llmimg.training.arguments import argument_types
 

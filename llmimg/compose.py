@@ -22,7 +22,7 @@ from llmimg.nearest import nearest
 from llmimg.ranks import is_first_of_machine
 from llmimg.readouts.settings import chosen_readout
 from llmimg.run_folder import FREE, flatten
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 
 
 def _for_heads(value: float, _root_: DictConfig) -> float:

@@ -16,7 +16,8 @@ from llmimg.objective import objective_of
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.settings import check_combination, chosen_readout
 from llmimg.settings import Positive, Seed, Unit, build, settings_of
-from llmimg.tasks.contract import LOSS, TASKS, Measure
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.measure import LOSS, Measure
 from llmimg.textify import Textifier
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.settings import TokensSettings, VocabularySettings

@@ -17,7 +17,9 @@ from llmimg.report.record import Example
 from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver, scores, solver_for
-from llmimg.tasks.contract import TASKS, DataInfo, Table, Task
+from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.info import DataInfo
+from llmimg.tasks.measure import Table
 
 log = logging.getLogger("llmimg")
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from llmimg.errors import UserError
 from llmimg.nearest import nearest
-from llmimg.tasks.contract import TASKS, Measure
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.measure import Measure
 
 
 def objective_of(plain: Mapping[str, Any]) -> tuple[str, Measure | None]:

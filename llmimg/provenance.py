@@ -26,7 +26,7 @@ from llmimg.data.shots import draw_shots
 from llmimg.errors import UserError
 from llmimg.hub import recogniser_described, weights_fingerprint
 from llmimg.run_folder import RunFolder
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.tokens.cache import prepare_hashes
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.learned import run_decoding

@@ -19,7 +19,8 @@ from llmimg.models.loading import are_adapters, load_model, relative_to
 from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import build
-from llmimg.tasks.contract import TASKS, DataInfo, Prediction, Row, Task
+from llmimg.tasks.base import TASKS, Prediction, Row, Task
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import Textifier, make
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Frame, Layout

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tokens.sample import Example
 from llmimg.tokens.script import Choices, Script, Shot, fixed_words
 from llmimg.tokens.trie import trie_of

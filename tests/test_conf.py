@@ -18,7 +18,7 @@ from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings, SceneSettings
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.textify import TEXTIFIERS
 from llmimg.tokens.settings import TokensSettings, VocabularySettings
 from llmimg.training.arguments import check_trainer

@@ -22,7 +22,8 @@ from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import class_names
 from llmimg.readouts.pixel_head import PixelHead
 from llmimg.report import compare as comparison
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.tokens.sample import Example
 
 CONF = str(Path(__file__).parents[1] / "conf")

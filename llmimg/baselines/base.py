@@ -10,7 +10,7 @@ import numpy as np
 from llmimg.errors import UserError
 from llmimg.registry import Registry
 from llmimg.settings import Positive, settings_of
-from llmimg.tasks.contract import Row, Task
+from llmimg.tasks.base import Row, Task
 from llmimg.tokens.sample import Answer
 
 BASELINES = Registry("baseline", "llmimg.baselines")

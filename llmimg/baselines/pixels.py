@@ -8,7 +8,7 @@ import numpy as np
 from llmimg.baselines.base import BASELINES, Classifier, Fitted
 from llmimg.errors import UserError
 from llmimg.settings import Above0, Positive, settings_of
-from llmimg.tasks.contract import Row, Task
+from llmimg.tasks.base import Row, Task
 
 
 @BASELINES.register("logistic")

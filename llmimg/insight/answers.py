@@ -14,7 +14,8 @@ import pyarrow.parquet
 from llmimg.errors import UserError
 from llmimg.insight.seeds import distinct_seeds, is_deterministic
 from llmimg.run_folder import RunFolder, distinguishing
-from llmimg.tasks.contract import TASKS, ByRows, Measure, Task, Weights, of_rows, truths_of
+from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.measure import ByRows, Measure, Weights, of_rows, truths_of
 
 _WRITING = ("textify", "vocabulary")  # settings that decide what a token is
 _SAME = 1e-6  # how far the headline of a table may lie from that of metrics.json: losses are summed in another order

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from llmimg.insight.answers import Answers, paired
-from llmimg.tasks.contract import ByRows, Measure, of_rows
+from llmimg.tasks.measure import ByRows, Measure, of_rows
 
 RESAMPLES = 10_000  # of what is right or wrong, which is counted
 HEADLINES = 1_000  # of a headline, which is taken anew each time

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from llmimg.insight.answers import Answers
 from llmimg.insight.paired import Comparison
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 
 def comparison_lines(names: Sequence[str], sides: Sequence[Answers], result: Comparison) -> list[str]:

@@ -12,7 +12,7 @@ from llmimg.models.answers import Answer as Reply
 from llmimg.models.asked import Asking
 from llmimg.models.echoed import echoed_tokens, tails
 from llmimg.models.endpoint import Endpoint
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tasks.reading import AnswerReader, Reading, check_names, reading_notes
 from llmimg.tokens.sample import Answer
 

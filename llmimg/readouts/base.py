@@ -10,7 +10,7 @@ import torch
 from llmimg.readouts.loss import Term, first_rows
 from llmimg.readouts.settings import SETTINGS
 from llmimg.registry import Registry
-from llmimg.tasks.contract import Prediction, Row, Task
+from llmimg.tasks.base import Prediction, Row, Task
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.script import Script

@@ -15,7 +15,7 @@ from llmimg.readouts.held import Choice, write
 from llmimg.readouts.loss import IGNORED
 from llmimg.readouts.prompted import Prompted
 from llmimg.readouts.sight import check_causal
-from llmimg.tasks.contract import Row
+from llmimg.tasks.base import Row
 from llmimg.tokens.layout import ANSWER
 from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.trie import trie_of

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from llmimg.readouts.base import READOUTS, Batch, TextReadout, tensors
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tokens.sample import Example
 
 

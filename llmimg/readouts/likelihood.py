@@ -14,7 +14,7 @@ from llmimg.readouts.base import READOUTS, Batch, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.masks import hidden_tokens, instead
 from llmimg.readouts.sight import check_causal, stay_apart
-from llmimg.tasks.contract import Row, Task
+from llmimg.tasks.base import Row, Task
 from llmimg.tokens.packing import pack
 from llmimg.tokens.sample import Answer, Example
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, ResNetConfig
 
 from llmimg.readouts.base import Batch, Readout, tensors
 from llmimg.readouts.head import class_targets
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tokens.sample import Example
 
 _RESNET_SIDE = 32  # its stem divides sides by four: smaller images are enlarged by a whole factor

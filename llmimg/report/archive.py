@@ -18,8 +18,8 @@ from llmimg.atomic import replacing
 from llmimg.errors import UserError
 from llmimg.report.record import Example, RunRecord
 from llmimg.run_folder import RunFolder, write_text
-from llmimg.tasks.contract import Measure, Table
 from llmimg.tasks.figures import Bars, Curve, Gallery, Matrix
+from llmimg.tasks.measure import Measure, Table
 
 _PLAIN = ("title", "ranked_by", "history", "context", "notes")
 _PACKED = ("measures", "figures", "examples", "mistakes")

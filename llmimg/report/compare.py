@@ -19,7 +19,8 @@ from llmimg.report.page import page_environment
 from llmimg.report.record import Example
 from llmimg.report.svg import short
 from llmimg.run_folder import RunFolder, distinguishing, flatten, without, write_text
-from llmimg.tasks.contract import TASKS, Measure
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.measure import Measure
 
 # What the table shows of a row's runs besides the task's measures, on average: metrics.json's key → the column's name.
 COLUMNS = {

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from llmimg.report.record import Example, Shown
-from llmimg.tasks.contract import Table, truths_of
+from llmimg.tasks.measure import Table, truths_of
 
 SHOWN = 8
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 
 def percent(share: float) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmimg.report.svg import ACCENT, INK, LINES, MUTED, SECOND, legend, new_axes, svg
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

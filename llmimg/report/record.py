@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from llmimg.tasks.contract import Measure
 from llmimg.tasks.figures import Figure
+from llmimg.tasks.measure import Measure
 
 
 @dataclass(frozen=True, eq=False)

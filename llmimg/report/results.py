@@ -6,8 +6,9 @@ from llmimg.report.archive import lengths_of, save_predictions, save_record
 from llmimg.report.page import render
 from llmimg.report.record import Example, RunRecord
 from llmimg.run_folder import RunFolder, write_text
-from llmimg.tasks.contract import Table, Task
+from llmimg.tasks.base import Task
 from llmimg.tasks.figures import Figure
+from llmimg.tasks.measure import Table
 
 
 def save_results(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from llmimg.report.numbers import readings
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 
 def headline(metrics: Mapping[str, float], measures: Sequence[Measure]) -> str:

@@ -9,7 +9,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import IMAGE, Frame, Layout
 from llmimg.tokens.script import Script

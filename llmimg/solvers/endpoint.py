@@ -27,7 +27,7 @@ from llmimg.solvers.base import Outcome, Shown, Solver
 from llmimg.solvers.fidelity import SAMPLE, fidelity, notes_of_size
 from llmimg.solvers.preparation import make_textifier
 from llmimg.solvers.scripts import shot_sample
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tokens.encoder import reconstructions, write_all
 from llmimg.tokens.folders import cache_folder
 

@@ -31,7 +31,7 @@ from llmimg.solvers.fidelity import fidelity_metrics
 from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, prepare_split, prepare_text
 from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tokens.layout import Frame
 from llmimg.training.arguments import make_arguments
 from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages

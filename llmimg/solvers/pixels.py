@@ -14,7 +14,7 @@ from llmimg.data.rows import Rows
 from llmimg.data.shown import images_shown
 from llmimg.errors import UserError
 from llmimg.solvers.base import Outcome, Shown, Solver
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.training.examples import HeldImages
 
 

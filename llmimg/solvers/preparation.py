@@ -11,7 +11,7 @@ from llmimg.errors import UserError
 from llmimg.models.looks import Looks, grid_places, looks_of
 from llmimg.readouts.base import READOUTS
 from llmimg.solvers.scripts import image_is_inside
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.textify import Textifier
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all

@@ -12,7 +12,7 @@ from llmimg.data.rng import sampled
 from llmimg.data.rows import Rows
 from llmimg.data.shots import draw_shots
 from llmimg.readouts.base import TextReadout
-from llmimg.tasks.contract import Row, Task
+from llmimg.tasks.base import Row, Task
 from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.sample import ImageSlot, Part, Sample
 from llmimg.tokens.script import Script, Shot, fixed_words

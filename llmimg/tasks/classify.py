@@ -8,9 +8,10 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.settings import settings_of
+from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
 from llmimg.tasks.class_figures import class_figures
-from llmimg.tasks.contract import TASKS, AnswerSettings, ByRows, Measure, Row, Table, Task
 from llmimg.tasks.figures import Figure
+from llmimg.tasks.measure import ByRows, Measure, Table
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 UNREAD = "(no class)"  # the prediction where an answer in words names none

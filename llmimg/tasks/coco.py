@@ -7,7 +7,7 @@ from typing import Any
 
 from llmimg.atomic import replacing
 from llmimg.metrics.boxes import Objects
-from llmimg.tasks.contract import Row
+from llmimg.tasks.base import Row
 
 
 def category_numbers(names: Sequence[str], numbers: Sequence[int | None] | None) -> list[int]:

@@ -14,9 +14,11 @@ from llmimg.data.motion import from_corners
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, non_maximum_suppression
 from llmimg.settings import Share, Unit, settings_of
-from llmimg.tasks.contract import TASKS, AnswerSettings, ByRows, DataInfo, Measure, Row, Table, Task
+from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
 from llmimg.tasks.detections import Detections, checked_corners, has_area, plain_objects, read_written, sure, written
 from llmimg.tasks.figures import Figure
+from llmimg.tasks.info import DataInfo
+from llmimg.tasks.measure import ByRows, Measure, Table
 from llmimg.tasks.object_words import LENGTH, ObjectWords, confidence
 from llmimg.textify import Grammar, Textifier
 from llmimg.tokens.sample import Answer, ImageSlot, Part, Pieces

@@ -11,7 +11,7 @@ import numpy as np
 from llmimg.atomic import replacing
 from llmimg.data.annotations.moving import VOID
 from llmimg.data.placement import Placement, stretched
-from llmimg.tasks.contract import Row
+from llmimg.tasks.base import Row
 from llmimg.tasks.drawing import class_colours, enlarged
 
 _GRAY = 128  # of void

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from llmimg.errors import UserError
 from llmimg.settings import Unit, settings_of
-from llmimg.tasks.contract import TASKS, ByRows, Measure, Row, Table, Task, Weights
+from llmimg.tasks.base import TASKS, Row, Task
+from llmimg.tasks.measure import ByRows, Measure, Table, Weights
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 BITS = np.log2(np.e)  # a nat

@@ -16,11 +16,13 @@ from llmimg.errors import UserError
 from llmimg.metrics.segmentation import Segmentation, mean_iou_of
 from llmimg.nearest import nearest
 from llmimg.settings import one_of, settings_of
-from llmimg.tasks.contract import TASKS, AnswerSettings, ByRows, DataInfo, Measure, Row, Table, Task, Weights
+from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
 from llmimg.tasks.endings import ending
 from llmimg.tasks.figures import Bars, Figure, Gallery, Matrix
 from llmimg.tasks.grids import FORMATS, GridText
+from llmimg.tasks.info import DataInfo
 from llmimg.tasks.mask_images import Mask, draw_mask, swatches, write_mask
+from llmimg.tasks.measure import ByRows, Measure, Table, Weights
 from llmimg.textify import Grammar, Textifier
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 

@@ -8,7 +8,7 @@ from typing import Any
 from llmimg.errors import UserError
 from llmimg.nearest import check_names
 from llmimg.settings import Positive, read, setting_types
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 # What follows from the run itself, and what to set instead.
 _OURS = {

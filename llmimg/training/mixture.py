@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from llmimg.data import example_seeds
-from llmimg.tasks.contract import Task
+from llmimg.tasks.base import Task
 from llmimg.tokens.sample import Example
 from llmimg.training.examples import Examples
 

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 log = logging.getLogger("llmimg")
 

@@ -10,7 +10,7 @@ import pytest
 from llmimg.errors import UserError
 from llmimg.report import compare as comparison
 from llmimg.run_folder import RunFolder
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,7 +17,8 @@ from llmimg.errors import UserError
 from llmimg.insight.answers import Answers, answers_of
 from llmimg.insight.paired import compare_runs
 from llmimg.insight.words import comparison_lines
-from llmimg.tasks.contract import TASKS, Measure
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.measure import Measure
 
 ACCURACY = TASKS["classify"].measures[0]
 

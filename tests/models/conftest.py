@@ -1,7 +1,8 @@
 import pytest
 
 from llmimg.models.settings import ModelSettings
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 
 

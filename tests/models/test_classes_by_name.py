@@ -13,7 +13,8 @@ from llmimg.models.language import make_model
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.head import class_names
 from llmimg.recogniser import Recogniser
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 
 NAMES = ["cat", "dog", "tree"]

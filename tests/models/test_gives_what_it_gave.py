@@ -19,7 +19,8 @@ from llmimg.models.quantised import parameter_counts
 from llmimg.models.scratch import ARCHITECTURES
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Frame, Layout

@@ -12,8 +12,8 @@ from llmimg.errors import UserError
 from llmimg.models.language import make_model
 from llmimg.models.looks import Looks, grid_places, looks_of
 from llmimg.models.settings import ModelSettings
-from llmimg.tasks.contract import DataInfo
 from llmimg.tasks.detect import Detect, DetectSettings
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import Ragged, make
 from llmimg.textify.order import reading_order
 from llmimg.tokens.bpe import learn_tokenizer

@@ -18,7 +18,8 @@ from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import Head, class_names
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary

@@ -21,7 +21,8 @@ from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
 from llmimg.readouts.head import class_names
 from llmimg.readouts.pixel_head import PixelHead
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example

@@ -8,7 +8,8 @@ from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
 from llmimg.readouts.settings import SETTINGS
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example, ImageSlot, Sample

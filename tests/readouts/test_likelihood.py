@@ -6,7 +6,7 @@ from llmimg.errors import UserError
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.tasks.pretrain import Cost
 from llmimg.textify import make
 from llmimg.tokens.layout import Layout

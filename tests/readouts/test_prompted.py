@@ -5,7 +5,8 @@ import torch
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS
 from llmimg.readouts.settings import ScoreSettings
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example

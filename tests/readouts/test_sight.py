@@ -7,7 +7,8 @@ import transformers
 
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.sample import Example

@@ -17,8 +17,10 @@ from llmimg.report.page import render
 from llmimg.report.record import Shown
 from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
+from llmimg.tasks.base import TASKS, Prediction, Row, Task
 from llmimg.tasks.classify import Label
-from llmimg.tasks.contract import TASKS, DataInfo, Prediction, Row, Task, of_rows
+from llmimg.tasks.info import DataInfo
+from llmimg.tasks.measure import of_rows
 from llmimg.tasks.pretrain import Cost
 from llmimg.textify import make
 

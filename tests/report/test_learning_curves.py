@@ -9,7 +9,7 @@ import yaml
 from llmimg.report.compare import Row, curves_of, page, rows_of, table
 from llmimg.report.plots import learning_curves
 from llmimg.run_folder import RunFolder
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 ACCURACY = Measure("accuracy", "Accuracy", "share of test images answered rightly")
 LOSS = Measure("loss", "Loss", "mean surprise", "nats", higher_is_better=False, worst=None, best=0.0)

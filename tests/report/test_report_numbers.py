@@ -2,7 +2,7 @@ import pytest
 
 from llmimg.report import numbers
 from llmimg.report.table import headline
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 
 MEASURES = (
     Measure("accuracy", "Accuracy", ""),

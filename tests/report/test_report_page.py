@@ -17,8 +17,8 @@ from llmimg.report import page, plots
 from llmimg.report.archive import load_record, save_predictions, save_record
 from llmimg.report.record import Example, RunRecord
 from llmimg.run_folder import RunFolder, write_text
-from llmimg.tasks.contract import Measure
 from llmimg.tasks.figures import Bars, Curve, Gallery, Matrix
+from llmimg.tasks.measure import Measure
 
 HOSTILE = "</title></svg><script>alert(1)</script><img src=x onerror=alert(1)>\"'&$\\frac{$\x00\n{{ 7*7 }}"
 VOID = {"meta", "img", "br", "hr", "input", "link"}

@@ -17,10 +17,10 @@ from llmimg.data.placement import FITS
 from llmimg.data.scenes.make import make_scenes
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects
-from llmimg.tasks.contract import DataInfo
 from llmimg.tasks.detect import Detect, DetectSettings
 from llmimg.tasks.detections import Detections
 from llmimg.tasks.figures import Bars, Curve
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import START, make
 from llmimg.tokens.automaton import Automaton
 from llmimg.tokens.lookup import Way

@@ -11,9 +11,10 @@ from PIL import Image
 from llmimg.data import VOID, place
 from llmimg.errors import UserError
 from llmimg.settings import build
-from llmimg.tasks.contract import DataInfo, of_rows
 from llmimg.tasks.figures import Bars, Gallery, Matrix
+from llmimg.tasks.info import DataInfo
 from llmimg.tasks.mask_images import Mask
+from llmimg.tasks.measure import of_rows
 from llmimg.tasks.segment import Segment
 from llmimg.textify import make
 from llmimg.tokens.sample import Answer, ImageSlot

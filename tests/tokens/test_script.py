@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from llmimg.errors import UserError
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import IMAGE
 from llmimg.tokens.sample import ImageSlot, Sample

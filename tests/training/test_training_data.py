@@ -6,7 +6,8 @@ from llmimg.data import AugmentSettings, Decoding, augment, blended, example_see
 from llmimg.data.columns import from_pixels
 from llmimg.data.rows import Rows
 from llmimg.readouts.base import READOUTS
-from llmimg.tasks.contract import TASKS, DataInfo
+from llmimg.tasks.base import TASKS
+from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder

@@ -5,7 +5,7 @@ import torch
 from transformers import TrainerControl, TrainerState
 
 from llmimg.errors import UserError
-from llmimg.tasks.contract import LOSS, Measure
+from llmimg.tasks.measure import LOSS, Measure
 from llmimg.training.arguments import check_trainer, make_arguments, stop_early
 from llmimg.training.callbacks import StopOnNaN
 

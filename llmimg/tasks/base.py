@@ -3,10 +3,10 @@
 import abc
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -14,12 +14,13 @@ from pydantic import Field
 from llmimg.registry import Registry
 from llmimg.settings import build, settings_of
 from llmimg.tasks.figures import Figure
+from llmimg.tasks.info import NOTHING_KNOWN, DataInfo
+from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
 from llmimg.textify import Grammar, Lexicon, Textifier
 from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 TASKS = Registry("task", "llmimg.tasks")
 
-Unit = Literal["share", "nats", "bits", "number", "count"]
 Prediction = Any  # a task's own: a class and its probabilities, boxes with scores, a mask, words
 
 # One row: the canonical columns that the task needs (`llmimg.data.columns`), and besides them
@@ -29,96 +30,6 @@ Prediction = Any  # a task's own: a class and its probabilities, boxes with scor
 # A row to learn from lies on what the model sees, moved by fit and augmentation; a row to score on the source's image.
 # A row to be asked has `asks`, `size` and `placement` alone.
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One number that a task is scored by.
-
-    Attributes:
-        key: as in metrics.json, behind `test/` or `val/`.
-        title: a few words, as they stand in a table.
-        meaning: the end of a sentence that says what it is.
-        unit: a share of 1, nats, bits, a plain number, or a whole one.
-        higher_is_better: which way is better.
-        worst, best: the ends of its range; None where it has none.
-    """
-
-    key: str
-    title: str
-    meaning: str
-    unit: Unit = "share"
-    higher_is_better: bool = True
-    worst: float | None = 0.0
-    best: float | None = 1.0
-
-    def written(self, value: float) -> str:
-        """0.947 → `94.7 %`; 0.2134 nats → `0.213 nats`."""
-        if self.unit == "share":
-            return f"{100 * value:.1f} %"
-        if self.unit == "nats":
-            return f"{value:.3f} nats"
-        if self.unit == "bits":
-            return f"{value:,.0f} bits" if abs(value) >= 100 else f"{value:.3g} bits"
-        return f"{value:,.0f}" if self.unit == "count" else f"{value:.4g}"
-
-    @property
-    def phrase(self) -> str:
-        """The title within a sentence: `Macro F1` → `macro F1`, and `IoU` as it is."""
-        word = self.title.partition(" ")[0]
-        return self.title[:1].lower() + self.title[1:] if word[1:].islower() else self.title
-
-    def better(self, one: float, other: float) -> bool:
-        """Whether the one is better than the other."""
-        return one > other if self.higher_is_better else one < other
-
-
-LOSS = Measure("loss", "Loss", "mean surprise at what is right", "nats", higher_is_better=False, worst=None, best=0.0)
-
-Table = Mapping[str, Sequence[Any]]  # columns of predictions.parquet, one value a row
-Weights = np.ndarray | None  # how often each row counts, int [N], as in a resample; None: once each
-
-# A headline by rows: what each contributes, float64 [N], where it is the mean of these; else it as a function.
-ByRows = np.ndarray | Callable[[Weights], float]
-
-
-def of_rows(headline: ByRows, weights: Weights = None) -> float:
-    """A headline, with each row counted as often as the weights say; nan where it is undefined."""
-    return float(np.average(headline, weights=weights)) if isinstance(headline, np.ndarray) else headline(weights)
-
-
-def truths_of(table: Table) -> Sequence[Any] | None:
-    """What is right for each row: the column `truth`, or `label`; None where nothing is."""
-    return table.get("truth", table.get("label"))
-
-
-@dataclass(frozen=True)
-class DataInfo:
-    """What a task must know of the data: JSON's types, saved with a recogniser.
-
-    Attributes:
-        label_names: the classes of images.
-        classes: of the columns `objects` and `mask`, the names of their classes.
-        numbers: the source's own number of each of these; None where it has none.
-        counts: how often each of these stands in the training split, in objects or pixels; where it was counted.
-        size: (height, width) of what the model sees; None where images differ.
-    """
-
-    label_names: tuple[str, ...] = ()
-    classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    numbers: Mapping[str, tuple[int | None, ...]] = dataclasses.field(default_factory=dict)
-    counts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    size: tuple[int, int] | None = None
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "DataInfo":
-        """From what JSON gives back."""
-        of_columns = {
-            name: {column: tuple(values) for column, values in plain[name].items()}
-            for name in ("classes", "numbers", "counts")
-        }
-        size = plain["size"]
-        return cls(tuple(plain["label_names"]), **of_columns, size=None if size is None else (size[0], size[1]))
 
 
 @settings_of("task")
@@ -149,7 +60,7 @@ class Task(abc.ABC):
     """
 
     settings: Any
-    info: DataInfo = DataInfo()
+    info: DataInfo = NOTHING_KNOWN
 
     Settings: ClassVar[type]  # conf/task/NAME.yaml, a frozen dataclass in the task's file
     readouts: ClassVar[tuple[str, ...]]  # what can answer it; the first is the default
@@ -162,7 +73,7 @@ class Task(abc.ABC):
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
 
     @classmethod
-    def of(cls, info: DataInfo = DataInfo(), **settings: Any) -> Self:
+    def of(cls, info: DataInfo = NOTHING_KNOWN, **settings: Any) -> Self:
         """The task for some data, by the names of its settings."""
         return cls(build(cls.Settings, settings), info)
 
