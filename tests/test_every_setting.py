@@ -22,7 +22,7 @@ from llmimg.models.settings import EndpointOptions, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.setting_types import choices_of, class_in, limits_of, parted, setting_types
 from llmimg.show import ShowSettings
-from llmimg.tasks.contract import TASKS
+from llmimg.tasks.base import TASKS
 from llmimg.tasks.detect import DetectSettings
 from llmimg.tasks.segment import SegmentSettings
 from llmimg.textify import TEXTIFIERS

@@ -14,7 +14,7 @@ import pytest
 from transformers import TrainerState
 
 from llmimg.carry_out import carry_out
-from llmimg.tasks.contract import Measure
+from llmimg.tasks.measure import Measure
 from llmimg.training.progress import Counter, Losses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
