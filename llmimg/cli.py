@@ -19,8 +19,9 @@ USAGE = """llmimg: a language model sees an image only as text
       as the model of a finished run reads it
   python -m llmimg show IMAGE --all [size=N fit=FIT] [tokenizer=PATH]
       the same image by every textifier, side by side
-  python -m llmimg predict RUN IMAGE…
-      one JSON line an image, by the recogniser a run left
+  python -m llmimg predict RUN IMAGE… [out=FOLDER] [score=0.3 most=20]
+      one JSON line an image, by the recogniser a run left; masks as PNG or boxes as COCO's JSON into a folder; of
+      boxes those of at least this score, at most so many
   python -m llmimg run CONFIG.yaml [run_dir=PATH] [force=true]
       repeat a run from its config.yaml
   python -m llmimg report RUN
@@ -77,19 +78,15 @@ def _show(plain: list[str], given: dict[str, str]) -> None:
 
 
 def _predict(plain: list[str], given: dict[str, str]) -> None:
-    _no_settings("predict", given)
     if len(plain) < 2:
         raise UserError("predict takes a run and images: python -m llmimg predict RUN IMAGE….")
     from transformers.utils.logging import disable_progress_bar
 
-    from llmimg.recogniser import Recogniser
+    from llmimg.predict import predict
 
     disable_progress_bar()
     run, *images = plain
-    for image in images:
-        if not Path(image).is_file():
-            raise UserError(f"There is no image {image}.")
-    for image, answer in zip(images, Recogniser.load(run)(images), strict=True):
+    for image, answer in zip(images, predict(run, images, given), strict=True):
         print(json.dumps({"image": image, **answer}, ensure_ascii=False))
 
 

@@ -68,6 +68,20 @@ def test_predict_prints_one_json_line_an_image(run, digit, said):
     assert lines[0]["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("score=0.3", "score= bounds nothing that task=classify answers: leave it out."),
+        ("out=somewhere", "task=classify has no format of files of its own: leave out out=."),
+    ],
+)
+def test_what_a_task_has_not_is_refused(run, digit, said, given, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = said("predict", run, digit, given)
+    assert (status, out, err) == (1, "", f"llmimg: {sentence}\n")
+    assert [each.name for each in tmp_path.iterdir()] == [digit.name]
+
+
 def test_a_finished_run_s_configuration_is_not_run_again(run, said):
     written = (run / "metrics.json").stat().st_mtime_ns
     assert said("run", run / "config.yaml")[0] == 0
@@ -120,7 +134,7 @@ def test_help(said):
         (("predct",), "There is no command 'predct': did you mean 'predict'"),
         (("predict", "."), "predict takes a run and images"),
         (("predict", ".", "missing.png"), "There is no image missing.png"),
-        (("predict", ".", "size=3"), "predict takes no setting ('size=')"),
+        (("predict", ".", __file__, "size=3"), "predict has no setting 'size': known: most, out, score."),
         (("predict", ".", __file__), "holds no recogniser"),
         (("report", "."), "is no folder of a finished run"),
         (("run", "missing.yaml"), "run takes the config.yaml of a run"),

@@ -22,7 +22,11 @@ FLOORS = [
     {"llmimg.readouts"},
     {"llmimg.training", "llmimg.baselines"},
     {"llmimg.recogniser"},
-    {"llmimg.reloaded", "llmimg.insight"},  # whether what a run saved is what it was; what runs tell together
+    {
+        "llmimg.reloaded",
+        "llmimg.insight",
+        "llmimg.predict",
+    },  # whether what a run saved is what it was; what runs tell together
     {"llmimg.report"},
     {"llmimg.objective"},  # what a sweep looks for
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way

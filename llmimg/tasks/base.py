@@ -70,6 +70,7 @@ class Task(abc.ABC):
     row_measure: ClassVar[Measure] = Measure(  # of `per_row`
         "score", "Score", "the score of each image by itself", "number", worst=None, best=None
     )
+    Bounds: ClassVar[type | None] = None  # what `predict` can be told to leave out, as settings; None: nothing
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
 
     @classmethod
@@ -207,6 +208,10 @@ class Task(abc.ABC):
     def plain(self, prediction: Prediction) -> dict[str, Any]:
         """A prediction in JSON's types, as `predict` prints it."""
         return {"prediction": self.text(prediction)}
+
+    def bounded(self, prediction: Prediction, bounds: Any) -> Prediction:
+        """What of a prediction is wanted, by its class's `Bounds`."""
+        return prediction
 
     def figures(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> list[Figure]:
         """What the report shows of them all."""

@@ -48,6 +48,19 @@ class DetectSettings(AnswerSettings):
     duplicates: Share | None = None
 
 
+@settings_of()
+class DetectBounds:
+    """Which boxes `predict` gives.
+
+    Attributes:
+        score: the least.
+        most: how many, of an image, at most: the surest; None gives all.
+    """
+
+    score: Share = 0.0
+    most: Annotated[int, Field(ge=1), Unit("objects")] | None = None
+
+
 def _ap(key: str, title: str, meaning: str) -> Measure:
     return Measure(key, title, f"COCO's average precision {meaning}")
 
@@ -73,7 +86,7 @@ class Detect(Task):
     """Objects in boxes, with scores. A row's are as `llmimg.data.columns` has them; crowds (`iscrowd`) are not learned,
     and count neither for nor against."""
 
-    Settings = DetectSettings
+    Settings, Bounds = DetectSettings, DetectBounds
     readouts = ("generate",)
     columns = ("objects",)
     measures = MEASURES
@@ -215,6 +228,9 @@ class Detect(Task):
             each["box"] = [round(number, 2) for number in each["box"]]
             each |= {"score": round(each["score"], 4)} if "score" in each else {}
         return {"objects": plain}
+
+    def bounded(self, prediction: Detections, bounds: DetectBounds) -> Detections:
+        return prediction.surest(bounds.score, bounds.most)
 
     def figures(self, predictions: Sequence[Detections], rows: Sequence[Row]) -> list[Figure]:
         from llmimg.tasks.detection_figures import detection_figures

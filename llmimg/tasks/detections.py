@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,6 +35,12 @@ class Detections:
         """The objects at the same shares of an image of `size` (height, width): an answer to one image may be given for
         another."""
         return replace(self.objects, boxes=self.objects.boxes * np.tile(np.array(size) / self.size, 2)[[1, 0, 3, 2]])
+
+    def surest(self, score: float, most: int | None = None) -> Self:
+        """Those of at least this score, by falling score, and at most so many."""
+        scores = sure(self.objects).scores
+        order = np.argsort(-scores, kind="stable")
+        return replace(self, objects=self.objects[order[scores[order] >= score][:most]])
 
 
 def sure(objects: Objects) -> Objects:

@@ -1,0 +1,70 @@
+"""What a recogniser says of image files: in JSON's types, and as files in the field's own format."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmimg.errors import UserError
+from llmimg.nearest import nearest
+from llmimg.recogniser import Recogniser
+from llmimg.settings import build
+from llmimg.tasks.base import TASKS, Task
+
+
+def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The answer to each image, in JSON's types.
+
+    Args:
+        run: the folder of a run, or of its recogniser.
+        images: paths.
+        given: `out`, a folder to write predictions to in the field's own format, and what the task's `Bounds` have.
+
+    Raises:
+        UserError: a name that no task has, or not the run's; an image that is not there or cannot be read.
+    """
+    _check(given)
+    for image in images:
+        if not Path(image).is_file():
+            raise UserError(f"There is no image {image}.")
+    recogniser = Recogniser.load(run)
+    task = recogniser.readout.task
+    bounds, out = _bounds(task, given), given.get("out")
+    if out is not None and type(task).export is Task.export:
+        raise UserError(f"task={_named(task)} has no format of files of its own: leave out out=.")
+    predictions, rows = recogniser.predictions(images)
+    if bounds is not None:
+        predictions = [task.bounded(each, bounds) for each in predictions]
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        task.export(predictions, [{**row, "id": name} for row, name in zip(rows, _ids(images), strict=True)], Path(out))
+    return [task.plain(each) for each in predictions]
+
+
+def _check(given: Mapping[str, str]) -> None:
+    known = {"out"} | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
+    for name in given:
+        if name not in known:
+            raise UserError(f"predict has no setting '{name}': {nearest(name, known)}")
+
+
+def _bounds(task: Task, given: Mapping[str, str]) -> Any:
+    chosen, known = {name: value for name, value in given.items() if name != "out"}, _fields(type(task))
+    for name in chosen:
+        if name not in {field.name for field in known}:
+            raise UserError(f"{name}= bounds nothing that task={_named(task)} answers: leave it out.")
+    return build(task.Bounds, chosen) if chosen else None
+
+
+def _fields(kind: Any) -> tuple[dataclasses.Field, ...]:
+    return () if kind.Bounds is None else dataclasses.fields(kind.Bounds)
+
+
+def _named(task: Task) -> str:
+    return TASKS.name_of(type(task))
+
+
+def _ids(images: Sequence[str]) -> list[str]:
+    """What files and entries are called by: the images' own names; where two have the same, their paths."""
+    names = [Path(image).name for image in images]
+    return names if len(set(names)) == len(names) else list(images)

@@ -1,0 +1,101 @@
+"""A run that finds objects, from its command to its boxes in files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from llmimg.carry_out import carry_out
+from llmimg.cli import main
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = (
+    "data=scenes",
+    "data.scenes.canvas=12",
+    "data.scenes.sizes=[5]",
+    "data.scenes.most=2",
+    "data.scenes.train=32",
+    "data.scenes.validation=8",
+    "data.scenes.test=9",
+    "task=detect",
+    "task.bins=12",
+    "task.most=3",
+    "textify=palette",
+    "model.width=16",
+    "trainer.max_steps=2",
+    "trainer.disable_tqdm=true",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(plain):
+    settings = plain("detect", base=TINY)
+    carry_out(settings)
+    return Path(settings["run_dir"])
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / name for name in ("one.png", "other.png")]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def predicted(finished, images, capsys):
+    def predict(*given: object) -> list[dict]:
+        main(["predict", str(finished), *map(str, images), *map(str, given)])
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return predict
+
+
+def test_a_run_scores_and_keeps_its_boxes(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert {"test/map", "test/map_50", "test/map_50_low", "test/recall", "test/degenerate_boxes"} <= metrics.keys()
+    assert 0 <= metrics["test/map"] <= 1 and metrics["test/unread_answers"] == 0
+    table = pyarrow.parquet.read_table(finished / "predictions.parquet").to_pylist()
+    assert len(table) == 9
+    for row in table:
+        found = json.loads(row["found_objects"])
+        assert len(found) + row["degenerate_boxes"] <= 3
+        for each in found:
+            x, y, width, height = each["box"]
+            assert 0 <= x < x + width <= 12 and 0 <= y < y + height <= 12 and 0 < each["score"] <= 1
+
+
+def test_boxes_are_printed_bounded_and_written(predicted, images, tmp_path):
+    every = predicted()
+    assert [line["image"] for line in every] == [str(path) for path in images]
+    scores = sorted(each["score"] for line in every for each in line["objects"])
+    middle = scores[len(scores) // 2] if scores else 0.5
+    for line, bounded in zip(every, predicted(f"score={middle}", "most=1", f"out={tmp_path / 'out'}"), strict=True):
+        surest = sorted(line["objects"], key=lambda each: -each["score"])
+        assert len(bounded["objects"]) == min(1, len([each for each in surest if each["score"] >= middle]))
+        assert all(each["score"] == surest[0]["score"] for each in bounded["objects"])
+    (written,) = (tmp_path / "out").iterdir()
+    again = predicted(f"score={middle}", "most=1")
+    assert written.name == "detections.json"
+    assert [each["bbox"] for each in json.loads(written.read_text())] == [
+        each["box"] for line in again for each in line["objects"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("scor=1", "predict has no setting 'scor': did you mean 'score'?"),
+        ("score=2", "score=2.0 is out of range: it takes 0 to 1."),
+        ("most=0", "most=0 is out of range: it takes 1 or more, or null."),
+    ],
+)
+def test_wrong_bounds_are_one_sentence(finished, images, given, sentence, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", str(finished), str(images[0]), given])
+    assert capsys.readouterr().err == f"llmimg: {sentence}\n"
