@@ -88,6 +88,9 @@ def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], fold
         "pixels": [solver.hashes["test"][number] for number in outcome.numbers],
     }
     table = {**columns, **solver.task.table(outcome.predictions, outcome.rows), **outcome.columns}
+    if solver.task.exports:
+        folder.predictions.mkdir(exist_ok=True)
+        solver.task.export(outcome.predictions, outcome.rows, folder.predictions)
     save_results(
         folder,
         solver.task,

@@ -30,7 +30,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
     bounds, out = _bounds(task, given), given.get("out")
-    if out is not None and type(task).export is Task.export:
+    if out is not None and not task.exports:
         raise UserError(f"task={_named(task)} has no format of files of its own: leave out out=.")
     predictions, rows = recogniser.predictions(images)
     if bounds is not None:

@@ -43,6 +43,7 @@ class RunFolder:
         self.path = local_path(path)
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
+        self.predictions = self.path / "predictions"
         self._log_file: logging.FileHandler | None = None
         self._lock = FileLock(self.path / ".lock")
         self._is_new = False
@@ -172,7 +173,7 @@ class RunFolder:
     def _clear(self) -> None:
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.model):
+        for folder in (self.checkpoints, self.model, self.predictions):
             shutil.rmtree(folder, ignore_errors=True)
 
     def finish(self, metrics: Mapping[str, float]) -> None:

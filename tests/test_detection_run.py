@@ -1,5 +1,7 @@
 """A run that finds objects, from its command to its boxes in files."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
@@ -70,6 +74,19 @@ def test_a_run_scores_and_keeps_its_boxes(finished):
             assert 0 <= x < x + width <= 12 and 0 <= y < y + height <= 12 and 0 < each["score"] <= 1
 
 
+def test_pycocotools_scores_what_a_run_wrote_as_the_run_did(finished):
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(finished / "predictions/annotations.json"))
+        found = json.loads((finished / "predictions/detections.json").read_text())
+        stats = np.zeros(3)
+        if found:  # it takes no empty list
+            score = COCOeval(truth, truth.loadRes(found), "bbox")
+            score.evaluate(), score.accumulate(), score.summarize()
+            stats = score.stats[:3]
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert [metrics[f"test/{name}"] for name in ("map", "map_50", "map_75")] == pytest.approx(stats, abs=1e-9)
+
+
 def test_boxes_are_printed_bounded_and_written(predicted, images, tmp_path):
     every = predicted()
     assert [line["image"] for line in every] == [str(path) for path in images]
@@ -92,7 +109,7 @@ def test_boxes_are_printed_bounded_and_written(predicted, images, tmp_path):
     [
         ("scor=1", "predict has no setting 'scor': did you mean 'score'?"),
         ("score=2", "score=2.0 is out of range: it takes 0 to 1."),
-        ("most=0", "most=0 is out of range: it takes 1 or more, or null."),
+        ("most=0", "most=0 is out of range: it takes 1 or more objects, or null."),
     ],
 )
 def test_wrong_bounds_are_one_sentence(finished, images, given, sentence, capsys):

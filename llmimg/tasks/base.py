@@ -222,6 +222,11 @@ class Task(abc.ABC):
         words say it."""
         return None
 
+    @property
+    def exports(self) -> bool:
+        """Whether `export` writes something."""
+        return type(self).export is not Task.export
+
     def export(self, predictions: Sequence[Prediction], rows: Sequence[Row], folder: Path) -> None:  # noqa: B027
         """Write predictions in the field's own format; nothing where it has none."""
 
