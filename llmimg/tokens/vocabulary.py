@@ -268,11 +268,8 @@ def _with_answers(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> V
     elif isinstance(made.lookup, MergedPieces) and grammar == textifier.grammar:
         answers = made.lookup
     else:
-        before = len(made.replaced)
         made = made.with_tokenizer(put_behind(made.tokenizer, grammar.lexicon.pieces))
         answers = answers_of_pieces(grammar, made.tokenizer)
-        if new := len(made.replaced) - before:
-            made = dataclasses.replace(made, note=f"{made.note} {new:,} tokens are new to the model, behind its own.")
     return dataclasses.replace(made, grammar=grammar, answers=answers)
 
 
