@@ -172,7 +172,7 @@ def curves_of(runs: Sequence[RunFolder], measure: Measure) -> list[tuple[str, li
 
 def _columns(measures: Sequence[Measure]) -> dict[str, str]:
     """metrics.json's key → the column's name, of all that is shown besides the headline."""
-    return {f"test/{measure.key}": measure.key for measure in measures[1:]} | COLUMNS
+    return {f"test/{measure.key}": f"test_{measure.key}" for measure in measures[1:]} | COLUMNS
 
 
 def _row(name: str, runs: list[RunFolder], measures: Sequence[Measure]) -> Row:

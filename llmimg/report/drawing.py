@@ -113,6 +113,10 @@ def curve(figure: Curve) -> str:
             axes.plot(x, y, color=color, linestyle=style, linewidth=1.4, marker=marker, label=short(name))
         if len(figure.lines) > 1:
             legend(axes)
+        if figure.diagonal and all(
+            np.nanmax(each) <= 1 for line in figure.lines.values() for each in line if len(each)
+        ):
+            axes.set(xlim=(0, 1.02), ylim=(0, 1.02))  # of shares all there is, lest a corner pass for the whole
 
     return svg(_name(figure), f"{figure.title}: {figure.y_title} over {figure.x_title}.", (4.4, 3.4), draw)
 
