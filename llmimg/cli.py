@@ -9,7 +9,6 @@ from typing import Any
 from llmimg.errors import UserError
 from llmimg.nearest import choose, nearest
 from llmimg.ranks import is_first_of_machine
-from llmimg.settings import build
 
 USAGE = """llmimg: a language model sees an image only as text
 
@@ -61,6 +60,7 @@ def _parted(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _show(plain: list[str], given: dict[str, str]) -> None:
+    from llmimg.settings import build
     from llmimg.show import ShowSettings, show, show_all
 
     every = "--all" in plain

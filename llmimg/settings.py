@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Unit
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
@@ -91,6 +91,8 @@ def read(value: Any, hint: Any, setting: str) -> Any:
     Raises:
         UserError: where it cannot be; it names the setting.
     """
+    from pydantic import TypeAdapter  # it takes along what makes JSON schemas
+
     try:
         return TypeAdapter(_from_plain(hint)).validate_python(value)
     except ValidationError as error:

@@ -13,13 +13,14 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from llmimg.metrics.boxes import Objects
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of the overlap (IoU) from which an object is found
 RECALLS = np.linspace(0, 1, 101)  # where precision is read
@@ -122,6 +123,8 @@ def match(truth: Sequence[Objects], found: Sequence[Objects], classes: int, size
         sizes: the least and the greatest area of each, in square pixels, both inclusive: objects of another, and what
             finds them, count neither for nor against, nor do detections of another that find nothing.
     """
+    from pycocotools.cocoeval import COCOeval
+
     known = np.unique(np.concatenate([np.zeros(0, np.int64), *(objects.classes for objects in truth)]))
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_coco(truth, known), _coco(found, known), "bbox")
@@ -153,7 +156,7 @@ def _matches(evaluated: np.ndarray, images: int, classes: int) -> Matches:
     )
 
 
-def _coco(several: Sequence[Objects], known: np.ndarray) -> COCO:
+def _coco(several: Sequence[Objects], known: np.ndarray) -> "COCO":
     """Annotations as pycocotools holds them; it passes over those of other classes than the known. Their numbers begin
     at 1, as 0 is its word for "found by none" (cocodataset/cocoapi#638)."""
     annotations = []
@@ -168,6 +171,8 @@ def _coco(several: Sequence[Objects], known: np.ndarray) -> COCO:
         for box, category, score, crowd in of_each:
             own = {"id": len(annotations) + 1, "image_id": image, "category_id": category}
             annotations.append({**own, "bbox": box, "area": box[2] * box[3], "score": score, "iscrowd": int(crowd)})
+    from pycocotools.coco import COCO
+
     coco = COCO()
     images = [{"id": image} for image in range(len(several))]
     coco.dataset = {"images": images, "categories": [{"id": int(each)} for each in known], "annotations": annotations}
