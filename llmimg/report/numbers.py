@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from llmimg.tasks.measure import Measure
+from llmimg.tasks.measure import LOSS, Measure
 
 
 def percent(share: float) -> str:
@@ -89,9 +89,10 @@ def readings(metrics: Mapping[str, float], measures: Sequence[Measure]) -> tuple
     known; among the others it is shown as it is.
 
     Args:
-        measures: the task's: of the test split all come first, and of the validation split the headline.
+        measures: the task's: of the test split all come first, with the loss, and of the validation split the headline.
     """
-    kinds = {f"test/{each.key}": _kind(each, "Test") for each in measures}
+    kinds = {f"test/{each.key}": _kind(each, "Test") for each in (*measures, LOSS)}
+    kinds |= {f"test/{each.key}": _kind(each, "Test") for each in measures}  # its own loss, where it has one
     kinds |= {
         f"val/{each.key}": _kind(each, "Validation", "on images set aside from training") for each in measures[:1]
     }

@@ -95,6 +95,11 @@ def test_the_headline_of_the_validation_split_is_known():
     assert lines[1:-1] == ["Validation accuracy  50.0 %"]
 
 
+def test_the_loss_is_known_where_it_is_no_measure_of_the_task():
+    lines = headline({"test/accuracy": 0.5, "test/loss": 1.25}, MEASURES[:1]).splitlines()
+    assert lines[1:-1] == ["Test accuracy      50.0 %", "Test loss      1.250 nats"]
+
+
 def test_spreads():
     accuracy, loss = MEASURES
     assert (
