@@ -87,6 +87,8 @@ def script_lengths(script: Script, task: Task) -> tuple[int, int, int]:
     lengths = [len(span.ids) for span in spans]
     if choices is not None:
         longest = max(map(len, choices.answers))
+    elif task.longest is None:
+        raise NotImplementedError("A task whose grammar lets an answer go on and on says how `longest` it may be.")
     else:
         longest = task.longest * int(script.vocabulary.answers.ids.lengths.max()) + 1
     return sum(lengths[:place]), sum(lengths), longest

@@ -21,6 +21,8 @@ from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 TASKS = Registry("task", "llmimg.tasks")
 
+UNREAD = "(not read)"
+
 Prediction = Any  # a task's own: a class and its probabilities, boxes with scores, a mask, words
 
 # One row: the canonical columns that the task needs (`llmimg.data.columns`), and besides them
@@ -112,8 +114,8 @@ class Task(abc.ABC):
 
     @property
     def longest(self) -> int | None:
-        """How many pieces an answer has at most; None knows no end."""
-        return None
+        """How many pieces an answer has at most: by default as many as the grammar allows. None knows no end."""
+        return None if self.grammar is None else self.grammar.longest
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -202,12 +204,12 @@ class Task(abc.ABC):
         return f"{cls.row_measure.title} {cls.row_measure.written(row['score'])}"
 
     def text(self, prediction: Prediction) -> str:
-        """A prediction in a few words."""
-        return str(prediction)
+        """A prediction in a few words; None is an answer that could not be read."""
+        return UNREAD if prediction is None else str(prediction)
 
     def plain(self, prediction: Prediction) -> dict[str, Any]:
-        """A prediction in JSON's types, as `predict` prints it."""
-        return {"prediction": self.text(prediction)}
+        """A prediction in JSON's types, as `predict` prints it: by default a number as it is, all else in words."""
+        return {"prediction": prediction if isinstance(prediction, int | float | None) else self.text(prediction)}
 
     def bounded(self, prediction: Prediction, bounds: Any) -> Prediction:
         """What of a prediction is wanted, by its class's `Bounds`."""

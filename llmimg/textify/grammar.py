@@ -64,6 +64,16 @@ class Grammar:
         if any(START in following.values() for following in self.moves.values()):
             raise ValueError(f"No move may lead back to '{START}': it stands for the start of the text alone.")
 
+    @functools.cached_property
+    def longest(self) -> int | None:
+        """How many pieces a text has at most; None where it may go on and on."""
+        states = {START}
+        for length in range(len({*self.moves, *self.final}) + 2):
+            states = {after for state in states for after in self.moves.get(state, {}).values()}
+            if not states:
+                return length
+        return None
+
     def allowed(self, state: str) -> Iterator[tuple[int, str]]:
         """The piece ids that may stand in `state`, each with the state after it."""
         for kind, after in self.moves.get(state, {}).items():

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,3 +92,22 @@ def test_ragged_rows_come_back_as_they_went_in(rows):
     assert ragged.lengths.tolist() == [len(row) for row in rows]
     assert ragged.offsets[0] == 0
     assert ragged.offsets[-1] == len(ragged.values)
+
+
+STATES = ("a", "b", "c", "d")
+
+
+@given(st.dictionaries(st.sampled_from((START, *STATES)), st.lists(st.sampled_from(STATES), max_size=3)))
+def test_the_longest_text_is_found_where_texts_end(edges):
+    """Held against the depth of a walk that keeps its trail, and goes on and on where it comes back."""
+    kinds = [f"k{number}" for number in range(3)]
+    moves = {state: dict(zip(kinds, following, strict=False)) for state, following in edges.items()}
+    grammar = Grammar(Lexicon.of(**{kind: [kind] for kind in kinds}), moves, frozenset(STATES))
+
+    def depth(state: str, trail: tuple[str, ...]) -> float:
+        if state in trail:
+            return math.inf
+        return max((1 + depth(after, (*trail, state)) for after in moves.get(state, {}).values()), default=0)
+
+    longest = depth(START, ())
+    assert grammar.longest == (None if longest == math.inf else longest)
