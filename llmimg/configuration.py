@@ -105,6 +105,7 @@ class Configuration:
         _ = configuration.readout_settings
         _check_adaptation(configuration)
         _check_images(configuration)
+        _check_samples(configuration)
         if getattr(task, "text", ()) and configuration.tokens.permute != "none":
             raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
         if configuration.data.fresh and configuration.model.kind != "language":
@@ -203,6 +204,23 @@ def _check_images(configuration: Configuration) -> None:
         raise UserError(
             f"The model '{model.name}' sees nothing but pixels, and data.images=none gives it none: take "
             "data.images=shuffled."
+        )
+
+
+def _check_samples(configuration: Configuration) -> None:
+    """Refuse several samples of a row where nothing learns from them, or they would be the same."""
+    task, model = configuration.task_settings, configuration.model
+    if getattr(task, "samples", 1) == 1:
+        return
+    several = f"task.samples={task.samples} gives a model several answers of each row to learn, and"
+    if model.kind != "language" or configuration.adaptation.name == "none":
+        raise UserError(f"{several} this one learns none: set task.samples=1, or take a language model that learns.")
+    if configuration.readout_name not in ("score", "generate"):
+        raise UserError(f"{several} readout={configuration.readout_name} learns none: set task.samples=1.")
+    if not task.varied:
+        how = " or task.order=random" if hasattr(task, "order") else ""
+        raise UserError(
+            f"{several} these would all be the same, as none of them is drawn by seed: set task.samples=1{how}."
         )
 
 

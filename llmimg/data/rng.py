@@ -18,6 +18,12 @@ def example_seeds(seed: int, epoch: int, indices: np.ndarray | Sequence[int]) ->
     return _mix(start + np.asarray(indices).astype(np.uint64))
 
 
+def sample_seeds(seed: int, count: int) -> np.ndarray:
+    """uint64 [count]: one for each of an example's samples, the first the example's own `seed`."""
+    own = np.array([seed]).astype(np.uint64)
+    return np.concatenate([own, _mix(_mix(own) + np.arange(1, count, dtype=np.uint64))])
+
+
 def integers(seeds: np.ndarray, stream: int, bound: int | np.ndarray) -> np.ndarray:
     """int64 [N], even over 0..bound-1 (the high 32 bits, scaled); every `stream` is a draw of its own. `bound` may be
     one for each, int64 [N]."""

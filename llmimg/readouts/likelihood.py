@@ -9,13 +9,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
 from llmimg.errors import UserError
-from llmimg.readouts.attention import attention_argument
 from llmimg.readouts.base import READOUTS, Batch, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.masks import hidden_tokens, instead
-from llmimg.readouts.sight import check_causal, stay_apart
+from llmimg.readouts.packed import as_arguments, packed_batch
+from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row, Task
-from llmimg.tokens.packing import pack
+from llmimg.tokens.layout import Sequences
+from llmimg.tokens.packing import side_by_side
 from llmimg.tokens.sample import Answer, Example
 
 
@@ -43,70 +44,34 @@ class Likelihood(_OfText):
     terms = (Term(shifted=True),)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
+        laid = self._laid(examples)
+        return tensors(input_ids=laid.ids, attention_mask=laid.mask)
+
+    def _laid(self, examples: Sequence[Example]) -> Sequences:
         # Rows of plain text are cut from a stream: none of them ends where it stops.
         goes_on = [not each.of_image for each in examples]
-        ids, mask, _ = self.layout.of_images([each.image for each in examples], goes_on)
-        return tensors(input_ids=ids, attention_mask=mask)
+        return self.layout.of_images([each.image for each in examples], goes_on)
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
-        batch = self.batch(examples)
-        room = self.task.settings.pack
+        laid, room = self._laid(examples), self.task.settings.pack
         if not room:
-            return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
-        sequences = [ids[mask == 1].numpy() for ids, mask in zip(*batch.values(), strict=True)]
-        return self._packed(sequences, max(room, self.layout.context))
-
-    def _packed(self, sequences: Sequence[np.ndarray], room: int) -> Batch:
-        ids, positions, owners = pack(sequences, room, self.layout.pad)
-        allowed = (owners[:, :, None] == owners[:, None, :]) & np.tri(ids.shape[1], dtype=bool)
-        labels = np.where((positions > 0) & (owners >= 0), ids, IGNORED)  # nothing foretells a sequence's first token
-        return tensors(
-            input_ids=ids, position_ids=positions, attention_mask=allowed[:, None], owners=owners, labels=labels
-        )
+            labels = np.where(laid.mask == 1, laid.ids, IGNORED)
+            return tensors(input_ids=laid.ids, attention_mask=laid.mask, labels=labels)
+        packed = side_by_side(laid, max(room, self.layout.context), self.layout.pad)
+        return {**packed_batch(packed), **tensors(labels=np.where(packed.foretold, packed.ids, IGNORED))}
 
     def first(self, batch: Batch, count: int) -> Batch:
         if not self.task.settings.pack:
             return super().first(batch, count)
-        return {**batch, "labels": batch["labels"].masked_fill(batch["owners"] >= count, IGNORED)}
+        return {**batch, "labels": batch["labels"].masked_fill(batch["owners"] > count, IGNORED)}
 
     def given(self, model: PreTrainedModel, batch: Batch) -> Batch:
-        if not self.task.settings.pack:
-            return batch
-        self._check_apart(model, batch)
-        return _as_arguments(model, batch)
-
-    def _check_apart(self, model: PreTrainedModel, batch: Batch) -> None:
-        """Tried with the batch's longest sequence, and half of it behind it."""
-        row, last = divmod(int(batch["position_ids"].argmax()), batch["position_ids"].shape[1])
-        longest = batch["input_ids"][row, last - int(batch["position_ids"][row, last]) : last + 1]
-        sequences = [longest, longest[: (len(longest) + 1) // 2]]
-        pair = self._packed([each.cpu().numpy() for each in sequences], sum(map(len, sequences)))
-        del pair["labels"]
-        pair = _as_arguments(model, {name: each.to(longest.device) for name, each in pair.items()})
-        training = model.training
-        model.eval()
-        apart = stay_apart(
-            model,
-            len(longest),
-            lambda: model(**pair, use_cache=False).logits[0],
-            lambda: torch.cat([model(input_ids=each[None], use_cache=False).logits[0] for each in sequences]),
-        )
-        model.train(training)
-        if not apart:
-            raise UserError(
-                f"The model '{model.config.model_type}' does not keep the sequences of one row apart: leave task.pack "
-                "out, which gives each a row of its own."
-            )
+        return as_arguments(model, batch, "task.pack") if self.task.settings.pack else batch
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         check_causal(model, batch["input_ids"][0][batch["attention_mask"][0] == 1])
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
         return _costs(model(**batch).logits[:, :-1], labels[:, 1:])
-
-
-def _as_arguments(model: PreTrainedModel, packed: Batch) -> Batch:
-    arguments = {name: each for name, each in packed.items() if name != "owners"}
-    return {**arguments, "attention_mask": attention_argument(packed["attention_mask"][:, 0], model)}
 
 
 def _seed_of(ids: np.ndarray) -> int:

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from llmimg.data.rng import sample_seeds
 from llmimg.readouts.base import Batch, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
+from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import takes
-from llmimg.tokens.layout import ANSWER, IMAGE, Span
+from llmimg.tokens.layout import ANSWER, IMAGE, WORDS, Span
+from llmimg.tokens.packing import behind_one_text
 from llmimg.tokens.sample import Example
 
 _KEPT = "logits_to_keep"
@@ -43,19 +46,33 @@ class Prompted(TextReadout):
         return (Term(shifted=True), *((Term("image_labels", weight, shifted=True),) if weight else ()))
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
-        laid = self.layout([[*self.prompt(each, each.seed), *self.answer(each, each.seed)] for each in examples])
-        learned = laid.roles == ANSWER
-        batch = tensors(input_ids=laid.ids, attention_mask=laid.mask, labels=np.where(learned, laid.ids, IGNORED))
+        asked = [(each, seed) for each in examples for seed in self.seeds(each)]
+        laid = self.layout([[*self.prompt(*each), *self.answer(*each)] for each in asked])
+        if self._packs:
+            packed = behind_one_text(laid, [self.task.settings.samples] * len(examples), self.layout.pad)
+            batch, ids, learned = packed_batch(packed), packed.ids, np.where(packed.foretold, packed.roles, WORDS)
+        else:
+            batch, ids, learned = tensors(input_ids=laid.ids, attention_mask=laid.mask), laid.ids, laid.roles
+        batch |= tensors(labels=np.where(learned == ANSWER, ids, IGNORED))
         if self.task.settings.image_loss:
-            return {**batch, **tensors(image_labels=np.where(laid.roles == IMAGE, laid.ids, IGNORED))}
+            return {**batch, **tensors(image_labels=np.where(learned == IMAGE, ids, IGNORED))}
         # Logits are made from the token before the first that is learned on.
-        first = int(learned.any(axis=0).argmax())
-        return {**batch, _KEPT: laid.ids.shape[1] - max(first - 1, 0)}
+        first = int((learned == ANSWER).any(axis=0).argmax())
+        return {**batch, _KEPT: ids.shape[1] - max(first - 1, 0)}
+
+    @property
+    def _packs(self) -> bool:
+        """Whether several samples of a row stand behind one text of its image."""
+        return self.task.settings.samples > 1
+
+    def seeds(self, example: Example) -> Sequence[int | None]:
+        """Of each of a row's samples all that is random in it."""
+        return sample_seeds(example.seed, self.task.settings.samples) if self._packs else [example.seed]
 
     def given(self, model: PreTrainedModel, batch: Batch) -> Batch:
         if _KEPT in batch and not takes(model, _KEPT):
-            return {name: each for name, each in batch.items() if name != _KEPT}
-        return batch
+            batch = {name: each for name, each in batch.items() if name != _KEPT}
+        return as_arguments(model, batch, "task.samples") if self._packs else batch
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         laid = self.layout([self.prompt(each, None) for each in examples], left=True)

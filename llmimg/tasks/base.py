@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from llmimg.registry import Registry
-from llmimg.settings import build, settings_of
+from llmimg.settings import Positive, build, settings_of
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import NOTHING_KNOWN, DataInfo
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
@@ -44,11 +44,18 @@ class AnswerSettings:
         shots: how many training images with their answers stand in front of each image, drawn by `seed`, as evenly of
             all classes as goes.
         image_loss: how much the mean loss over the image's own text in the prompt counts beside that over the answer.
+        samples: how many samples of a row, each by a seed of its own, stand behind one text of its image in training.
     """
 
     chat: bool = False
     shots: Annotated[int, Field(ge=0)] = 0
     image_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    samples: Positive = 1
+
+    @property
+    def varied(self) -> bool:
+        """Whether anything of a sample to learn from differs by its seed."""
+        return False
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,10 @@ class DetectSettings(AnswerSettings):
     prompt: str = "\nobjects:"
     duplicates: Share | None = None
 
+    @property
+    def varied(self) -> bool:
+        return self.order == "random"
+
 
 @settings_of()
 class DetectBounds:

@@ -1,34 +1,115 @@
-"""Whole sequences side by side in rows of one length, so that less of a batch is padding."""
+"""Sequences that share rows, so that fewer tokens go through a model: whole ones side by side, where rows would be
+padded, or several behind the beginning that they have in common, which is read once for all of them.
+
+A model reads such rows right where a token sees, of what stands before it, what is shared and what is its own
+sequence's, and where its position is its place in that sequence.
+"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from llmimg.tokens.layout import ANSWER, PADDING, UNLEARNED, Sequences
 
-def pack(sequences: Sequence[np.ndarray], room: int, pad: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+NOBODY, SHARED = -1, 0  # owners: of padding, and of what all sequences of a row have in common
+
+
+class Packed(NamedTuple):
+    """Rows of L tokens.
+
+    Attributes:
+        ids: int64 `[R, L]`.
+        roles: int8 `[R, L]`.
+        positions: each token's place in its sequence, int64 `[R, L]`.
+        owners: whose it is, int64 `[R, L]`: `NOBODY`, `SHARED`, or the sequence's number, from 1 on.
+    """
+
+    ids: np.ndarray
+    roles: np.ndarray
+    positions: np.ndarray
+    owners: np.ndarray
+
+    @property
+    def foretold(self) -> np.ndarray:
+        """Whether what stands before a token comes before it in its sequence too, bool `[R, L]`: its label may be
+        learned there."""
+        before, owners = self.owners[:, :-1], self.owners[:, 1:]
+        follows = (self.positions[:, 1:] == self.positions[:, :-1] + 1) & ((before == owners) | (before == SHARED))
+        return np.pad(follows & (owners != NOBODY), ((0, 0), (1, 0)))
+
+
+class _Stretch(NamedTuple):
+    """Places `start` to `stop` of a sequence, and whose they are."""
+
+    sequence: int
+    start: int
+    stop: int
+    owner: int
+
+
+def side_by_side(sequences: Sequences, room: int, pad: int) -> Packed:
     """Rows of `room` tokens, each with as many whole sequences as fit: the longest first, where they first fit.
 
     Args:
-        sequences: token ids, each at most `room` long.
-
-    Returns:
-        int64 `[R, room]` each: token ids; each token's place in its sequence; and whose it is (−1: padding).
+        sequences: padded on the right, each at most `room` long.
+        pad: the id that fills up.
     """
-    rows: list[list[int]] = []
+    lengths = sequences.mask.sum(axis=1).tolist()
+    rows: list[list[_Stretch]] = []
     left: list[int] = []
-    for owner in sorted(range(len(sequences)), key=lambda each: -len(sequences[each])):
-        row = next((row for row, free in enumerate(left) if free >= len(sequences[owner])), len(rows))
+    for each in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+        row = next((row for row, free in enumerate(left) if free >= lengths[each]), len(rows))
         if row == len(rows):
             rows.append([])
             left.append(room)
-        rows[row].append(owner)
-        left[row] -= len(sequences[owner])
-    ids, positions, owners = (np.full((len(rows), room), fill, np.int64) for fill in (pad, 0, -1))
-    for row, members in enumerate(rows):
-        start = 0
-        for owner in members:
-            place = slice(start, start := start + len(sequences[owner]))
-            ids[row, place] = sequences[owner]
-            positions[row, place] = np.arange(len(sequences[owner]))
-            owners[row, place] = owner
-    return ids, positions, owners
+        rows[row].append(_Stretch(each, 0, lengths[each], each + 1))
+        left[row] -= lengths[each]
+    return _laid(sequences, rows, room, pad)
+
+
+def behind_one_text(sequences: Sequences, counts: Sequence[int], pad: int) -> Packed:
+    """A row for so many sequences each time: what they begin with alike, once, and then what is each one's own.
+
+    The last token in front of an answer is each sequence's own, as it foretells the answer's first.
+
+    Args:
+        sequences: padded on the right, those of a row one after the other.
+        pad: the id that fills up.
+    """
+    lengths = sequences.mask.sum(axis=1).tolist()
+    rows = []
+    for stop, count in zip(np.cumsum(counts).tolist(), counts, strict=True):
+        members = range(stop - count, stop)
+        shared = _alike(Sequences(*(each[members.start : members.stop] for each in sequences)))
+        own = [_Stretch(each, shared, lengths[each], each + 1) for each in members]
+        rows.append([_Stretch(members.start, 0, shared, SHARED), *own])
+    width = max((sum(each.stop - each.start for each in row) for row in rows), default=0)
+    return _laid(sequences, rows, width, pad)
+
+
+def _alike(sequences: Sequences) -> int:
+    """How many tokens, the last one in front of an answer not among them, all begin with."""
+    same = (sequences.ids == sequences.ids[:1]) & (sequences.roles == sequences.roles[:1]) & (sequences.mask == 1)
+    answers = np.isin(sequences.roles, (ANSWER, UNLEARNED)).any(axis=0)
+    begins = int(np.append(answers, True).argmax())
+    return min(int(np.append(~same.all(axis=0), True).argmax()), max(begins - 1, 0))
+
+
+def _laid(sequences: Sequences, rows: Sequence[Sequence[_Stretch]], width: int, pad: int) -> Packed:
+    shape = len(rows), width
+    packed = Packed(
+        np.full(shape, pad, np.int64),
+        np.full(shape, PADDING, np.int8),
+        np.zeros(shape, np.int64),
+        np.full(shape, NOBODY, np.int64),
+    )
+    for row, stretches in enumerate(rows):
+        place = 0
+        for sequence, start, stop, owner in stretches:
+            here = row, slice(place, place := place + stop - start)
+            packed.ids[here] = sequences.ids[sequence, start:stop]
+            packed.roles[here] = sequences.roles[sequence, start:stop]
+            packed.positions[here] = np.arange(start, stop)
+            packed.owners[here] = owner
+    return packed

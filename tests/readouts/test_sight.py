@@ -40,10 +40,10 @@ MODELS = {
 }
 
 
-def model_of(name: str):
+def model_of(name: str, tokens: int = 64):
     kind, fields, _ = MODELS[name]
     torch.manual_seed(0)
-    config = getattr(transformers, kind)(vocab_size=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, **fields)
+    config = getattr(transformers, kind)(vocab_size=tokens, pad_token_id=0, bos_token_id=1, eos_token_id=2, **fields)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for weight in model.parameters():
