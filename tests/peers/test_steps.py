@@ -10,6 +10,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from tests.scripting import script_of, with_choices
 ROOT = Path(__file__).parents[2]
 ROWS, STEPS, BATCH = 39, 4, 16  # an epoch ends with 7 rows, which one of two processes has all of
 CLASSES = ("cat", "dog", "hot dog")
+INFO = DataInfo(CLASSES, classes={"objects": CLASSES})
 # name → task, readout, architecture, settings of the task
 KINDS = {
     **{f"head {kind}": ("classify", "head", kind, {}) for kind in ("gpt2", "bert", "llama", "modernbert")},
@@ -44,6 +46,10 @@ KINDS = {
     "likelihood gpt2": ("clm", "likelihood", "gpt2", {}),
     "likelihood llama": ("clm", "likelihood", "llama", {}),
     "packed gpt2": ("clm", "likelihood", "gpt2", {"pack": 60}),
+    "packed samples": (
+        *("detect", "generate", "gpt2"),
+        {"bins": 4, "order": "random", "samples": 3, "image_loss": 0.3},
+    ),
     **{f"masked {kind}": ("mlm", "masked", kind, {"rate": 0.3}) for kind in ("bert", "modernbert")},
     "pixels vit": ("classify", None, "vit", {}),
 }
@@ -63,13 +69,22 @@ class Rows(torch.utils.data.Dataset):
         pass
 
 
+def objects(place: int) -> dict[str, Any]:
+    """What is known of the objects in an image of 8 × 8 pixels."""
+    count = place % 4
+    boxes = [[2 * each, place % 5, 2, 2] for each in range(count)]
+    known = {"bbox": boxes, "category": [(place + each) % 3 for each in range(count)]}
+    return {"objects": known, "size": (8, 8), "placement": None, "id": str(place)}
+
+
 def texts(tokens: int, blended: bool) -> list[Example]:
-    """Image texts of different lengths, every image of one of three classes, or blended of two."""
+    """Image texts of different lengths, every image of one of three classes, or blended of two, with up to three
+    objects."""
     rng = np.random.default_rng(0)
     return [
         Example(
             rng.integers(5, tokens, size=rng.integers(1, 30)),
-            {"label": int(rng.integers(3))},
+            {"label": int(rng.integers(3)), **objects(place)},
             place,
             np.uint64(place),
             blend=({"label": int(rng.integers(3))}, float(rng.uniform(0.5, 1))) if blended else None,
@@ -84,7 +99,7 @@ def parts(name: str):
     task_name, readout_name, architecture, settings = KINDS[name]
     torch.manual_seed(0)
     shape = ModelSettings(name="tiny", architecture=architecture, layers=1, width=16, heads=2)
-    task = TASKS[task_name].of(DataInfo(tuple(CLASSES)), **settings)
+    task = TASKS[task_name].of(INFO, **settings)
     if readout_name is None:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (ROWS, 8, 8, 1)).astype(np.uint8)
@@ -94,12 +109,13 @@ def parts(name: str):
         return model, Rows(examples), PixelHead(task, model.config)
     kind = READOUTS[readout_name]
     textifier = make("gray", levels=16)
-    vocabulary = make_vocabulary("own", textifier, None)
+    vocabulary = make_vocabulary("own", textifier, None, task.grammar)
     if kind.prompted:
         script = script_of(task, vocabulary)
         vocabulary = script.vocabulary
         readout = kind(task, Layout.of(vocabulary, 64, frame=Frame()), script)
-        with_choices(readout, (2,), ((5,), (6,), (7, 8, 9)))
+        if readout.choices is not None:
+            with_choices(readout, (2,), ((5,), (6,), (7, 8, 9)))
     else:
         readout = kind(task, Layout.of(vocabulary, 64), Script(vocabulary))
     model = make_model(shape, vocabulary, 64, kind.auto_class, readout.head())
@@ -164,7 +180,7 @@ def test_a_step_is_a_step(name, tmp_path, by_two_processes):
 @pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith(("packed", "pixels", "generate"))])
 def test_the_first_loss_is_that_of_a_plain_loop(name, tmp_path):
     """… over the rows that the first step draws, one after the other, unpadded, each label's cost by itself."""
-    model, rows, _, collator, _ = parts(name)
+    model, rows, readout = parts(name)
     drawn: list[int] = []
     original = type(rows).__getitem__
     with pytest.MonkeyPatch.context() as patch:
@@ -173,8 +189,9 @@ def test_the_first_loss_is_that_of_a_plain_loop(name, tmp_path):
     costs: list[float] = []
     model.eval()
     for place in drawn[:BATCH]:
-        batch = collator([rows[place]])
+        batch = readout.training_batch([rows[place]])
         labels = batch.pop("labels")[0]
+        batch.pop("logits_to_keep", None)
         with torch.no_grad():
             logits = model(**batch).logits[0].double().log_softmax(dim=-1)
         if labels.is_floating_point():
