@@ -51,9 +51,10 @@ test: $(DONE)/pyproject.toml $(DONE)/requirements-test.lock ## run all tests
 test-fast: $(DONE)/pyproject.toml $(DONE)/requirements-test.lock ## run the tests that are not marked slow
 	$(PY) -m pytest -m 'not slow' $(ARGS)
 
-lint: $(DONE)/requirements-test.lock ## check style and formatting
+lint: $(DONE)/pyproject.toml $(DONE)/requirements-test.lock ## check style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m pyrefly check --output-format min-text
 
 format: $(DONE)/requirements-test.lock ## mend style and formatting
 	$(PY) -m ruff check --fix .

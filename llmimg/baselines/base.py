@@ -95,7 +95,7 @@ class Classifier(Baseline):
             estimator = self.estimator(seed).fit(features(images), labels)
         except ValueError as error:  # scikit-learn's own words name the option and its range
             raise UserError(f"scikit-learn cannot fit with these model.options: {error}") from error
-        return FittedClassifier(estimator, features, len(task.classes))
+        return FittedClassifier(estimator, features, len(task.classes or ()))
 
     def features_of(self, images: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
         """What is fitted to: pixels from 0 to 1, unless a subclass makes more of them."""

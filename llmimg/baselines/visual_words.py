@@ -44,7 +44,7 @@ class SiftBow(Classifier):
         import cv2
 
         factor = max(1, -(-self.side // min(images.shape[1:3])))
-        sift = cv2.SIFT_create()
+        sift = cv2.SIFT.create()
         found = []
         for gray in brightness(images):
             large = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
@@ -64,7 +64,7 @@ class SiftBow(Classifier):
         quarter = 1 + 2 * (row * 2 // rows) + column * 2 // columns
         histograms = np.zeros((count, 5, len(codes)))
         image = np.arange(count)[:, None]
-        np.add.at(histograms, (image, 0, word), 1)
+        np.add.at(histograms[:, 0], (image, word), 1)
         np.add.at(histograms, (image, quarter[None], word), 1)
         return np.sqrt(histograms / places).reshape(count, -1)
 

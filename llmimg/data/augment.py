@@ -60,13 +60,13 @@ def augment_all(
     images: Sequence[np.ndarray], settings: AugmentSettings, seeds: np.ndarray | Sequence[int]
 ) -> list[np.ndarray]:
     """`augment` of images uint8 `[H, W, C]` of any sizes."""
-    changed: list[np.ndarray] = [None] * len(images)
+    changed: dict[int, np.ndarray] = {}
     seeds = np.asarray(seeds)
     for places in by_shape(images):
         batch = augment(np.stack([images[place] for place in places]), settings, seeds[places])
         for place, image in zip(places, batch, strict=True):
             changed[place] = image
-    return changed
+    return [changed[place] for place in range(len(images))]
 
 
 def augment(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray | Sequence[int]) -> np.ndarray:
@@ -86,8 +86,7 @@ def augment(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray | S
 def _recolored(images: np.ndarray, strength: float, seeds: np.ndarray) -> np.ndarray:
     """Brightness times, contrast about the mean gray times, saturation about gray times 1 ± `strength`, in turn."""
     brightness, contrast, saturation = (
-        1 + uniform(seeds, stream, -strength, strength)
-        for stream in map(STREAMS.get, ("brightness", "contrast", "saturation"))
+        1 + uniform(seeds, STREAMS[name], -strength, strength) for name in ("brightness", "contrast", "saturation")
     )
     changed = []
     for place, image in enumerate(images):

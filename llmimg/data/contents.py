@@ -46,8 +46,8 @@ def file_hashes(files: Sequence[str | Path], cache: Path | None = None) -> list[
 def _hashed(path: str, known: Sequence[int | str] | None) -> tuple[str, _Stamp | None]:
     """A file's hash, and the stamp by which it may be trusted later; None where it may not."""
     try:
-        if known is not None and tuple(known[:-1]) == _stamp(os.stat(path)):
-            return str(known[-1]), tuple(known[:-1])
+        if known is not None and tuple(known[:-1]) == (stamp := _stamp(os.stat(path))):
+            return str(known[-1]), stamp
         now = time.time_ns()
         with open(path, "rb") as opened:
             before = os.fstat(opened.fileno())

@@ -97,7 +97,7 @@ def _darker(counts: Mapping[str, int], white: int) -> int:
 def _kept_depths(split: "Dataset", cache: Path | None) -> dict[str, Any]:
     """As `_depths`, found once for the same rows."""
     kept = None if cache is None else cache / ".contents" / f"white-{split._fingerprint}.json"
-    found = (kept and kept_json(kept)) or _depths(split)
+    found = (None if kept is None else kept_json(kept)) or _depths(split)
     if kept is not None:
         keep_json(kept, found)
     return found

@@ -72,13 +72,13 @@ def load_folder(root: Path, config: str | None, notes: list[str], cache: Path | 
     with _text_as_written():
         builder = load_dataset_builder(place, config, cache_dir=home)
         files = _relative(builder.config.data_files or {}, place)
-        endings = builder.EXTENSIONS if builder.name == "imagefolder" else ()
-        everything = {}
+        endings = getattr(builder, "EXTENSIONS", ()) if builder.name == "imagefolder" else ()
+        everything: dict[str, str] = {}
         if not _has_card(root, names):
             _check_case(root, names, [name for each in files.values() for name in each], endings)
         if endings and not _has_card(root, names):
             everything = _all_of_them(root, names, files, endings, notes)
-        splits = load_dataset(place, config, cache_dir=home, **everything)
+        splits = load_dataset(place, config, cache_dir=home, data_files=everything or None)
     opened = names if everything else [name for each in files.values() for name in each]
     return HubFolder(splits, fingerprint(config or "", *names, *hashes), place, names, opened, endings)
 
@@ -161,8 +161,8 @@ def _check_case(root: Path, lying: Sequence[str], read: Sequence[str], endings: 
 
 def _all_of_them(
     root: Path, lying: Sequence[str], files: Mapping[str, Sequence[str]], endings: Sequence[str], notes: list[str]
-) -> dict[str, dict[str, str]]:
-    """What to tell `load_dataset` so that it reads all images, where it would take the names of some for a split's."""
+) -> dict[str, str]:
+    """The `data_files` by which `load_dataset` reads all images, where it would take the names of some for a split's."""
     read = {name for each in files.values() for name in each}
     images = [name for name in lying if ending(name) in endings]
     left = [name for name in images if name not in read]
@@ -175,7 +175,7 @@ def _all_of_them(
             f"load_dataset would have taken the name of '{odd}' for a split's, and left out {len(left):,} of "
             f"{len(images):,} images: all were read, as one split 'train'."
         )
-        return {"data_files": {"train": "**"}}
+        return {"train": "**"}
     folder = next((folder for folder in folders.values() if folder not in _KEYWORDS), None)
     if folder is not None:
         raise UserError(

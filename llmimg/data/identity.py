@@ -29,7 +29,7 @@ def pixel_hash(image: np.ndarray) -> str:
     if _is_gray(image):
         image = image[..., :1]
     height, width, channels = image.shape
-    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(image), seed=height << 34 | width << 4 | channels)
+    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(image).data, seed=height << 34 | width << 4 | channels)
 
 
 def _is_gray(image: np.ndarray) -> bool:
@@ -227,7 +227,7 @@ def _by_pixels(hashes: Hashes, labels: Sequence[Any]) -> dict[str, set[Any]]:
 def without_copies(hashes: Mapping[str, Hashes]) -> dict[str, np.ndarray]:
     """Rows of each split whose images are in no later split, int64, ascending; broken ones stay."""
     kept, later = {}, set()
-    for name in reversed(hashes):
+    for name in reversed(list(hashes)):
         rows = [row for row, pixels in enumerate(hashes[name]) if pixels is None or pixels not in later]
         kept[name] = np.array(rows, np.int64)
         later |= set(hashes[name]) - {None}

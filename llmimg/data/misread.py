@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from llmimg.data.depth import REMEDY
 from llmimg.errors import UserError
@@ -25,7 +26,7 @@ def wide_planes(image: Image.Image) -> bool:
 def clear_level(image: Image.Image) -> None:
     """Bring the transparent level of a gray PNG that is not read yet to the scale of its pixels, in place."""
     clear = image.info.get("transparency")
-    if image.format == "PNG" and image.mode == "L" and isinstance(clear, int):
+    if isinstance(image, ImageFile) and image.format == "PNG" and image.mode == "L" and isinstance(clear, int):
         image.info["transparency"] = clear * max(_LEVELS.get(str(tile.args), 1) for tile in image.tile)
 
 
@@ -36,7 +37,7 @@ def check_sign(image: Image.Image) -> None:
         UserError: saying so.
     """
     signed = 2 in getattr(image, "tag_v2", {}).get(_SIGNED, ())
-    if signed and image.mode == "L" and image.getextrema()[1] > 127:
+    if signed and image.mode == "L" and np.asarray(image).max() > 127:
         raise UserError(f"its samples have a sign, and some are below 0, which has no stated range; {REMEDY}")
 
 
@@ -64,7 +65,7 @@ def as_stored(image: Image.Image, samples: np.ndarray, data: bytes | None) -> np
 def jpeg2000_bits(image: Image.Image) -> int:
     """The bits of a sample of a JPEG 2000 image that is not read yet, 8 where it is none: of more than 8 in colour
     Pillow rounds up, and white becomes black."""
-    if image.format != "JPEG2000" or getattr(image, "fp", None) is None:
+    if image.format != "JPEG2000" or not isinstance(image, ImageFile) or image.fp is None:
         return 8
     place = image.fp.tell()
     image.fp.seek(0)

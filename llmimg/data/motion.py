@@ -37,7 +37,7 @@ class Motion:
     down: np.ndarray | None
     right: np.ndarray | None
     maps: np.ndarray | None
-    fill: str
+    fill: Fill
 
     @classmethod
     def of(cls, settings: "AugmentSettings", size: tuple[int, int], seeds: np.ndarray) -> "Motion":
@@ -52,8 +52,7 @@ class Motion:
 
     def images(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, C] → the same shape, warps resampled once, bilinearly. Nothing to do returns `images`."""
-        if self.flipped is not None:
-            images = self._shifted(images, 0)
+        images = self._shifted(images, 0)
         if self.maps is None:
             return images
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -66,8 +65,7 @@ class Motion:
     def masks(self, masks: np.ndarray, void: int) -> np.ndarray:
         """Class numbers [N, H, W] of any integer dtype → the same shape: each pixel takes the nearest one's number.
         What is uncovered goes on as the mask's edge does, or where it is black is `void`."""
-        if self.flipped is not None:
-            masks = self._shifted(masks[..., None], void)[..., 0]
+        masks = self._shifted(masks[..., None], void)[..., 0]
         if self.maps is None:
             return masks
         height, width = self.size
@@ -85,15 +83,17 @@ class Motion:
         inside the image. One of which nothing is left keeps its row with no area."""
         boxes = np.asarray(boxes, float).reshape(-1, 4)
         height, width = self.size
-        if self.flipped is not None:
-            if self.flipped[index]:
-                boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+        if self.flipped is not None and self.flipped[index]:
+            boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+        if self.right is not None and self.down is not None:
             boxes = boxes + np.tile([self.right[index], self.down[index]], 2)
         boxes = np.clip(boxes, 0, [width, height, width, height])
         return boxes if self.maps is None else _warped_boxes(boxes, self.maps[index], self.size)
 
     def _shifted(self, pixels: np.ndarray, black: int) -> np.ndarray:
-        """[N, H, W, C] mirrored and moved by whole pixels: nothing is interpolated."""
+        """[N, H, W, C] mirrored and moved by whole pixels, if they are: nothing is interpolated."""
+        if self.flipped is None or self.down is None or self.right is None:
+            return pixels
         height, width = self.size
         rows, columns = np.arange(height) - self.down[:, None], np.arange(width) - self.right[:, None]
         uncovered = ((rows < 0) | (rows >= height))[:, :, None] | ((columns < 0) | (columns >= width))[:, None, :]
@@ -167,7 +167,7 @@ def _turned(points: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 def _inside(points: np.ndarray, boxes: np.ndarray, slack: float = 1e-9) -> np.ndarray:
     """Whether each of points [M, K, 2] lies in its box of [M or 1, 4], bool [M, K]."""
-    return ((points >= boxes[:, None, :2] - slack) & (points <= boxes[:, None, 2:] + slack)).all(axis=2)
+    return np.all((points >= boxes[:, None, :2] - slack) & (points <= boxes[:, None, 2:] + slack), axis=2)
 
 
 def as_corners(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

@@ -52,8 +52,8 @@ def without_training(names: Sequence[str], labels: Mapping[str, np.ndarray]) -> 
         labels: of each split, `train` among them, the class numbers of its images, int64 [N], negative where unknown.
     """
     counts = {split: np.bincount(each[each >= 0], minlength=len(names)) for split, each in labels.items()}
-    missing = np.flatnonzero(counts["train"] == 0)
-    if not len(missing):
+    missing = np.flatnonzero(counts["train"] == 0).tolist()
+    if not missing:
         return []
     trained = [name for name, count in zip(names, counts["train"], strict=True) if count]
     told, empty = [], []

@@ -143,7 +143,7 @@ def from_pillow(image: Image.Image, data: bytes | None = None) -> np.ndarray | W
     image.load()
     check_sign(image)
     pixels = _wide_colour(image, kind, data) if ";16" in kind else _by_pillow(image, kind, data)
-    turn = TURNS.get(orientation(image))
+    turn = TURNS.get(orientation(image) or 1)
     if turn is None:
         return pixels
     if isinstance(pixels, Wide):

@@ -67,6 +67,17 @@ class DataSettings:
     fresh: bool = False  # whether training images are made anew in every epoch
     scenes: SceneSettings = field(default_factory=SceneSettings)  # what source=scenes makes up
 
+    @property
+    def given_path(self) -> str:
+        """`path`, for sources that read one.
+
+        Raises:
+            UserError: it is missing.
+        """
+        if not self.path:
+            raise UserError(f"data.source={self.source} needs data.path=.")
+        return self.path
+
     def __post_init__(self) -> None:
         if self.label_names is not None and len(set(self.label_names)) < max(2, len(self.label_names)):
             raise UserError("data.label_names must be two or more different names.")

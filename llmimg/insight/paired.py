@@ -79,14 +79,16 @@ def _key(side: Answers) -> tuple[list[float], list[bytes]]:
 
 def _compared(one: Answers, other: Answers, seed: int) -> Comparison:
     rng, measure, total = np.random.default_rng(seed), one.measure, len(one.pixels)
-    right = [_right(side.headlines) for side in (one, other)]
-    counted = right[0] is not None and right[1] is not None
-    drawn = _counted(*right, rng) if counted else _taken(one.headlines, other.headlines, total, rng)
+    right = _right(one.headlines), _right(other.headlines)
+    if right[0] is None or right[1] is None:
+        drawn = _taken(one.headlines, other.headlines, total, rng)
+    else:
+        drawn = _counted(right[0], right[1], rng)
     differences = _seeds(drawn[1], rng) - _seeds(drawn[0], rng)
     values = (one.values, other.values)
     if len(values[0]) == len(values[1]) == 1:
         ends = _of_images(differences, values)
-        if not counted:
+        if right[0] is None or right[1] is None:
             return Comparison(*values, total, *ends)
         gained, lost = int((right[1] > right[0]).sum()), int((right[0] > right[1]).sum())
         exact = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
@@ -96,9 +98,8 @@ def _compared(one: Answers, other: Answers, seed: int) -> Comparison:
 
 def _right(headlines: Sequence[ByRows]) -> np.ndarray | None:
     """Float `[S, N]`, 1 where run s answered image n rightly; None where answers are more than right or wrong."""
-    if not all(isinstance(each, np.ndarray) and np.isin(each, (0.0, 1.0)).all() for each in headlines):
-        return None
-    return np.stack(headlines)
+    rows = [each for each in headlines if isinstance(each, np.ndarray) and np.isin(each, (0.0, 1.0)).all()]
+    return np.stack(rows) if len(rows) == len(headlines) else None
 
 
 def _counted(one: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

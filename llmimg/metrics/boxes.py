@@ -40,6 +40,17 @@ class Objects:
         """`crowd`, false everywhere where it is None."""
         return np.zeros(len(self), bool) if self.crowd is None else self.crowd
 
+    @property
+    def known_scores(self) -> np.ndarray:
+        """`scores` of what was found.
+
+        Raises:
+            ValueError: a truth has none.
+        """
+        if self.scores is None:
+            raise ValueError("These objects are a truth, without scores.")
+        return self.scores
+
     def as_one_class(self) -> "Objects":
         """The same objects, all of class 0."""
         return replace(self, classes=np.zeros_like(self.classes))
@@ -57,6 +68,8 @@ def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union, float64 [N, M], 0 to 1, of boxes [N, 4] and [M, 4]; 0 where a box has no area."""
     if not len(boxes) or not len(others):
         return np.zeros((len(boxes), len(others)))
+    # The library's types know encoded masks alone.
+    # pyrefly: ignore[bad-argument-type, bad-return]
     return mask.iou(np.asarray(boxes, np.float64), np.asarray(others, np.float64), [0] * len(others))
 
 
@@ -70,7 +83,7 @@ def non_maximum_suppression(found: Objects, iou: float) -> np.ndarray:
         found: with scores.
         iou: the most overlap between two that are kept, 0 to 1: at 1 all are, at 0 only what does not touch.
     """
-    order = np.argsort(-found.scores, kind="stable")
+    order = np.argsort(-found.known_scores, kind="stable")
     alike = found.classes[order, None] == found.classes[None, order]
     duplicates = (box_iou(found.boxes[order], found.boxes[order]) > iou) & alike
     kept = np.ones(len(order), bool)

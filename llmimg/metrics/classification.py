@@ -146,7 +146,7 @@ class Classification(evaluate.Metric):
             features=datasets.Features(features),
         )
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+    def _compute(self, *, predictions: Any = None, references: Any = None, **_: Any) -> dict[str, float]:
         logits, labels = np.asarray(predictions, np.float64), np.asarray(references, np.int64)
         _check(logits, labels)
         total, classes = logits.shape

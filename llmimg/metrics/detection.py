@@ -143,7 +143,7 @@ class Detection:
         right = np.bincount(matches.image, matches.right[HALF] & sure, self.images)
         passed_over = np.bincount(matches.image, ~matches.counted[HALF] & sure, self.images)
         # Not from the matches, as those know only the classes that some image has an object of.
-        said = np.array([np.count_nonzero(objects.scores >= score) for objects in self._found]) - passed_over
+        said = np.array([np.count_nonzero(objects.known_scores >= score) for objects in self._found]) - passed_over
         total = said + np.bincount(matches.object_image, minlength=self.images)
         return np.divide(2 * right, total, where=total > 0, out=np.ones(self.images))
 
@@ -170,7 +170,7 @@ def _check(truth: Sequence[Objects], found: Sequence[Objects], classes: int) -> 
                 "Mend or leave out the box."
             )
     for row, objects in enumerate(found):
-        if not (np.isfinite(objects.boxes).all() and np.isfinite(objects.scores).all()):
+        if not (np.isfinite(objects.boxes).all() and np.isfinite(objects.known_scores).all()):
             raise UserError(
                 f"The model diverged: what it found in row {row} has a box or a score that is not finite. "
                 "Lower trainer.learning_rate, or clip harder with trainer.max_grad_norm."

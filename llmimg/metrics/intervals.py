@@ -24,7 +24,7 @@ def bootstrap_percentiles(
     rng = np.random.default_rng(seed)
     values = [statistic(rng.integers(total, size=total, dtype=np.int32)) for _ in range(RESAMPLES)]
     defined = [value for value in values if not np.isnan(value).any()]
-    low, high = np.percentile(defined, [2.5, 97.5], axis=0)
+    low, high = np.percentile(np.array(defined), [2.5, 97.5], axis=0)
     return low, high
 
 

@@ -175,6 +175,8 @@ def _coco(several: Sequence[Objects], known: np.ndarray) -> "COCO":
 
     coco = COCO()
     images = [{"id": image} for image in range(len(several))]
+    # The library's types want what only files have: names, and sizes of images.
+    # pyrefly: ignore[bad-assignment, bad-typed-dict-key]
     coco.dataset = {"images": images, "categories": [{"id": int(each)} for each in known], "annotations": annotations}
     coco.createIndex()
     return coco

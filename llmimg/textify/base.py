@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Textifier(abc.ABC):
     Images are uint8 `[N, H, W, C]`, C = 1 or 3, N ≥ 1; boxes are int32 `[total, 4]` as (left, top, right, bottom) in
     pixels, right and bottom exclusive.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # `settings_of` makes every subclass a dataclass
 
     @functools.cached_property
     @abc.abstractmethod

@@ -1,5 +1,7 @@
 """Colours that have names, and distances between colours."""
 
+import functools
+
 import numpy as np
 
 # The eleven basic colour terms of Berlin and Kay, "Basic Color Terms" (1969); their values are CSS's, but for brown.
@@ -36,7 +38,8 @@ violet ee82ee wheat f5deb3 white ffffff whitesmoke f5f5f5 yellow ffff00 yellowgr
 
 def _table(listed: str) -> dict[str, tuple[int, int, int]]:
     words = listed.split()
-    return {name: tuple(bytes.fromhex(value)) for name, value in zip(words[::2], words[1::2], strict=True)}
+    colors = (bytes.fromhex(value) for value in words[1::2])
+    return {name: (red, green, blue) for name, (red, green, blue) in zip(words[::2], colors, strict=True)}
 
 
 NAMED = {"basic": _table(_BASIC), "css": _table(_CSS)}
@@ -73,6 +76,7 @@ def nearest_color(colors: np.ndarray, palette: np.ndarray, space: str) -> np.nda
     found = np.empty(len(colors), np.int64)
     for start in range(0, len(colors), step := max(1, 2**20 // len(palette))):
         part = places[start : start + step]
-        distance = sum((part[:, channel, None] - known[:, channel]) ** 2 for channel in range(3))
+        distances = ((part[:, channel, None] - known[:, channel]) ** 2 for channel in range(3))
+        distance = functools.reduce(np.add, distances)
         found[start : start + step] = distance.argmin(axis=1)
     return found

@@ -63,7 +63,9 @@ class Concat(Textifier):
     @functools.cached_property
     def grammar(self) -> Grammar:
         parts = [each.grammar for each in self._unlearned]
-        kinds = {f"heading_{place}": [heading] for place, heading in enumerate(self._headings)}
+        kinds: dict[str, Sequence[str]] = {
+            f"heading_{place}": [heading] for place, heading in enumerate(self._headings)
+        }
         moves: dict[str, dict[str, str]] = {START: {"heading_0": f"0/{START}"}}
         for place, part in enumerate(parts):
             for kind, ids in part.lexicon.kinds.items():

@@ -134,8 +134,8 @@ class Keypoints(Textifier):
         if factor > 1:
             gray = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
         height, width = gray.shape
-        if self._margin:
-            gray = cv2.copyMakeBorder(gray, *[self._margin] * 4, cv2.BORDER_REFLECT_101)
+        if margin := self._margin:
+            gray = cv2.copyMakeBorder(gray, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
         if self.codes or self._turns_late:
             points, looks = self._detector.detectAndCompute(gray, None)
         else:

@@ -68,7 +68,7 @@ class BoxCheck:
         """Boxes x0, y0, x1, y1 [N, 4] of the image `name` of `size` (height, width) → the same inside of it, and the
         places of those that are kept, int64, ascending."""
         bounds = np.array([0, 0, size[1], size[0]], float)
-        number = np.isfinite(corners).all(axis=1)
+        number = np.all(np.isfinite(corners), axis=1)
         clipped = np.clip(np.where(number[:, None], corners, 0), 0, np.tile(bounds[2:], 2))
         beyond = np.where(number, np.abs(np.where(number[:, None], corners, 0) - clipped).max(axis=1, initial=0), 0)
         with np.errstate(invalid="ignore"):

@@ -35,8 +35,9 @@ class Classes:
     def found(cls, values: Iterable[Value]) -> "Classes":
         """From the values that occur: text sorted by itself, numbers by their size and called so."""
         different = set(values)
-        if all(isinstance(value, int) for value in different):
-            return cls.of({value: str(value) for value in different})
+        numbers = {value: str(value) for value in different if isinstance(value, int)}
+        if len(numbers) == len(different):
+            return cls.of(numbers)
         names = sorted({same(str(value)) for value in different})
         return cls(tuple(names), (None,) * len(names))
 

@@ -28,7 +28,7 @@ def root_of(settings: "DataSettings", what: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    root = local_path(settings.path).absolute()
+    root = local_path(settings.given_path).absolute()
     if not root.is_dir():
         raise UserError(f"There is no folder '{root}': data.path= names the one that holds {what}.")
     return root

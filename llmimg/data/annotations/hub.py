@@ -126,8 +126,8 @@ def _image_objects(name: str, said: Sequence[list[Any] | None], size: Size | Non
     if wrong is not boxes:
         raise UserError(f"A box of {name} is {wrong}: it needs four numbers (data.boxes= says which).")
     if len(boxes) != len(categories) or (crowds and len(crowds) != len(boxes)):
-        said = f" and {len(crowds)} values of iscrowd" if crowds else ""
-        raise UserError(f"There are {len(boxes)} boxes in {name}, {len(categories)} categories{said}.")
+        besides = f" and {len(crowds)} values of iscrowd" if crowds else ""
+        raise UserError(f"There are {len(boxes)} boxes in {name}, {len(categories)} categories{besides}.")
     numbers = np.array([[np.nan if each is None else each for each in box] for box in boxes], float).reshape(-1, 4)
     return ImageObjects(name, numbers, categories, [bool(each) for each in crowds] if crowds else None, size)
 

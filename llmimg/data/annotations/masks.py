@@ -87,7 +87,8 @@ def mask_classes(masks: Iterable[tuple[str, Mapping[str, Any]]], settings: "Data
             numbers.update(np.unique(_guarded(name, item, settings)).tolist())
     _, by_number = chosen_classes(None, (), settings.label_names)
     known = {each: str(each) for each in sorted(numbers)} if by_number is None else dict(by_number)
-    known.pop(settings.void, None)
+    if settings.void is not None:
+        known.pop(settings.void, None)
     classes = Classes.of(known)
     if not 2 <= len(classes.names) <= VOID:
         hint = " Where 255 is a class, set data.void=null." if settings.void == VOID else ""
@@ -131,7 +132,9 @@ def class_pixels(data: "Dataset", classes: int) -> tuple[int, ...]:
     """How many pixels each class has in the canonical column `mask`: of 1,000 rows, evenly taken, if there are more."""
     chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), _COUNTED)).round().astype(int))
     masks = data.select_columns("mask")[chosen]["mask"]
-    counts = sum(np.bincount(mask_numbers(mask).reshape(-1), minlength=VOID + 1) for mask in masks)
+    counts = np.zeros(VOID + 1, np.int64)
+    for mask in masks:
+        counts += np.bincount(mask_numbers(mask).reshape(-1), minlength=VOID + 1)
     return tuple(counts[:classes].tolist())
 
 
@@ -154,7 +157,7 @@ def _encode(
 def _places(classes: Classes, void: int | None) -> np.ndarray:
     """Of each number that a mask may have its place in the classes, 255 for the void one, and −1: int64 [65536]."""
     places = np.full(_LARGEST, -1, np.int64)
-    places[list(classes.numbers)] = np.arange(len(classes.names))
+    places[[number for number in classes.numbers if number is not None]] = np.arange(len(classes.names))
     if void is not None:
         places[void] = VOID
     return places

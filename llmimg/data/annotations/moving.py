@@ -46,9 +46,9 @@ def augment_rows(
     is uncovered.
     """
     seeds = np.asarray(seeds).astype(np.uint64)
-    changed: list[np.ndarray] = [None] * len(images)
-    moved_objects: list[dict[str, list[Any]]] | None = None if objects is None else [None] * len(images)
-    moved_masks: list[np.ndarray] | None = None if masks is None else [None] * len(images)
+    changed: dict[int, np.ndarray] = {}
+    moved_objects: dict[int, dict[str, list[Any]]] = {}
+    moved_masks: dict[int, np.ndarray] = {}
     for places in by_shape(images):
         batch = np.stack([images[place] for place in places])
         motion = Motion.of(settings, batch.shape[1:3], seeds[places])
@@ -57,13 +57,18 @@ def augment_rows(
             changed[place] = image
             if objects is not None:
                 moved_objects[place] = _kept(objects[place], motion.boxes(index, as_corners(objects[place]["bbox"])))
-            if masks is not None:
+            if new_masks is not None:
                 moved_masks[place] = new_masks[index]
-    return changed, moved_objects, moved_masks
+    places = range(len(images))
+    return (
+        [changed[place] for place in places],
+        None if objects is None else [moved_objects[place] for place in places],
+        None if masks is None else [moved_masks[place] for place in places],
+    )
 
 
 def _kept(objects: Objects, corners: np.ndarray) -> dict[str, list[Any]]:
     """The objects at new places, x0, y0, x1, y1 `[M, 4]`, without those that have no area there."""
-    rows = np.flatnonzero((corners[:, 2:] > corners[:, :2]).all(axis=1))
+    rows = np.flatnonzero((corners[:, 2:] > corners[:, :2]).all(axis=1)).tolist()
     kept = {name: [values[row] for row in rows] for name, values in objects.items() if name != "bbox"}
     return {"bbox": from_corners(corners[rows]).tolist(), **kept}

@@ -124,12 +124,13 @@ def _placed(
         return None
     found = []
     for value in row.categories:
+        if value is None:
+            raise UserError(f"An object of {row.name} has no category.")
         name = value if isinstance(value, str) else names.get(value) if names is not None else str(value)
-        place = None if value is None or name is None else places.get(same(name))
+        place = None if name is None else places.get(same(name))
         if place is None:
             called = value if names is None or name is None else name
-            what = "no category" if value is None else f"the category {no_class(called, classes)}"
-            raise UserError(f"An object of {row.name} has {what}.")
+            raise UserError(f"An object of {row.name} has the category {no_class(called, classes)}.")
         found.append(place)
     return found
 
@@ -147,7 +148,7 @@ class _Reader:
     def __call__(
         self, image: Mapping[str, Any], row: ImageObjects | None, places: Sequence[int] | None
     ) -> dict[str, list[Any]] | None:
-        if row is None:
+        if row is None or places is None:
             return None
         boxes, kept = self._on_the_image(image, row)
         found: dict[str, list[Any]] = {
@@ -164,7 +165,7 @@ class _Reader:
         if lies is None:  # it cannot be read: that is said, or passed over (data.broken), where images are decoded
             return np.zeros((0, 4)), np.zeros(0, np.int64)
         unturned = lies.is_unturned(row.size) if row.size is not None else False
-        if unturned is None:
+        if row.size is not None and unturned is None:
             raise UserError(
                 f"The annotations of {row.name} are of a picture {row.size[1]} wide and {row.size[0]} high, and the "
                 f"image is {lies.turned[1]} wide and {lies.turned[0]} high: one of them was cut or brought to another "

@@ -46,9 +46,9 @@ class Layout:
 
     @classmethod
     def empty(cls, scenes: int, settings: SceneSettings) -> "Layout":
-        numbers = (np.zeros((scenes, settings.most), np.int64) for _ in range(4))
-        maps = (np.zeros((scenes, *settings.canvas), np.uint8) for _ in range(2))
-        return cls(*numbers, np.zeros((scenes, settings.most), bool), *maps)
+        patch, color, top, left = (np.zeros((scenes, settings.most), np.int64) for _ in range(4))
+        owner, cover = (np.zeros((scenes, *settings.canvas), np.uint8) for _ in range(2))
+        return cls(patch, color, top, left, np.zeros((scenes, settings.most), bool), owner, cover)
 
     def __setitem__(self, rows: np.ndarray, other: "Layout") -> None:
         for field in fields(self):
@@ -82,7 +82,7 @@ def lay_out(things: Things, settings: SceneSettings, split: str, seeds: np.ndarr
         return layout
     size = " by ".join(map(str, settings.canvas))
     raise UserError(
-        f"Scenes of {settings.least} things or more, {' or '.join(map(str, settings.sizes))} pixels a side, do not fit "
+        f"Scenes of {settings.least} things or more, {' or '.join(map(str, settings.sides))} pixels a side, do not fit "
         f"on {size} (data.scenes.least): take fewer, smaller ones, a larger canvas or more overlap."
     )
 
@@ -111,7 +111,7 @@ class _Placing:
     def placed(self, exemplars: np.ndarray) -> Layout:
         settings, things, most = self.settings, self.things, self.settings.most
         count = settings.least + integers(self.seeds, 0, most - settings.least + 1)
-        streams = _STREAMS * np.arange(1, most + 1)
+        streams = range(_STREAMS, _STREAMS * (most + 1), _STREAMS)
         drawn = [
             np.stack([integers(self.seeds, stream + which, bound) for stream in streams], axis=1)
             for which, bound in enumerate((things.sizes, len(exemplars), len(things.paints)))

@@ -40,7 +40,7 @@ class Scenes:
 
 def scene_words(settings: SceneSettings) -> Words:
     """What classes, colours and sizes of these scenes are called."""
-    things = make_things(settings.things, settings.sizes)
+    things = make_things(settings.things, settings.sides)
     return Words(things.names, things.colors, settings.size_words)
 
 
@@ -54,7 +54,7 @@ def make_scenes(settings: SceneSettings, split: str, seed: int, numbers: np.ndar
     Raises:
         UserError: where so many things do not fit.
     """
-    things = make_things(settings.things, settings.sizes)
+    things = make_things(settings.things, settings.sides)
     own = int(example_seeds(seed, 0, [SPLITS.index(split)])[0])
     seeds = example_seeds(own, epoch, numbers)
     layout = lay_out(things, settings, split, seeds)

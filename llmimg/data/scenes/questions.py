@@ -45,8 +45,8 @@ def _count_of(things: Sequence[Thing], words: Words, a: int, b: int, _: int) -> 
 def _exists(things: Sequence[Thing], words: Words, a: int, b: int, c: int) -> Asked:
     have = {(thing.color, thing.category) for thing in things}
     if a % 2 and have:
-        color, category = things[b % len(things)][1::-1]
-        return f"Is there {article(words.short(color, category))}?", "yes"
+        thing = things[b % len(things)]
+        return f"Is there {article(words.short(thing.color, thing.category))}?", "yes"
     colors, categories = range(len(words.colors) or 1), range(len(words.names))
     lacking = [(color, category) for color in colors for category in categories if (color, category) not in have]
     # Half of these have a colour and a class that are both there.

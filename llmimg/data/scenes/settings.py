@@ -45,19 +45,24 @@ class SceneSettings:
 
     def __post_init__(self) -> None:
         if self.sizes is None:
-            object.__setattr__(self, "sizes", SIZES[self.things])
+            object.__setattr__(self, "sizes", self.sides)
         if self.least > self.most:
             raise UserError(
                 f"data.scenes.least={self.least} is out of range: it takes 0 to {self.most} (data.scenes.most)."
             )
         self._check_sizes()
         if self.questions is not None:
-            self._check_questions()
+            self._check_questions(self.questions)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """`sizes`; where they are null, those that go with `things`."""
+        return SIZES[self.things] if self.sizes is None else self.sizes
 
     @property
     def size_words(self) -> tuple[str, ...]:
         """What the sizes are called; nothing where there is one size alone."""
-        return _SIZE_WORDS[len(self.sizes)]
+        return _SIZE_WORDS[len(self.sides)]
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -65,22 +70,22 @@ class SceneSettings:
         return self.questions or tuple(name for name in QUESTIONS if self._admits(name))
 
     def _admits(self, question: str) -> bool:
-        return (self.things == "shapes" or question not in _OF_SHAPES) and (question != "size" or len(self.sizes) > 1)
+        return (self.things == "shapes" or question not in _OF_SHAPES) and (question != "size" or len(self.sides) > 1)
 
     def _check_sizes(self) -> None:
-        sizes = self.sizes
+        sizes = self.sides
         if len(sizes) not in _SIZE_WORDS or list(sizes) != sorted(set(sizes)):
             raise UserError(f"data.scenes.sizes is {list(sizes)}: it takes one to three sizes in pixels, ascending.")
         for side in self.canvas:
             _check("canvas", side, sizes[-1], 1024, "as large as the largest of data.scenes.sizes")
         _check("sizes", sizes[0], _SMALLEST[self.things], 1024, f"to be told apart as {self.things}")
 
-    def _check_questions(self) -> None:
-        for name in self.questions:
+    def _check_questions(self, questions: tuple[Question, ...]) -> None:
+        for name in questions:
             if not self._admits(name):
                 why = "have one size" if name == "size" else "have no colour of their own"
                 raise UserError(f"data.scenes.questions: '{name}' cannot be asked, as the {self.things} {why}.")
-        if len(set(self.questions)) < max(1, len(self.questions)):
+        if len(set(questions)) < max(1, len(questions)):
             raise UserError("data.scenes.questions must be one or more different types, or null for all.")
 
 

@@ -70,13 +70,13 @@ def make_things(kind: str, sizes: tuple[int, ...]) -> Things:
 def _digits(sizes: tuple[int, ...]) -> Things:
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    images = np.round(digits.images * 255 / 16).astype(np.uint8)
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.round(pixels.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
     patches = [cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR) for image in images for size in sizes]
     exemplars = {split: np.arange(*part) for split, part in _DIGIT_PARTS.items()}
-    names = tuple(str(name) for name in digits.target_names)
+    names = tuple(str(number) for number in range(10))
     white = np.array([[255]], np.uint8)
-    return _things(names, (), white, patches, digits.target.astype(np.int64), exemplars, sizes)
+    return _things(names, (), white, patches, np.asarray(labels, np.int64), exemplars, sizes)
 
 
 def _things(names, colors, paints, patches, categories, exemplars, sizes) -> Things:

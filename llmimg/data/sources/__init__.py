@@ -57,8 +57,8 @@ def load_source(
         if getattr(settings, name) != default and name not in source.READS:
             undo = "leave it out" if default is not None else "set it to null"
             raise UserError(f"data.{name} means nothing to data.source={settings.source}: {undo}.")
-    if "path" in source.READS and not settings.path:
-        raise UserError(f"data.source={settings.source} needs data.path=.")
+    if "path" in source.READS:
+        _ = settings.given_path
     found = source.load(settings, frozenset(needs), [] if notes is None else notes, cache)
     for name in needs:
         if any(name not in data.column_names for data in found.values()):

@@ -27,6 +27,6 @@ def load(
     """All digits, as one split "train"."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    images = np.round(digits.images * 255 / 16).astype(np.uint8)
-    return {"train": from_pixels(images, digits.target, [str(name) for name in digits.target_names])}
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.round(pixels.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
+    return {"train": from_pixels(images, np.asarray(labels), [str(number) for number in range(10)])}

@@ -33,7 +33,7 @@ def load(
     Classes are the training folders, sorted by name; names that differ by their Unicode form alone are one class. The
     fingerprint is made from each file's place below ROOT and what it holds.
     """
-    root = local_path(settings.path).absolute()
+    root = local_path(settings.given_path).absolute()
     if not root.is_dir():
         raise UserError(f"There is no folder '{root}': data.path= names the one that holds a folder for each class.")
     train = settings.train_split

@@ -45,9 +45,9 @@ def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cac
     image = image_column(settings, features, needs)
     annotations = annotation_columns(settings, features, image, needs)
     if root is not None:
-        labels = {label_column(settings, features, needs), *annotations.values()}
-        check_classes(root, read.opened, labels, features)
-    splits = read.splits
+        label = label_column(settings, features, needs)
+        check_classes(root, read.opened, {*annotations.values(), *([] if label is None else [label])}, features)
+    splits = {str(split): data for split, data in read.splits.items()}
     if annotations:  # what is wrong with a split that is not used does not matter
         splits = {split: splits[split] for split in choose_splits(splits, settings).values() if split is not None}
     names, numbers = _labels(settings, needs, annotations, splits, notes)
@@ -103,12 +103,12 @@ def _kept_contents(data: "Dataset", cache: Path | None) -> str:
 
 def _local(settings: "DataSettings") -> Path | None:
     """The folder that `data.path` names, or None where it is a hub id."""
-    root = local_path(settings.path)
+    root = local_path(settings.given_path)
     if root.is_dir():
         if settings.revision is not None:
             raise UserError(f"data.revision is for hub ids, and data.path={root} is a local folder: set it to null.")
         return root.absolute()
-    if root.is_absolute() or settings.path.startswith((".", "~")) or settings.path.count("/") > 1:
+    if root.is_absolute() or settings.given_path.startswith((".", "~")) or settings.given_path.count("/") > 1:
         raise UserError(f"There is no folder '{root}': data.path= is a local folder, or a hub id such as 'owner/name'.")
     return None
 
@@ -118,7 +118,7 @@ def _fetch(settings: "DataSettings", root: Path | None, notes: list[str], cache:
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.utils import httpx  # whichever version of it the hub's client speaks through
 
-    path = settings.path if root is None else str(root)
+    path = settings.given_path if root is None else str(root)
     try:
         if root is not None:
             return load_folder(root, settings.config, notes, cache)

@@ -32,7 +32,7 @@ def load(
     settings: "DataSettings", needs: Collection[str], notes: list[str], cache: Path | None
 ) -> dict[str, "Dataset"]:
     """The splits "train" and, where its files are there, "test"."""
-    folder = local_path(settings.path)
+    folder = local_path(settings.given_path)
     if not folder.is_dir():
         raise UserError(f"There is no folder '{folder}': data.path= names the one that holds the IDX files.")
     parts, read = {}, []

@@ -106,20 +106,23 @@ def _objects(root: Path, image: str, text: str) -> ImageObjects:
         values = [None if box is None else box.findtext(corner) for corner in _CORNERS]
         name = (thing.findtext("name") or "").strip()
         try:
-            boxes.append([float(value) for value in values])
+            boxes.append([float(value or "") for value in values])
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"Object {place} of '{root / text}' has no box of four numbers ({', '.join(_CORNERS)})."
             ) from error
         categories.append(name or None)
-    size = [said.findtext(f"size/{side}") for side in ("height", "width")]
-    stated = all(value is not None and value.strip().isdigit() and int(value) > 0 for value in size)
+    height, width = (_above_0(said.findtext(f"size/{side}")) for side in ("height", "width"))
     return ImageObjects(
         f"'{image}'",
         np.array(boxes, float).reshape(-1, 4),
         categories,
-        size=(int(size[0]), int(size[1])) if stated else None,
+        size=None if height is None or width is None else (height, width),
     )
+
+
+def _above_0(text: str | None) -> int | None:
+    return int(text) if text is not None and text.strip().isdigit() and int(text) > 0 else None
 
 
 def _from_zero(rows: Mapping[str, list[ImageObjects | None]], notes: list[str]) -> dict[str, list[ImageObjects | None]]:

@@ -47,12 +47,14 @@ def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cac
     notes += alone("text files", texts, images, "have no image, and were left out")
     splits = used_splits(map(split_of, images), settings)
     files = {split: [file for key, file in images.items() if split_of(key) == split] for split in splits}
-    found, rows, besides = {}, {}, [named] * bool(named)
+    known = [] if named is None else [named]
+    found, rows, besides = {}, {}, [*known]
     for split, lines in files.items():
         paired = [texts.get(key_of(file, _KINDS)) for file in lines]
         rows[split] = [_objects(root, file, text) for file, text in zip(lines, paired, strict=True)]
-        besides += filter(None, paired)
-        found[split] = image_files(root, lines, [*[named] * bool(named), *filter(None, paired)], cache)
+        texts_read = [text for text in paired if text is not None]
+        besides += texts_read
+        found[split] = image_files(root, lines, [*known, *texts_read], cache)
     read = [file for each in files.values() for file in each]
     about = [file for file in lying if "/" not in file and file.endswith((".yaml", ".yml", ".md"))]
     notes += left_out(root, lying, [*read, *besides, *about])
@@ -91,7 +93,9 @@ def _objects(root: Path, image: str, text: str | None) -> ImageObjects:
         UserError: a line that is none of an object, by its file and number.
     """
     boxes, categories = [], []
-    lines = (root / text).read_text(encoding="utf-8", errors="replace").splitlines() if text is not None else []
+    if text is None:
+        return ImageObjects(f"'{image}'", np.zeros((0, 4)), [])
+    lines = (root / text).read_text(encoding="utf-8", errors="replace").splitlines()
     for place, line in enumerate(lines, start=1):
         values = line.split()
         if not values:
