@@ -162,7 +162,7 @@ def _check_case(root: Path, lying: Sequence[str], read: Sequence[str], endings: 
 def _all_of_them(
     root: Path, lying: Sequence[str], files: Mapping[str, Sequence[str]], endings: Sequence[str], notes: list[str]
 ) -> dict[str, str]:
-    """The `data_files` by which `load_dataset` reads all images, where it would take the names of some for a split's."""
+    """The `data_files` by which `load_dataset` reads all images, where it would take names of some for a split's."""
     read = {name for each in files.values() for name in each}
     images = [name for name in lying if ending(name) in endings]
     left = [name for name in images if name not in read]
