@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from llmimg import textify
+from llmimg.baselines import BASELINES, Baseline
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
@@ -103,6 +104,10 @@ class Configuration:
         check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
         task = configuration.task_settings
         _ = configuration.readout_settings
+        if kind == "baseline":
+            configuration.baseline.check(
+                configuration.model.name, name, configuration.readout_name, configuration.data.images
+            )
         _check_adaptation(configuration)
         _check_images(configuration)
         _check_samples(configuration)
@@ -139,6 +144,11 @@ class Configuration:
         """The readout's entry in `llmimg.readouts.settings`."""
         given = {key: value for key, value in self.readout.items() if key != "name"}
         return build(READOUT_SETTINGS[self.readout_name], given)
+
+    @functools.cached_property
+    def baseline(self) -> Baseline:
+        """What a model of the kind `baseline` is."""
+        return build(BASELINES[str(self.model.architecture)], self.model.options)
 
     @staticmethod
     def _named(group: Mapping[str, Any], where: str) -> str:
@@ -200,7 +210,7 @@ def _check_images(configuration: Configuration) -> None:
             f"data.images={images} tells what an answer owes to its image, and with task={configuration.task_name} the "
             "image is the answer: set data.images=own."
         )
-    if images == "none" and model.kind in ("image", "baseline"):
+    if images == "none" and (model.kind == "image" or (model.kind == "baseline" and configuration.baseline.looks)):
         raise UserError(
             f"The model '{model.name}' sees nothing but pixels, and data.images=none gives it none: take "
             "data.images=shuffled."

@@ -47,7 +47,7 @@ def run(tmp_path_factory):
     return carried_out
 
 
-@pytest.mark.parametrize("name", sorted(BASELINES.entries()))
+@pytest.mark.parametrize("name", sorted(set(BASELINES.entries()) - {"constant"}))  # which sees nothing
 def test_a_baseline_tells_digits_apart_and_does_so_again(name, run):
     small = {"gradient_boosting": ["model.options.rounds=20"], "sift_bow": ["model.options.words=32"]}.get(name, [])
     folder, again = run(name, f"model={name}", *small), run(f"{name} again", f"model={name}", *small)
@@ -99,7 +99,7 @@ def test_the_nearest_images_vote():
     task, rows = TASKS["classify"].of(DataInfo(("a", "b", "c"))), [{"label": label} for label in labels]
     fitted = {count: BASELINES["knn"](neighbors=count).fit(images, rows, task, 0) for count in (1, 3, 5)}
     answers = {
-        count: np.array([task.read(answer, {}).label for answer in each.answers(asked)])
+        count: np.array([answer.label for answer in each.predictions(asked, [{}] * len(asked))])
         for count, each in fitted.items()
     }
     assert answers[1].tolist() == [2, 1]

@@ -1,4 +1,5 @@
-"""What needs no Trainer: scikit-learn on pixels or visual words, to hold language models against."""
+"""What needs no Trainer, to hold language models against: answers that the training split has already, and scikit-learn
+on pixels or visual words."""
 
 from llmimg.baselines.base import BASELINES, Baseline, Fitted
 

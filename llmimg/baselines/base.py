@@ -3,14 +3,14 @@
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.registry import Registry
 from llmimg.settings import Positive, settings_of
-from llmimg.tasks.base import Row, Task
+from llmimg.tasks.base import Prediction, Row, Task
 from llmimg.tokens.sample import Answer
 
 BASELINES = Registry("baseline", "llmimg.baselines")
@@ -19,8 +19,8 @@ BASELINES = Registry("baseline", "llmimg.baselines")
 class Fitted(Protocol):
     """A fitted baseline."""
 
-    def answers(self, images: np.ndarray) -> list[Answer]:
-        """What it answers for images uint8 `[N, H, W, C]`."""
+    def predictions(self, images: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
+        """What it predicts for images uint8 `[N, H, W, C]`, each on the image of its row to score."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +30,15 @@ class FittedClassifier:
     Attributes:
         estimator: of scikit-learn, over features.
         features: images uint8 `[N, H, W, C]` → float `[N, D]`.
-        classes: how many there are; those that no training image had get 10⁻¹², as do probabilities of 0.
+        task: one with classes; those that no training image had get 10⁻¹², as do probabilities of 0.
     """
 
     estimator: Any
     features: Callable[[np.ndarray], np.ndarray]
-    classes: int
+    task: Task
 
     def log_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """float64 `[N, classes]`, the logarithm of each class's probability.
+        """float64 `[N, K]`, the logarithm of each class's probability.
 
         Estimators that give margins alone (support vector machines) have them put through a softmax: their order is
         right, their size means little.
@@ -50,12 +50,13 @@ class FittedClassifier:
             margins = self.estimator.decision_function(features)
             margins = np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins
             scores = margins - np.logaddexp.reduce(margins, axis=1, keepdims=True)
-        whole = np.full((len(images), self.classes), np.log(1e-12))
+        whole = np.full((len(images), len(self.task.classes or ())), np.log(1e-12))
         whole[:, self.estimator.classes_] = scores
         return whole
 
-    def answers(self, images: np.ndarray) -> list[Answer]:
-        return [Answer(scores=scores) for scores in self.log_probabilities(images)]
+    def predictions(self, images: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
+        pairs = zip(self.log_probabilities(images), rows, strict=True)
+        return [self.task.read(Answer(scores=scores), row) for scores, row in pairs]
 
 
 @settings_of("model.options")
@@ -68,13 +69,39 @@ class Baseline(abc.ABC):
 
     train_images: Positive | None = None
 
+    readouts: ClassVar[tuple[str, ...]] = ("head", "score", "generate")  # those in whose place it answers
+    looks: ClassVar[bool] = True  # whether what it answers depends on the image
+    note: ClassVar[str]  # what a reader of its results must know, in a sentence
+
     @abc.abstractmethod
     def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
-        """Fit to images uint8 `[N, H, W, C]` and their rows.
+        """Fit to images uint8 `[N, H, W, C]` and their rows to learn from, N ≥ 1.
 
         Raises:
             UserError: rows that nothing can be learned from, or an option that is out of range.
         """
+
+    def check(self, model: str, task: str, readout: str, images: str) -> None:
+        """Refuse what it cannot answer, and what it would pass over.
+
+        Args:
+            model: what the configuration calls it.
+            task: the task's name.
+            readout: the one in whose place it is to answer.
+            images: whose image each row is given (`llmimg.data.shown`).
+
+        Raises:
+            UserError: saying what.
+        """
+        if readout not in self.readouts:
+            raise UserError(
+                f"model={model} stands in place of readout={' or '.join(self.readouts)}, and does not go with "
+                f"task={task} and readout={readout}: take model=constant or model=nearest."
+            )
+        if images != "own" and not self.looks:
+            raise UserError(
+                f"model={model} looks at no image, and data.images={images} changes nothing: set it to own."
+            )
 
     def chosen(self, count: int, seed: int) -> np.ndarray:
         """Which of so many training images it is fitted to, int64, ascending."""
@@ -85,9 +112,11 @@ class Baseline(abc.ABC):
 class Classifier(Baseline):
     """A classifier of scikit-learn, for tasks whose answers are one of few."""
 
+    readouts = ("head",)
+    note = "The fitted estimator of scikit-learn is not kept: loading one would run code."
+
     def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
-        chosen = self.chosen(len(images), seed)
-        images, labels = images[chosen], np.array([task.target(row) for row in rows], np.int64)[chosen]
+        labels = np.array([task.target(row) for row in rows], np.int64)
         if len(np.unique(labels)) < 2:
             raise UserError("All training images have one label, and there is nothing to tell apart: check the data.")
         features = self.features_of(images, seed)
@@ -95,7 +124,7 @@ class Classifier(Baseline):
             estimator = self.estimator(seed).fit(features(images), labels)
         except ValueError as error:  # scikit-learn's own words name the option and its range
             raise UserError(f"scikit-learn cannot fit with these model.options: {error}") from error
-        return FittedClassifier(estimator, features, len(task.classes or ()))
+        return FittedClassifier(estimator, features, task)
 
     def features_of(self, images: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
         """What is fitted to: pixels from 0 to 1, unless a subclass makes more of them."""

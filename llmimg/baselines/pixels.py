@@ -84,11 +84,10 @@ class Knn(Classifier):
     neighbors: Positive = 3
 
     def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:
-        known = min(len(images), self.train_images or len(images))
-        if not 1 <= self.neighbors <= known:
+        if self.neighbors > len(images):
             raise UserError(
-                f"model.options.neighbors={self.neighbors} is out of range: it takes 1 to {known:,}, the number of "
-                "training images."
+                f"model.options.neighbors={self.neighbors} is out of range: it takes 1 to {len(images):,}, the number "
+                "of training images."
             )
         return super().fit(images, rows, task, seed)
 

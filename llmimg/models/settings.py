@@ -20,7 +20,7 @@ class ModelSettings:
 
     Attributes:
         name: as in the file's name.
-        kind: `language`, `image` (it sees pixels), `baseline` (scikit-learn on pixels), or `endpoint` (a language model
+        kind: `language`, `image` (it sees pixels), `baseline` (what needs no Trainer), or `endpoint` (a language model
             that is asked over the network).
         architecture: a file's entry in `llmimg.models.scratch` to start from scratch, `resnet` or `vit`, or the name of
             a baseline; null is pretrained.

@@ -66,8 +66,8 @@ SETTINGS = {
 # readout → the kinds of model it can be taken from
 KINDS = {
     "head": ("language", "image", "baseline"),
-    "score": ("language", "endpoint"),
-    "generate": ("language", "endpoint"),
+    "score": ("language", "endpoint", "baseline"),
+    "generate": ("language", "endpoint", "baseline"),
     "likelihood": ("language",),
     "masked": ("language",),
 }

@@ -239,8 +239,13 @@ class Task(abc.ABC):
     def export(self, predictions: Sequence[Prediction], rows: Sequence[Row], folder: Path) -> None:  # noqa: B027
         """Write predictions in the field's own format; nothing where it has none."""
 
+    def on(self, prediction: Prediction, row: Row) -> Prediction:
+        """What is said of what the model sees (the truth of a row to learn from, or `constant`) as said of another row:
+        at the same places of what the model sees, brought to the row's own image."""
+        return prediction
+
     def constant(self, rows: Sequence[Row]) -> Prediction:
-        """What answers best without looking: the commonest of these rows' truths."""
+        """What answers best without looking: the commonest truth of these rows to learn from."""
         truths = [self.truth(row) for row in rows]
         counts = collections.Counter(map(self.text, truths))
         commonest = max(counts, key=lambda text: counts[text])

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from llmimg.data.motion import from_corners
+from llmimg.data.motion import as_corners
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, non_maximum_suppression
 from llmimg.settings import Share, Unit, settings_of
 from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
-from llmimg.tasks.detections import Detections, checked_corners, has_area, plain_objects, read_written, sure, written
+from llmimg.tasks.detections import (
+    Detections,
+    checked_corners,
+    has_area,
+    on_image,
+    plain_objects,
+    read_written,
+    seen_size,
+    sure,
+    written,
+)
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import DataInfo
 from llmimg.tasks.measure import ByRows, Measure, Table
@@ -161,7 +171,7 @@ class Detect(Task):
         seen = has_area(corners)
         if seed is not None and seen.sum() > self.settings.most:
             raise UserError(f"Row {row['id']} has {seen.sum()} objects, more than task.most={self.settings.most}.")
-        pieces = self.words.write(corners[seen], objects.classes[seen], _seen_size(row))
+        pieces = self.words.write(corners[seen], objects.classes[seen], seen_size(row))
         if seed is not None and self.settings.order == "random":
             pieces = np.random.default_rng(int(seed)).permutation(pieces)
         else:
@@ -177,16 +187,14 @@ class Detect(Task):
         if answer.pieces is None:
             return Detections(Objects([], [], []), row["size"], problem=answer.problem or "There is no answer.")
         whole = len(answer.pieces) // LENGTH * LENGTH
-        corners, classes = self.words.read(answer.pieces[:whole].reshape(-1, LENGTH), _seen_size(row))
-        if row.get("placement") is not None:
-            corners = row["placement"].inverse(row["size"]).boxes(corners)
-        known, kept = answer.log_probabilities, has_area(corners)
-        scores = np.ones(len(kept)) if known is None else confidence(known[:whole].reshape(-1, LENGTH))
-        found = Objects(from_corners(corners), classes, scores)[kept]
+        corners, classes = self.words.read(answer.pieces[:whole].reshape(-1, LENGTH), seen_size(row))
+        known = answer.log_probabilities
+        scores = np.ones(len(corners)) if known is None else confidence(known[:whole].reshape(-1, LENGTH))
+        found, degenerate = on_image(corners, classes, scores, row)
         if self.settings.duplicates is not None:
             found = found[non_maximum_suppression(found, self.settings.duplicates)]
         broken = "The last object breaks off." if whole < len(answer.pieces) else None
-        return Detections(found, row["size"], int((~kept).sum()), answer.problem or broken)
+        return Detections(found, row["size"], degenerate, answer.problem or broken)
 
     def metrics(
         self, predictions: Sequence[Detections], rows: Sequence[Row], intervals: bool = True
@@ -256,6 +264,13 @@ class Detect(Task):
         categories = category_numbers(self.names, self.info.numbers.get("objects"))
         write_coco(folder, rows, self._found(predictions, rows), truth, self.names, categories)
 
+    def on(self, prediction: Detections, row: Row) -> Detections:
+        """Without crowds, which no answer has."""
+        found = sure(prediction.on(seen_size(row)))
+        found = found[~found.crowded]
+        found, degenerate = on_image(as_corners(found.boxes), found.classes, found.scores, row)
+        return Detections(found, row["size"], degenerate)
+
     def constant(self, rows: Sequence[Row]) -> Detections:
         """Of each class the mean of its boxes, as sure as the share of images that it is in: AP is a mean over classes,
         and a box takes nothing from those that are surer."""
@@ -280,8 +295,3 @@ class Detect(Task):
         return Detection(
             truth, self._found(predictions, rows), len(self.names), sizes_in([row["size"] for row in rows])
         )
-
-
-def _seen_size(row: Row) -> tuple[int, int]:
-    """(height, width) of what the model sees."""
-    return row["size"] if row.get("placement") is None else row["placement"].size

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from llmimg.data.motion import as_corners
+from llmimg.data.motion import as_corners, from_corners
 from llmimg.data.names import shown
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects
+from llmimg.tasks.base import Row
 
 _SLACK = 0.01  # pixels that float32 sums may go past the border
 
@@ -41,6 +42,20 @@ class Detections:
         scores = sure(self.objects).scores
         order = np.argsort(-scores, kind="stable")
         return replace(self, objects=self.objects[order[scores[order] >= score][:most]])
+
+
+def on_image(corners: np.ndarray, classes: np.ndarray, scores: np.ndarray, row: Row) -> tuple[Objects, int]:
+    """Objects by their corners in what the model sees, on the row's image; and how many have no area there and are left
+    out."""
+    if row.get("placement") is not None:
+        corners = row["placement"].inverse(row["size"]).boxes(corners)
+    kept = has_area(corners)
+    return Objects(from_corners(corners), classes, scores)[kept], int((~kept).sum())
+
+
+def seen_size(row: Row) -> tuple[int, int]:
+    """(height, width) of what the model sees."""
+    return row["size"] if row.get("placement") is None else row["placement"].size
 
 
 def sure(objects: Objects) -> Objects:

@@ -1,5 +1,6 @@
 """Of which class is each part of the image? `"…image… mask: row3 car 0-4 tree 9-15 …"` (`grids`)."""
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Sequence
@@ -175,7 +176,9 @@ class Segment(Task):
         return found
 
     def _on_grid(self, prediction: Mask, row: Row) -> np.ndarray:
-        return prediction.cells if prediction.seen else self._grid(row, prediction.on(row).full())
+        if prediction.seen and prediction.cells.shape == tuple(self.settings.grid):
+            return prediction.cells
+        return self._grid(row, prediction.on(row).full())
 
     def _full(self, rows: Sequence[Row], predictions: Sequence[Mask] | Iterator[Mask]) -> Segmentation:
         found = (mask.on(row).full() for mask, row in zip(predictions, rows, strict=True))
@@ -247,6 +250,9 @@ class Segment(Task):
         for mask, row in zip(predictions, rows, strict=True):
             name = _NOT_IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", str(row["id"]))
             write_mask(folder / f"{name}.png", mask.on(row).full(), self._numbers)
+
+    def on(self, prediction: Mask, row: Row) -> Mask:
+        return dataclasses.replace(prediction, seen=True).on(row)
 
     def constant(self, rows: Sequence[Row]) -> Mask:
         """The commonest class of each cell."""
