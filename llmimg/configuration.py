@@ -14,8 +14,8 @@ from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.nearest import choose
 from llmimg.objective import objective_of
+from llmimg.readouts.settings import PROMPTED, check_combination, chosen_readout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
-from llmimg.readouts.settings import check_combination, chosen_readout
 from llmimg.settings import Positive, Seed, Unit, build, settings_of
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.measure import LOSS, Measure
@@ -120,8 +120,8 @@ class Configuration:
             )
         if configuration.augment.mixup and configuration.readout_name != "head":
             raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
-        if configuration.readout_name not in ("score", "generate") and getattr(task, "shots", 0):
-            raise UserError("task.shots are examples in a prompt, which readout=score and generate have: choose one.")
+        if configuration.readout_name not in PROMPTED:
+            _check_without_prompt(task, configuration.readout_name)
         return configuration
 
     @property
@@ -234,6 +234,21 @@ def _check_samples(configuration: Configuration) -> None:
         )
 
 
+def _check_without_prompt(task: Any, readout: str) -> None:
+    """Refuse what is said of a prompt where there is none."""
+    meanings = {
+        "shots": "are examples in a prompt",
+        "chat": "writes a prompt as a conversation",
+        "image_loss": "is for the image's text in a prompt",
+    }
+    for name, meaning in meanings.items():
+        if getattr(task, name, 0):
+            raise UserError(
+                f"task.{name} {meaning}, and readout={readout} has none: take readout={' or '.join(PROMPTED)}, or "
+                "leave it out."
+            )
+
+
 def _check_adaptation(configuration: Configuration) -> None:
     """Refuse what of a model cannot learn, or could not be saved."""
     model, adaptation = configuration.model, configuration.adaptation
@@ -287,6 +302,7 @@ def _check_endpoint(configuration: Configuration) -> None:
         "tokens.overflow": tokens.overflow != "error",
         "tokens.permute": tokens.permute != "none",
         "model.bits": configuration.model.bits,
+        "task.image_loss": configuration.task_settings.image_loss,
     }
     for setting, given in passed_over.items():
         if given:

@@ -63,6 +63,8 @@ SETTINGS = {
     "masked": NoSettings,
 }
 
+PROMPTED = ("score", "generate")  # those whose answer follows a prompt
+
 # readout → the kinds of model it can be taken from
 KINDS = {
     "head": ("language", "image", "baseline"),
