@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from llmimg.report.record import Example, Shown
+from llmimg.report.record import Example
+from llmimg.tasks.figures import Shown
 from llmimg.tasks.measure import Table, truths_of
 
 SHOWN = 8

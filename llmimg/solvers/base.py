@@ -13,9 +13,9 @@ from llmimg.data import Data
 from llmimg.data.identity import DataIdentity, Hashes
 from llmimg.data.shown import notes_of_images
 from llmimg.readouts.base import mean_loss
-from llmimg.report.record import Shown
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.base import Prediction, Row, Task
+from llmimg.tasks.figures import Shown
 
 # kind of model → the module with its `SOLVER`; imported when it is needed, as each loads libraries of its own
 _MODULES = {"language": "language", "endpoint": "endpoint", "image": "image", "baseline": "baseline"}

@@ -23,11 +23,12 @@ from llmimg.provenance import parts_of, read_hashes, shown_rows
 from llmimg.ranks import world_size
 from llmimg.run_folder import RunFolder
 from llmimg.settings import build
-from llmimg.solvers.base import Outcome, Shown, Solver
+from llmimg.solvers.base import Outcome, Solver
 from llmimg.solvers.fidelity import SAMPLE, fidelity, notes_of_size
 from llmimg.solvers.preparation import make_textifier
 from llmimg.solvers.scripts import shot_sample
 from llmimg.tasks.base import Task
+from llmimg.tasks.figures import Shown
 from llmimg.tokens.encoder import reconstructions, write_all
 from llmimg.tokens.folders import cache_folder
 

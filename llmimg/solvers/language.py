@@ -24,7 +24,7 @@ from llmimg.readouts.base import READOUTS
 from llmimg.recogniser import Recogniser
 from llmimg.reloaded import check_recogniser
 from llmimg.run_folder import RunFolder
-from llmimg.solvers.base import Outcome, Shown, Solver
+from llmimg.solvers.base import Outcome, Solver
 from llmimg.solvers.context import framed, make_layout, script_lengths, text_lengths
 from llmimg.solvers.costs import data_metrics, peak_memory_mb
 from llmimg.solvers.fidelity import fidelity_metrics
@@ -32,6 +32,7 @@ from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, p
 from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
 from llmimg.tasks.base import Task
+from llmimg.tasks.figures import Shown
 from llmimg.tokens.layout import Frame
 from llmimg.training.arguments import make_arguments
 from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages

@@ -13,8 +13,9 @@ from llmimg.data.identity import Hashes
 from llmimg.data.rows import Rows
 from llmimg.data.shown import images_shown
 from llmimg.errors import UserError
-from llmimg.solvers.base import Outcome, Shown, Solver
+from llmimg.solvers.base import Outcome, Solver
 from llmimg.tasks.base import Task
+from llmimg.tasks.figures import Shown
 from llmimg.training.examples import HeldImages
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import datasets
 import numpy as np
 
-from llmimg.solvers.base import Shown
+from llmimg.tasks.figures import Shown
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 

@@ -78,3 +78,24 @@ class Gallery:
 
 
 Figure = Matrix | Bars | Curve | Gallery
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A test image beside what the model was given of it.
+
+    Attributes:
+        image: uint8 `[H, W, C]`, C = 1 or 3.
+        text: the image's text, as far as the model read it; empty where it saw pixels.
+        unread: what was cut off of it by tokens.overflow=truncate; usually nothing.
+        tokens: how many tokens the model read of it; 0 where that is not known.
+        cut: tokens cut off; usually 0.
+        reconstruction: uint8 `[H, W, C]`, from its text, gray where the model read nothing; None where there is none.
+    """
+
+    image: np.ndarray
+    text: str = ""
+    unread: str = ""
+    tokens: int = 0
+    cut: int = 0
+    reconstruction: np.ndarray | None = None

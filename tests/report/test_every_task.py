@@ -14,11 +14,11 @@ from llmimg.insight.paired import compare_runs
 from llmimg.report.archive import load_record
 from llmimg.report.examples import evenly, make_examples, worst
 from llmimg.report.page import render
-from llmimg.report.record import Shown
 from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
 from llmimg.tasks.classify import Label
+from llmimg.tasks.figures import Shown
 from llmimg.tasks.info import DataInfo
 from llmimg.tasks.measure import of_rows
 from llmimg.tasks.pretrain import Cost
