@@ -9,13 +9,14 @@ from pydantic import Field
 
 from llmimg import textify
 from llmimg.baselines import BASELINES, Baseline
+from llmimg.combinations import check_parts
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.nearest import choose
 from llmimg.objective import objective_of
-from llmimg.readouts.settings import PROMPTED, check_combination, chosen_readout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
+from llmimg.readouts.settings import check_combination, chosen_readout
 from llmimg.settings import Positive, Seed, Unit, build, settings_of
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.measure import LOSS, Measure
@@ -102,26 +103,8 @@ class Configuration:
         objective_of(plain)
         name, kind = configuration.task_name, configuration.model.kind
         check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
-        task = configuration.task_settings
-        _ = configuration.readout_settings
-        if kind == "baseline":
-            configuration.baseline.check(
-                configuration.model.name, name, configuration.readout_name, configuration.data.images
-            )
-        _check_adaptation(configuration)
-        _check_images(configuration)
-        _check_samples(configuration)
-        if getattr(task, "text", ()) and configuration.tokens.permute != "none":
-            raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
-        if configuration.data.fresh and configuration.model.kind != "language":
-            raise UserError(
-                "data.fresh=true makes images for language models while they train, and "
-                f"model={configuration.model.name} is none: set data.fresh=false."
-            )
-        if configuration.augment.mixup and configuration.readout_name != "head":
-            raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
-        if configuration.readout_name not in PROMPTED:
-            _check_without_prompt(task, configuration.readout_name)
+        _ = configuration.task_settings, configuration.readout_settings
+        check_parts(configuration)
         return configuration
 
     @property
@@ -198,112 +181,3 @@ class Configuration:
         if self.vocabulary.name != "auto":
             return self.vocabulary.name
         return "reuse" if self.model.pretrained else "own"
-
-
-def _check_images(configuration: Configuration) -> None:
-    """Refuse to take away an image where that leaves nothing."""
-    images, model = configuration.data.images, configuration.model
-    if images == "own":
-        return
-    if configuration.readout_name in ("likelihood", "masked"):
-        raise UserError(
-            f"data.images={images} tells what an answer owes to its image, and with task={configuration.task_name} the "
-            "image is the answer: set data.images=own."
-        )
-    if images == "none" and (model.kind == "image" or (model.kind == "baseline" and configuration.baseline.looks)):
-        raise UserError(
-            f"The model '{model.name}' sees nothing but pixels, and data.images=none gives it none: take "
-            "data.images=shuffled."
-        )
-
-
-def _check_samples(configuration: Configuration) -> None:
-    """Refuse several samples of a row where nothing learns from them, or they would be the same."""
-    task, model = configuration.task_settings, configuration.model
-    if getattr(task, "samples", 1) == 1:
-        return
-    several = f"task.samples={task.samples} gives a model several answers of each row to learn, and"
-    if model.kind != "language" or configuration.adaptation.name == "none":
-        raise UserError(f"{several} this one learns none: set task.samples=1, or take a language model that learns.")
-    if configuration.readout_name not in ("score", "generate"):
-        raise UserError(f"{several} readout={configuration.readout_name} learns none: set task.samples=1.")
-    if not task.varied:
-        how = " or task.order=random" if hasattr(task, "order") else ""
-        raise UserError(
-            f"{several} these would all be the same, as none of them is drawn by seed: set task.samples=1{how}."
-        )
-
-
-def _check_without_prompt(task: Any, readout: str) -> None:
-    """Refuse what is said of a prompt where there is none."""
-    meanings = {
-        "shots": "are examples in a prompt",
-        "chat": "writes a prompt as a conversation",
-        "image_loss": "is for the image's text in a prompt",
-    }
-    for name, meaning in meanings.items():
-        if getattr(task, name, 0):
-            raise UserError(
-                f"task.{name} {meaning}, and readout={readout} has none: take readout={' or '.join(PROMPTED)}, or "
-                "leave it out."
-            )
-
-
-def _check_adaptation(configuration: Configuration) -> None:
-    """Refuse what of a model cannot learn, or could not be saved."""
-    model, adaptation = configuration.model, configuration.adaptation
-    if model.kind == "endpoint":
-        _check_endpoint(configuration)
-        return
-    if adaptation.name != "full" and model.kind != "language":
-        raise UserError(f"adaptation={adaptation.name} is for language models: take adaptation=full.")
-    if adaptation.save == "adapters" and not model.pretrained:
-        raise UserError(
-            "adaptation.save=adapters needs a pretrained model to belong to, and this one starts from scratch: take "
-            "adaptation.save=merged."
-        )
-    if adaptation.name == "none" and configuration.readout_name == "head":
-        raise UserError(
-            "adaptation=none trains nothing, and a head must be trained: take readout=score or generate, or "
-            "trainer.do_train=false to evaluate a finished run."
-        )
-    if model.bits and adaptation.name not in ("lora", "none"):
-        raise UserError(
-            f"Weights kept in {model.bits} bits (model.bits) cannot learn: take adaptation=lora or none, or "
-            "model.bits=null."
-        )
-    if model.bits and adaptation.name == "lora" and adaptation.save == "merged":
-        raise UserError(
-            f"Adapters cannot be added to weights kept in {model.bits} bits (model.bits) without rounding them away: "
-            "set adaptation.save=adapters."
-        )
-    if model.pretrained and configuration.vocabulary_name in ("own", "learn") and adaptation.name in ("none", "head"):
-        raise UserError(
-            f"The tokens of vocabulary={configuration.vocabulary_name} are new to a pretrained model, and "
-            f"adaptation={adaptation.name} would never teach it them: take vocabulary=reuse, or adaptation=lora."
-        )
-
-
-def _check_endpoint(configuration: Configuration) -> None:
-    """Refuse what a model that is asked over the network cannot be told, or would pass over."""
-    name, tokens = configuration.model.name, configuration.tokens
-    if configuration.adaptation.name != "none":
-        raise UserError(f"The model '{name}' is asked, and learns nothing: set adaptation=none.")
-    if configuration.launch.processes > 1:
-        raise UserError(f"The model '{name}' is asked by one process: set launch.processes=1.")
-    if configuration.readout_name == "score" and configuration.task_settings.chat:
-        raise UserError(
-            "task.chat=true is for readout=generate with an endpoint: a conversation cannot be scored there."
-        )
-    passed_over = {
-        "ema": configuration.ema,
-        "vocabulary": configuration.vocabulary.name != "auto",
-        "tokens.max_length": tokens.max_length,
-        "tokens.overflow": tokens.overflow != "error",
-        "tokens.permute": tokens.permute != "none",
-        "model.bits": configuration.model.bits,
-        "task.image_loss": configuration.task_settings.image_loss,
-    }
-    for setting, given in passed_over.items():
-        if given:
-            raise UserError(f"{setting} means nothing to the model '{name}', which is only asked: leave it out.")

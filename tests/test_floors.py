@@ -23,6 +23,7 @@ FLOORS = [
     {"llmimg.training", "llmimg.baselines", "llmimg.objective"},
     {"llmimg.recogniser"},
     {"llmimg.reloaded", "llmimg.predict"},  # whether what a run saved is what it was; what others ask of it
+    {"llmimg.combinations"},
     {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
     {"llmimg.provenance"},  # which data a run is of
     {"llmimg.solvers"},

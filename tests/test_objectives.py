@@ -100,6 +100,9 @@ def test_a_learned_vocabulary_is_gone_on_with(run):
     assert [each["label"] for each in answers] == table["prediction"][:3]
 
 
+ASKED = ("model=endpoint", "model.url=http://localhost:1/v1", "model.path=x", "adaptation=none", "readout=generate")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -170,7 +173,12 @@ def test_adapters_are_saved_merged_or_alone(run):
         ),
         (["adaptation=lora", "model=logistic"], r"adaptation=lora is for language models"),
         (["adaptation=lora", "adaptation.save=adapters"], r"adaptation\.save=adapters needs a pretrained model"),
-        (["task.shots=2"], r"task\.shots are examples in a prompt"),
+        (["task.shots=2"], r"task\.shots are examples in a prompt, and readout=head has none"),
+        (["task.chat=true"], r"task\.chat writes a prompt as a conversation, and readout=head has none"),
+        (["task.image_loss=0.3"], r"task\.image_loss is for the image's text in a prompt, and readout=head has none"),
+        (["readout=generate", "readout.beams=2"], r"Of few answers all are followed to their ends"),
+        ([*ASKED, "readout.beams=2"], r"readout\.beams means nothing to the model 'endpoint', which is only asked"),
+        ([*ASKED, "task.image_loss=1"], r"task\.image_loss means nothing to the model 'endpoint'"),
         (["readout=score", "task.shots=100"], r"task\.shots=100 asks for more examples than the 64 training images"),
         (["readout=score", "task.shots=4", "tokens.max_length=300"], r"has no room|does not fit the context"),
         (["task.samples=2"], r"task\.samples=2 .* and readout=head learns none: set task\.samples=1"),
