@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from llmimg.errors import UserError
-from llmimg.readouts.settings import PROMPTED
+from llmimg.readouts.settings import PROMPTED, GenerateSettings
 
 if TYPE_CHECKING:
     from llmimg.configuration import Configuration
@@ -141,6 +141,9 @@ def _check_endpoint(configuration: "Configuration") -> None:
         "task.image_loss": configuration.task_settings.image_loss,
         **{f"readout.{name}": given for name, given in _searching(configuration).items()},
     }
+    if configuration.readout_name == "generate":
+        chosen = vars(configuration.readout_settings).items()
+        passed_over |= {f"readout.{key}": value != getattr(GenerateSettings(), key) for key, value in chosen}
     for setting, given in passed_over.items():
         if given:
             raise UserError(f"{setting} means nothing to the model '{name}', which is only asked: leave it out.")

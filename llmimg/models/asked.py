@@ -7,9 +7,23 @@ from typing import Any
 
 from llmimg.textify import Lexicon
 from llmimg.tokens.conversation import SLOT, joined, turns
-from llmimg.tokens.sample import ImageSlot, Part, Sample
+from llmimg.tokens.sample import Answer, ImageSlot, Part, Sample
 
 _ROOM = 16  # tokens for what stands around an answer ("The class is cat.")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking.
+
+    Attributes:
+        answers: one an image: with log-probabilities of the classes, float64 `[K]`; in words, of which the one piece is
+            the number of the class named; or with pieces of the task's lexicon.
+        notes: sentences that a reader must know.
+    """
+
+    answers: list[Answer]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -20,11 +34,13 @@ class Asking:
         shots: what stands in front of each sample; the text of its image; a slot has its number among the shots.
         chat: whether samples are the turns of a conversation.
         lexicon: of the pieces in answers, where there are any.
+        end: what stands behind the answer of each shot, but in a conversation.
     """
 
     shots: tuple[tuple[Sample, str], ...] = ()
     chat: bool = False
     lexicon: Lexicon | None = None
+    end: str = ""
 
     def scored(self, prompt: Sequence[Part], image: str, answers: Sequence[Sequence[Part]]) -> list[dict[str, Any]]:
         """One request an answer: the prompt with that answer, whose tokens' log-probabilities are asked for."""
@@ -53,7 +69,7 @@ class Asking:
 
     def text(self, prompt: Sequence[Part], image: str) -> tuple[str, str]:
         """All that stands in front of an answer, up to the prompt's last words, and these."""
-        shown = [part for sample, _ in self.shots for part in (*sample.prompt, *sample.answer)]
+        shown = [part for sample, _ in self.shots for part in (*sample.prompt, *sample.answer, self.end)]
         parts = joined([*shown, *prompt])
         words = parts[-1] if parts and isinstance(parts[-1], str) else ""
         front = parts[:-1] if words else parts

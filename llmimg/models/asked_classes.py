@@ -2,16 +2,16 @@
 reader of the results must know of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.models import probes
 from llmimg.models.answers import Answer as Reply
-from llmimg.models.asked import Asking
+from llmimg.models.asked import Asked, Asking
 from llmimg.models.echoed import echoed_tokens, tails
 from llmimg.models.endpoint import Endpoint
+from llmimg.models.written import ask_to_write
 from llmimg.tasks.base import Task
 from llmimg.tasks.reading import AnswerReader, Reading, check_names, reading_notes
 from llmimg.tokens.sample import Answer
@@ -19,23 +19,9 @@ from llmimg.tokens.sample import Answer
 _NOTED_DRIFT, _MOST_DRIFT = 0.05, 1.0  # nats between log-probabilities that should be the same
 
 
-@dataclass(frozen=True)
-class AskedClasses:
-    """What came of asking.
-
-    Attributes:
-        answers: one an image: with log-probabilities of the classes, float64 `[K]`, or in words, of which the one piece
-            is the number of the class named.
-        notes: sentences that a reader must know.
-    """
-
-    answers: list[Answer]
-    notes: list[str]
-
-
 def score_classes(
     endpoint: Endpoint, task: Task, asking: Asking, texts: Sequence[str], normalise: str, anew: bool
-) -> AskedClasses:
+) -> Asked:
     """Log-probabilities of the classes, as `llmimg.readouts.score` has them.
 
     Args:
@@ -76,10 +62,10 @@ def score_classes(
         probes.other_models(answers, endpoint.model),
     ]
     found = [Answer(scores=scores, tokens=reply.read) for scores, (reply, _) in zip(outputs, first, strict=True)]
-    return AskedClasses(found, [note for note in notes if note])
+    return Asked(found, [note for note in notes if note])
 
 
-def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequence[str], anew: bool) -> AskedClasses:
+def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequence[str], anew: bool) -> Asked:
     """The classes that the model names in its answers.
 
     Args:
@@ -93,24 +79,17 @@ def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequenc
     one_line = all("\n" in answer for answer in answers)
     check_names(names, answers[0].removeprefix(names[0]), one_line)
     most = max(map(len, names))
-    requests = [asking.written(task.prompt({}, None), text, most, one_line) for text in texts]
-    replies = endpoint.ask(requests, anew)
-    (again,) = endpoint.ask(requests[:1], anew, estimate=False, take=2)
-    parts = probes.parts(texts[0])
-    read = endpoint.ask(
-        [asking.written(task.prompt({}, None), part, most, one_line) for part in parts], anew, estimate=False
-    )
+    prompts = [task.prompt({}, None)] * len(texts)
+    written = ask_to_write(endpoint, asking, prompts, texts, most, one_line, anew)
     reader = AnswerReader(names)
-    readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in replies]
+    readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in written.replies]
     notes = [
-        *reading_notes(readings, _most_tokens(endpoint, requests[0]["max_tokens"])),
-        _line_note(replies) if one_line else None,
-        probes.short_reading(list(zip(parts, read, strict=True)), list(zip(texts, replies, strict=True))),
-        probes.differing(replies[0], again),
-        probes.other_models(replies, endpoint.model),
+        *reading_notes(readings, written.most),
+        _line_note(written.replies) if one_line else None,
+        *written.notes,
     ]
-    found = [_answer(reply, reading) for reply, reading in zip(replies, readings, strict=True)]
-    return AskedClasses(found, [note for note in notes if note])
+    found = [_answer(reply, reading) for reply, reading in zip(written.replies, readings, strict=True)]
+    return Asked(found, [note for note in notes if note])
 
 
 def _answer(reply: Reply, reading: Reading) -> Answer:
@@ -121,13 +100,6 @@ def _answer(reply: Reply, reading: Reading) -> Answer:
         finish=reply.finish,
         tokens=reply.read,
     )
-
-
-def _most_tokens(endpoint: Endpoint, asked: int) -> int | None:
-    """How many tokens an answer can have; None where that is not known."""
-    extra = endpoint.options.extra
-    given = extra.get("max_tokens") or extra.get("max_completion_tokens")
-    return given if given or "max_tokens" in extra else asked
 
 
 def _line_note(answers: Sequence[Reply]) -> str | None:

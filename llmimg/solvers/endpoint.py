@@ -17,6 +17,7 @@ from llmimg.data.shown import images_shown
 from llmimg.errors import UserError
 from llmimg.models.asked import Asking
 from llmimg.models.asked_classes import score_classes, write_classes
+from llmimg.models.asked_pieces import write_pieces
 from llmimg.models.endpoint import Endpoint
 from llmimg.models.settings import EndpointOptions
 from llmimg.provenance import parts_of, read_hashes, shown_rows
@@ -75,9 +76,10 @@ class EndpointSolver(Solver):
     def _asking(self) -> Asking:
         """What stands in front of each image: training images that the prompt shows, with their answers."""
         chat, lexicon, train = self.task.settings.chat, self.task.lexicon, self.data.train
+        end = "\n" if self.task.candidates is None else ""  # a class has what the template says
         numbers = shown_rows(self.settings, self.data)
         if not len(numbers):
-            return Asking(chat=chat, lexicon=lexicon)
+            return Asking(chat=chat, lexicon=lexicon, end=end)
         shown = self._shown(np.arange(len(train)), len(train))[numbers]
         texts = [""] * len(numbers)
         if (shown >= 0).all():
@@ -86,7 +88,7 @@ class EndpointSolver(Solver):
             texts = self.textifier.texts(write_all(self.textifier, images))
         rows = Rows(train, self.task.columns, self.data.decoding).seen(numbers)
         samples = [shot_sample(self.task, row, place) for place, row in enumerate(rows)]
-        return Asking(tuple(zip(samples, texts, strict=True)), chat, lexicon)
+        return Asking(tuple(zip(samples, texts, strict=True)), chat, lexicon, end)
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
         return {}
@@ -94,19 +96,25 @@ class EndpointSolver(Solver):
     def predict(self, split: str) -> Outcome:
         """By the likelihoods of classes (readout=score) or in the model's own words (readout=generate)."""
         settings, started = self.settings, time.perf_counter()
+        rows = Rows(self.data.test, self.task.columns, self.data.decoding).scored(self.numbers)
         if settings.readout_name == "score":
             normalise = settings.readout_settings.normalise
             found = score_classes(self.endpoint, self.task, self.asking, self.texts, normalise, settings.force)
+        elif self.task.candidates is None:
+            found = write_pieces(self.endpoint, self.task, self.asking, rows, self.texts, settings.force)
         else:
             found = write_classes(self.endpoint, self.task, self.asking, self.texts, settings.force)
         self.seconds = time.perf_counter() - started
         self.notes.extend(found.notes)
         for note in found.notes:
             log.warning(note)
-        rows = Rows(self.data.test, self.task.columns, self.data.decoding).scored(self.numbers)
         predictions = [self.task.read(answer, row) for answer, row in zip(found.answers, rows, strict=True)]
         tokens = [answer.tokens for answer in found.answers]
-        return Outcome(self.numbers, rows, predictions, {} if None in tokens else {"tokens": tokens})
+        columns: dict[str, list] = {} if None in tokens else {"tokens": tokens}
+        if settings.readout_name == "generate":
+            columns["answer"] = [answer.text for answer in found.answers]
+            columns["finish"] = [answer.finish for answer in found.answers]
+        return Outcome(self.numbers, rows, predictions, columns)
 
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
         return {

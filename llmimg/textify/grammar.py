@@ -95,15 +95,27 @@ class Grammar:
         Raises:
             UserError: where the text cannot be read; it says from which character on.
         """
+        ids, whole, end = self._read(text)
+        if not whole:
+            raise UserError(f"The text cannot be read from character {end} on: {text[end : end + 24]!r}.")
+        return ids
+
+    def begun(self, text: str) -> np.ndarray:
+        """The piece ids of the longest beginning of a text that some text begins with."""
+        return self._read(text)[0]
+
+    def _read(self, text: str) -> tuple[np.ndarray, bool, int]:
+        """The piece ids of a text, or else of as much of it as can be read; whether that is all of it; and where it
+        ends."""
         trail: list[tuple[int, Iterator[tuple[int, int, str]]]] = [(0, self._readings(text, 0, START))]
         ids: list[int] = []
         dead: set[tuple[int, str]] = set()  # places and states that lead nowhere, tried once each
-        furthest = 0
+        furthest, longest = 0, []
         state_at = [START]
         while trail:
             place, readings = trail[-1]
             if place == len(text) and state_at[-1] in self.final:
-                return np.asarray(ids, self.lexicon.dtype)
+                return np.asarray(ids, self.lexicon.dtype), True, place
             reading = next(readings, None)
             if reading is None:
                 trail.pop()
@@ -112,13 +124,14 @@ class Grammar:
                     ids.pop()
                 continue
             piece, end, state = reading
-            furthest = max(furthest, end)
+            if end > furthest:
+                furthest, longest = end, [*ids, piece]
             if (end, state) in dead:
                 continue
             ids.append(piece)
             state_at.append(state)
             trail.append((end, self._readings(text, end, state)))
-        raise UserError(f"The text cannot be read from character {furthest} on: {text[furthest : furthest + 24]!r}.")
+        return np.asarray(longest, self.lexicon.dtype), False, furthest
 
     def _readings(self, text: str, place: int, state: str) -> Iterator[tuple[int, int, str]]:
         table, lengths = self._choices[state]
