@@ -10,8 +10,8 @@ from llmimg.errors import UserError
 from llmimg.nearest import nearest
 from llmimg.settings import Positive, build, settings_of
 
-PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training", "generate")
-ONE_CORE = ("tokens", "textify", "breakdown", "generate")
+PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training", "generate", "packing")
+ONE_CORE = ("tokens", "textify", "breakdown", "generate", "packing")
 
 _ROOT = Path(__file__).resolve().parent.parent
 
