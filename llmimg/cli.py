@@ -19,8 +19,8 @@ USAGE = """llmimg: a language model sees an image only as text
   python -m llmimg show IMAGE --all [size=N fit=FIT] [tokenizer=PATH]
       the same image by every textifier, side by side
   python -m llmimg predict RUN IMAGE… [out=FOLDER] [score=0.3 most=20]
-      one JSON line an image, by the recogniser a run left; masks as PNG or boxes as COCO's JSON into a folder; of
-      boxes those of at least this score, at most so many
+      one JSON line an image, by the recogniser a run left; masks as PNG or boxes as COCO's JSON into a folder, with
+      drawings; of boxes those of at least this score, at most so many
   python -m llmimg run CONFIG.yaml [run_dir=PATH] [force=true]
       repeat a run from its config.yaml
   python -m llmimg report RUN

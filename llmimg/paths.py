@@ -1,6 +1,9 @@
-"""Paths that a user gave."""
+"""Paths that a user gave, and names of files."""
 
+import re
 from pathlib import Path
+
+_NOT_IN_NAMES = re.compile(r'[%/\\:*?"<>|\x00-\x1f]')  # of files, on one system or another
 
 
 def local_path(text: str | Path) -> Path:
@@ -12,3 +15,8 @@ def local_path(text: str | Path) -> Path:
         return path.expanduser()
     except RuntimeError:  # a user without a home
         return path
+
+
+def file_name(text: str) -> str:
+    """A name that a file can have on any system, another for each text: `/` is `%2F` there, and so on."""
+    return _NOT_IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", text)

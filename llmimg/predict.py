@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmimg.atomic import replacing
+from llmimg.data import decode
+from llmimg.data.png import png_files
 from llmimg.errors import UserError
 from llmimg.nearest import nearest
+from llmimg.paths import file_name
 from llmimg.recogniser import Recogniser
 from llmimg.settings import build
-from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.base import TASKS, Prediction, Row, Task
 
 
 def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -18,12 +22,16 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     Args:
         run: the folder of a run, or of its recogniser.
         images: paths.
-        given: `out`, a folder to write predictions to in the field's own format, and what the task's `Bounds` have.
+        given: `out`, a folder to write predictions to in the field's own format, and drawn on their images as PNG files
+            in the folder `drawn` there; and what the task's `Bounds` have. It is written once all is predicted, each
+            file whole or not at all; files of the same names are replaced.
 
     Raises:
         UserError: a name that no task has, or not the run's; an image that is not there or cannot be read.
     """
     _check(given)
+    if "out" in given and (file := next(filter(Path.is_file, (Path(given["out"]), *Path(given["out"]).parents)), None)):
+        raise UserError(f"out={given['out']} cannot be a folder, as {file} is a file: give another.")
     for image in images:
         if not Path(image).is_file():
             raise UserError(f"There is no image {image}.")
@@ -36,9 +44,23 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     if bounds is not None:
         predictions = [task.bounded(each, bounds) for each in predictions]
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        task.export(predictions, [{**row, "id": name} for row, name in zip(rows, _ids(images), strict=True)], Path(out))
+        rows = [{**row, "id": name} for row, name in zip(rows, _ids(images), strict=True)]
+        _write(task, predictions, rows, images, recogniser.encoder.decoding.white, Path(out))
     return [task.plain(each) for each in predictions]
+
+
+def _write(
+    task: Task, predictions: Sequence[Prediction], rows: Sequence[Row], images: Sequence[str], white: Any, out: Path
+) -> None:
+    """Write predictions as files; arguments as of `predict`, and what counts as white in the images."""
+    drawn = out / "drawn"
+    drawn.mkdir(parents=True, exist_ok=True)
+    task.export(predictions, rows, out)
+    for image, prediction, row in zip(images, predictions, rows, strict=True):
+        picture = task.draw(decode(image, row["id"], white), prediction)
+        if picture is not None:
+            with replacing(drawn / f"{file_name(row['id'])}.png") as part:
+                part.write_bytes(png_files(picture[None])[0])
 
 
 def _check(given: Mapping[str, str]) -> None:

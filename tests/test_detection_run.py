@@ -98,9 +98,13 @@ def test_boxes_are_printed_bounded_and_written(predicted, images, tmp_path):
         surest = sorted(line["objects"], key=lambda each: -each["score"])
         assert len(bounded["objects"]) == min(1, len([each for each in surest if each["score"] >= middle]))
         assert all(each["score"] == surest[0]["score"] for each in bounded["objects"])
-    (written,) = (tmp_path / "out").iterdir()
+    written, drawn = sorted((tmp_path / "out").iterdir())
     again = predicted(f"score={middle}", "most=1")
-    assert written.name == "detections.json"
+    assert written.name == "detections.json" and drawn.name == "drawn"
+    assert sorted(file.name for file in drawn.iterdir()) == ["one.png.png", "other.png.png"]
+    for path in images:  # a drawing is enlarged, by a whole factor
+        size = np.array(Image.open(drawn / f"{path.name}.png").size)
+        assert (size % 12 == 0).all() and (size >= 12).all()
     assert [each["bbox"] for each in json.loads(written.read_text())] == [
         each["box"] for line in again for each in line["objects"]
     ]
@@ -112,9 +116,11 @@ def test_boxes_are_printed_bounded_and_written(predicted, images, tmp_path):
         ("scor=1", "predict has no setting 'scor': did you mean 'score'?"),
         ("score=2", "score=2.0 is out of range: it takes 0 to 1."),
         ("most=0", "most=0 is out of range: it takes 1 or more objects, or null."),
+        ("out={file}", "out={file} cannot be a folder, as {file} is a file: give another."),
+        ("out={file}/in/it", "out={file}/in/it cannot be a folder, as {file} is a file: give another."),
     ],
 )
 def test_wrong_bounds_are_one_sentence(finished, images, given, sentence, capsys):
     with pytest.raises(SystemExit):
-        main(["predict", str(finished), str(images[0]), given])
-    assert capsys.readouterr().err == f"llmimg: {sentence}\n"
+        main(["predict", str(finished), str(images[0]), given.format(file=images[1])])
+    assert capsys.readouterr().err == f"llmimg: {sentence.format(file=images[1])}\n"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from llmimg.data.cells import class_counts, pooled
 from llmimg.errors import UserError
 from llmimg.metrics.segmentation import Segmentation, mean_iou_of
 from llmimg.nearest import nearest
+from llmimg.paths import file_name
 from llmimg.settings import one_of, settings_of
 from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
 from llmimg.tasks.endings import ending
@@ -29,7 +29,6 @@ from llmimg.tokens.sample import Answer, ImageSlot, Part
 
 COMMONEST = "commonest"
 Cells = Annotated[int, Field(ge=1, le=64)]  # along a side of the grid
-_NOT_IN_NAMES = re.compile(r'[%/\\:*?"<>|\x00-\x1f]')  # of files, on one system or another
 
 
 @settings_of("task")
@@ -248,8 +247,7 @@ class Segment(Task):
     def export(self, predictions: Sequence[Mask], rows: Sequence[Row], folder: Path) -> None:
         """PNG files of the source's own class numbers, called by the rows' ids: `/` is `%2F` there, and so on."""
         for mask, row in zip(predictions, rows, strict=True):
-            name = _NOT_IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", str(row["id"]))
-            write_mask(folder / f"{name}.png", mask.on(row).full(), self._numbers)
+            write_mask(folder / f"{file_name(str(row['id']))}.png", mask.on(row).full(), self._numbers)
 
     def on(self, prediction: Mask, row: Row) -> Mask:
         return dataclasses.replace(prediction, seen=True).on(row)
