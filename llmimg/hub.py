@@ -30,7 +30,7 @@ from transformers.utils import cached_file
 from llmimg.errors import UserError
 
 RECOGNISER = "recogniser.json"
-_UNTRUSTED = {"trust_remote_code": False}
+_UNTRUSTED: dict[str, Any] = {"trust_remote_code": False}
 
 
 def load_config(path: str, revision: str | None = None, gguf_file: str | None = None) -> PreTrainedConfig:
@@ -142,7 +142,8 @@ def load_pipeline(task: str, model: str) -> Any:
     """
     try:
         with _no_code_of(model):
-            return pipeline(task, model=model, **_UNTRUSTED)
+            of_any: Any = pipeline  # its overloads know no task that is not written out
+            return of_any(task, model=model, **_UNTRUSTED)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"textify=region_objects asks '{model}', which transformers cannot load for {task}: give textify.model= a "
@@ -173,7 +174,7 @@ def weights_fingerprint(path: str, revision: str | None = None, gguf_file: str |
     """
     folder = _folder(path, revision, gguf_file)
     files = [] if folder is None else _weight_files(folder, gguf_file)
-    if not files:
+    if folder is None or not files:
         return None
     digest = hashlib.sha256()
     for file in files:
@@ -192,7 +193,7 @@ def _folder(path: str, revision: str | None, gguf_file: str | None) -> Path | No
         return Path(path)
     with contextlib.suppress(OSError, ValueError):
         found = cached_file(path, gguf_file or "config.json", revision=revision or "main", local_files_only=True)
-        return Path(found).parent
+        return None if found is None else Path(found).parent
     return None
 
 

@@ -66,12 +66,13 @@ def settings_of(group: str = "") -> Callable[[Kind], Kind]:
         except ValidationError as error:
             raise UserError(_sentence(error, cls, group)) from None
 
-    def decorate(cls: Kind) -> Kind:
+    def decorate(cls: Kind) -> Any:
         hints = typing.get_type_hints(cls, include_extras=True)
         own = inspect.get_annotations(cls)
-        cls.__annotations__ = {name: _from_plain(hints[name]) for name in own}
-        cls._as_sentences = model_validator(mode="wrap")(classmethod(as_sentences))
-        return dataclass(frozen=True, config=_CONFIG)(cls)
+        changed: Any = cls
+        changed.__annotations__ = {name: _from_plain(hints[name]) for name in own}
+        changed._as_sentences = model_validator(mode="wrap")(classmethod(as_sentences))
+        return dataclass(frozen=True, config=_CONFIG)(changed)
 
     return decorate
 
@@ -102,7 +103,8 @@ def read(value: Any, hint: Any, setting: str) -> Any:
 def _from_plain(hint: Any) -> Any:
     """The type, with what reads plain values put behind it and all that is inside."""
     base, said = parted(hint)
-    origin, arguments = typing.get_origin(base), typing.get_args(base)
+    origin: Any = typing.get_origin(base)
+    arguments = typing.get_args(base)
     readers: tuple[Any, ...] = ()
     if base in _READERS:
         readers = (Strict(), BeforeValidator(_READERS[base]))
@@ -115,7 +117,7 @@ def _from_plain(hint: Any) -> Any:
         readers = (Field(union_mode="left_to_right"),) * (len(set(arguments) - {types.NoneType}) > 1)
         readers += (BeforeValidator(_null),) * (types.NoneType in arguments)
     elif origin in (tuple, list, dict):
-        base = origin[tuple(each if each is Ellipsis else _from_plain(each) for each in arguments)]
+        base = types.GenericAlias(origin, tuple(each if each is Ellipsis else _from_plain(each) for each in arguments))
     return Annotated[(base, *said, *readers)] if said or readers else base
 
 

@@ -19,15 +19,19 @@ from llmimg.tokens.vocabulary import Vocabulary
 READOUTS = Registry("readout", "llmimg.readouts")
 
 Batch = dict[str, torch.Tensor]
+Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 class Readout(abc.ABC):
     """One way to take a task's answers from a model."""
 
-    terms: tuple[Term, ...] = (Term(),)  # what the model learns, of what `training_batch` gives
-
     def __init__(self, task: Task):
         self.task = task
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What the model learns, of what `training_batch` gives."""
+        return (Term(),)
 
     @abc.abstractmethod
     def training_batch(self, examples: Sequence[Example]) -> Batch:
@@ -50,8 +54,8 @@ class Readout(abc.ABC):
         """What `outputs` reads."""
 
     @abc.abstractmethod
-    def outputs(self, model: Any, batch: Batch) -> torch.Tensor:
-        """What answers are made from, float32 `[B, …]`; the batch is on the model's device."""
+    def outputs(self, model: Any, batch: Batch) -> Outputs:
+        """What answers are made from, one array or several, float32 `[B, …]`; the batch is on the model's device."""
 
     def answers(self, outputs: Any, rows: Sequence[Row]) -> list[Answer]:
         """The answers in the outputs of these rows, `[N, …]`; here, a score for each class or candidate."""
@@ -94,7 +98,7 @@ class TextReadout(Readout):
     ):
         super().__init__(task)
         self.layout, self.script, self.boxes = layout, script, boxes
-        self.settings = SETTINGS[READOUTS.name_of(type(self))]() if settings is None else settings
+        self.settings: Any = SETTINGS[READOUTS.name_of(type(self))]() if settings is None else settings
 
     @property
     def blank(self) -> tuple[int, ...]:

@@ -108,7 +108,7 @@ def _in_one_row(
             logits_to_keep=stop - start,
         ).logits
         yield everyone, start, stop, logits[:, start - stop :]
-        if stop < len(trie):
+        if cache is not None and stop < len(trie):
             cache.crop(-len(nodes))
 
 

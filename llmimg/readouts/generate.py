@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from llmimg.errors import UserError
-from llmimg.readouts.base import READOUTS, Batch, tensors
+from llmimg.readouts.base import READOUTS, Batch, Outputs, tensors
 from llmimg.readouts.candidates import trie_scores
 from llmimg.readouts.held import Choice, write
 from llmimg.readouts.loss import IGNORED
@@ -21,7 +21,6 @@ from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.trie import trie_of
 
 _BROKEN_OFF = "It breaks off."
-Outputs = tuple[torch.Tensor, ...]
 
 
 @READOUTS.register("generate")
@@ -68,7 +67,7 @@ class Generate(Prompted):
         ids, mask, roles = (each[:, : self.layout.context] for each in laid)
         return tensors(ids=ids, mask=mask, labels=np.where(roles == ANSWER, ids, IGNORED))
 
-    def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor | Outputs:
+    def outputs(self, model: PreTrainedModel, batch: Batch) -> Outputs:
         ids, mask = batch["input_ids"], batch["attention_mask"]
         if self.choices is not None:
             return trie_scores(model, ids, mask, self.trie, held=True)
@@ -96,16 +95,15 @@ class Generate(Prompted):
         return [self._answer(*each) for each in zip(tokens, log_probabilities, strict=True)]
 
     def _answer(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Answer:
-        tokens = tokens[tokens >= 0]  # answers of other batches may be longer
-        ended = self.vocabulary.end in tokens
-        read = self.vocabulary.read_answer(tokens)
-        if read is None:
-            return Answer(text=self.vocabulary.text(tokens), problem="It cannot be read.")
+        written = tokens[tokens >= 0].tolist()  # answers of other batches may be longer
+        ended = self.vocabulary.end in written
+        read, lexicon = self.vocabulary.read_answer(written), self.task.lexicon
+        if read is None or lexicon is None:
+            return Answer(text=self.vocabulary.text(written), problem="It cannot be read.")
         pieces, places = read
         summed = np.zeros(len(pieces), np.float32)
         np.add.at(summed, places, log_probabilities[: len(places)])
-        text = self.task.lexicon.text(pieces)
-        return Answer(text, pieces, summed, problem=None if ended else _BROKEN_OFF)
+        return Answer(lexicon.text(pieces), pieces, summed, problem=None if ended else _BROKEN_OFF)
 
     def costs(self, outputs: Any) -> np.ndarray | None:
         return outputs[2] if isinstance(outputs, tuple) and len(outputs) > 2 else None

@@ -33,7 +33,7 @@ class Head(TextReadout):
 
 def class_names(task: Task) -> dict[str, Any]:
     """What a model's configuration says of a task whose answers are one of few."""
-    names = dict(enumerate(task.classes))
+    names = dict(enumerate(task.classes or ()))
     return {"num_labels": len(names), "id2label": names, "label2id": {name: label for label, name in names.items()}}
 
 
@@ -44,5 +44,5 @@ def class_targets(task: Task, examples: Sequence[Example]) -> np.ndarray:
     if all(example.blend is None for example in examples):
         return labels
     others, shares = zip(*(example.blend or (example.row, 1.0) for example in examples), strict=True)
-    classes, shares = np.eye(len(task.classes), dtype=np.float32), np.array(shares, np.float32)[:, None]
+    classes, shares = np.eye(len(task.classes or ()), dtype=np.float32), np.array(shares, np.float32)[:, None]
     return classes[labels] * shares + classes[[task.target(other) for other in others]] * (1 - shares)

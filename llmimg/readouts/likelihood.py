@@ -41,7 +41,10 @@ class Likelihood(_OfText):
 
     auto_class = AutoModelForCausalLM
     causal = True
-    terms = (Term(shifted=True),)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return (Term(shifted=True),)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         laid = self._laid(examples)

@@ -24,7 +24,10 @@ def hidden_tokens(settings: MlmSettings, length: int, seed: int, boxes: np.ndarr
     for _ in range(_TRIES):
         if hidden.sum() >= wanted:
             break
-        chosen = _span(settings, length, rng) if settings.mask == "span" else _block(settings, boxes[:length], rng)
+        if settings.mask == "span" or boxes is None:
+            chosen = _span(settings, length, rng)
+        else:
+            chosen = _block(settings, boxes[:length], rng)
         # The last run or rectangle is cut to measure, so that every image gives as much to learn.
         new = np.flatnonzero(chosen & ~hidden)[: wanted - hidden.sum()]
         hidden[new] = True

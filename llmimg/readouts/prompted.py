@@ -7,6 +7,7 @@ import numpy as np
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llmimg.data.rng import sample_seeds
+from llmimg.errors import UserError
 from llmimg.readouts.base import Batch, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.packed import as_arguments, packed_batch
@@ -14,6 +15,7 @@ from llmimg.readouts.sight import takes
 from llmimg.tokens.layout import ANSWER, IMAGE, WORDS, Span
 from llmimg.tokens.packing import behind_one_text
 from llmimg.tokens.sample import Example
+from llmimg.tokens.script import Choices
 
 _KEPT = "logits_to_keep"
 
@@ -32,9 +34,21 @@ class Prompted(TextReadout):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        task, self.choices = self.task, None
+        self.choices: Choices | None = None
+        task = self.task
         if task.candidates is not None:
-            self.choices = self.script.choices(task.prompt({}, None), task.candidates, task.classes)
+            self.choices = self.script.choices(task.prompt({}, None), task.candidates, task.classes or ())
+
+    @property
+    def known_choices(self) -> Choices:
+        """`choices`, for readouts that need them.
+
+        Raises:
+            UserError: a task whose answers are not one of few.
+        """
+        if self.choices is None:
+            raise UserError("readout=score needs answers of which there are few: take readout=generate.")
+        return self.choices
 
     @property
     def blank(self) -> tuple[int, ...]:
@@ -67,7 +81,9 @@ class Prompted(TextReadout):
 
     def seeds(self, example: Example) -> Sequence[int | None]:
         """Of each of a row's samples all that is random in it."""
-        return sample_seeds(example.seed, self.task.settings.samples) if self._packs else [example.seed]
+        if not self._packs or example.seed is None:
+            return [example.seed]
+        return sample_seeds(example.seed, self.task.settings.samples).tolist()
 
     def given(self, model: PreTrainedModel, batch: Batch) -> Batch:
         if _KEPT in batch and not takes(model, _KEPT):

@@ -10,6 +10,7 @@ from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Batch, tensors
 from llmimg.readouts.candidates import NOTHING_IN_FRONT, trie_scores
 from llmimg.readouts.prompted import Prompted
+from llmimg.tokens.layout import Sequences
 from llmimg.tokens.trie import trie_of
 
 
@@ -19,19 +20,20 @@ class Score(Prompted):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        self.trie = trie_of(self.choices.answers)
+        self.trie = trie_of(self.known_choices.answers)
         if self.settings.normalise == "prior" and not self._without_image().ids.size:
             raise UserError(NOTHING_IN_FRONT)
 
-    def _without_image(self):
+    def _without_image(self) -> Sequences:
         """The prompt where there is no image."""
-        blank = np.array(self.choices.blank, np.int64)
+        blank = np.array(self.known_choices.blank, np.int64)
         return self.layout([self.script.prompt(self.task.prompt({}, None), blank, self.choices)], left=True)
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         scores = trie_scores(model, batch["input_ids"], batch["attention_mask"], self.trie)
         if self.settings.normalise == "length":
-            scores = scores / torch.tensor([len(answer) for answer in self.choices.answers], device=scores.device)
+            lengths = [len(answer) for answer in self.known_choices.answers]
+            scores = scores / torch.tensor(lengths, device=scores.device)
         if self.settings.normalise == "prior":
             laid = self._without_image()
             empty = tensors(ids=laid.ids, mask=laid.mask)

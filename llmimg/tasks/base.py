@@ -196,7 +196,7 @@ class Task(abc.ABC):
     def per_row(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> np.ndarray:
         """How good each prediction is, float64 `[N]`, higher is better: the worst are shown as mistakes."""
 
-    def table(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
+    def table(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> Table:
         """Columns of predictions.parquet: `score` (of `per_row`), `prediction` and `truth` (or `label`) in words, and
         what `headline` needs."""
         return {

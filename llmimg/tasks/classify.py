@@ -129,11 +129,10 @@ class Classify(Task):
 
         truths = np.array([row["label"] for row in rows], np.int64)
         if self._are_sure(predictions):
-            scores = np.stack([each.scores for each in predictions]) if predictions else np.empty((0, 0))
-            return Classification(intervals).compute(predictions=scores, references=truths)
+            return Classification(intervals).compute(predictions=self._scores(predictions), references=truths) or {}
         # An answer in words says nothing of how sure it is.
         named = np.eye(len(self.classes) + 1)[self._named(predictions)]
-        found = Classification(intervals, unread=True).compute(predictions=named, references=truths)
+        found = Classification(intervals, unread=True).compute(predictions=named, references=truths) or {}
         found = {key: value for key, value in found.items() if not key.startswith(("loss", "ece"))}
         return {**found, "unread_answers": float(np.mean([each.label is None for each in predictions]))}
 
@@ -196,7 +195,12 @@ class Classify(Task):
     def _log_probabilities(self, predictions: Sequence[Label]) -> np.ndarray:
         from llmimg.metrics.classification import log_softmax
 
-        return log_softmax(np.stack([each.scores for each in predictions]))
+        return log_softmax(self._scores(predictions))
+
+    @staticmethod
+    def _scores(predictions: Sequence[Label]) -> np.ndarray:
+        scores = [each.scores for each in predictions if each.scores is not None]
+        return np.stack(scores) if scores else np.empty((0, 0))
 
     def text(self, prediction: Label) -> str:
         return UNREAD if prediction.label is None else self.classes[prediction.label]

@@ -12,14 +12,14 @@ from llmimg.tasks.base import Row
 
 def category_numbers(names: Sequence[str], numbers: Sequence[int | None] | None) -> list[int]:
     """The number that each class is written by: the source's own; from 1 on where it has not one for each."""
-    own = list(numbers or ())
-    return own if len(own) == len(names) and None not in own else list(range(1, len(names) + 1))
+    own = [number for number in numbers or () if number is not None]
+    return own if len(own) == len(names) else list(range(1, len(names) + 1))
 
 
 def image_numbers(rows: Sequence[Row]) -> list[int]:
     """The number that each image is written by: the source's own; from 1 on where these are not one for each."""
-    own = [row.get("image_id") for row in rows]
-    return own if None not in own and len(set(own)) == len(own) else list(range(1, len(rows) + 1))
+    own = {row["image_id"]: None for row in rows if row.get("image_id") is not None}
+    return list(own if len(own) == len(rows) else range(1, len(rows) + 1))
 
 
 def write_coco(
@@ -43,7 +43,7 @@ def write_coco(
     results = [
         own | {"score": float(score)}
         for image, objects in zip(images, found, strict=True)
-        for own, score in zip(_boxes(image, objects, categories), objects.scores, strict=True)
+        for own, score in zip(_boxes(image, objects, categories), objects.known_scores, strict=True)
     ]
     _write(folder / "detections.json", results)
     if truth is None:

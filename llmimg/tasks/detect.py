@@ -19,6 +19,7 @@ from llmimg.tasks.detections import (
     Detections,
     checked_corners,
     has_area,
+    no_objects,
     on_image,
     plain_objects,
     read_written,
@@ -185,7 +186,7 @@ class Detect(Task):
     def read(self, answer: Answer, row: Row) -> Detections:
         """Where the answer has no log-probabilities, every box is sure (1)."""
         if answer.pieces is None:
-            return Detections(Objects([], [], []), row["size"], problem=answer.problem or "There is no answer.")
+            return Detections(no_objects(), row["size"], problem=answer.problem or "There is no answer.")
         whole = len(answer.pieces) // LENGTH * LENGTH
         corners, classes = self.words.read(answer.pieces[:whole].reshape(-1, LENGTH), seen_size(row))
         known = answer.log_probabilities
@@ -279,7 +280,7 @@ class Detect(Task):
         there = np.array([np.bincount(each.classes, minlength=len(self.names)) > 0 for each in every]).mean(axis=0)
         surest = [each for each in np.argsort(-there, kind="stable") if there[each]][: self.settings.most]
         means = [boxes[classes == each].mean(axis=0) for each in surest]
-        return Detections(Objects(means, surest, there[surest]), (1, 1))
+        return Detections(Objects(np.array(means), np.array(surest, np.int64), there[surest]), (1, 1))
 
     def _to_find(self, row: Row) -> Objects:
         objects = self.truth(row).objects

@@ -1,7 +1,7 @@
 """What was found in one image, or is in it: held against the image, and on its way to JSON and back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -39,7 +39,7 @@ class Detections:
 
     def surest(self, score: float, most: int | None = None) -> Self:
         """Those of at least this score, by falling score, and at most so many."""
-        scores = sure(self.objects).scores
+        scores = sure(self.objects).known_scores
         order = np.argsort(-scores, kind="stable")
         return replace(self, objects=self.objects[order[scores[order] >= score][:most]])
 
@@ -58,6 +58,11 @@ def seen_size(row: Row) -> tuple[int, int]:
     return row["size"] if row.get("placement") is None else row["placement"].size
 
 
+def no_objects() -> Objects:
+    """Nothing found."""
+    return Objects(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+
+
 def sure(objects: Objects) -> Objects:
     """Objects as detections: those without scores, a truth's, are sure (1)."""
     return objects if objects.scores is not None else replace(objects, scores=np.ones(len(objects)))
@@ -65,7 +70,7 @@ def sure(objects: Objects) -> Objects:
 
 def has_area(corners: np.ndarray) -> np.ndarray:
     """Which of boxes x0, y0, x1, y1 `[N, 4]` have an area, bool `[N]`."""
-    return (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    return np.all(corners[:, 2:] > corners[:, :2], axis=1)
 
 
 def checked_corners(objects: Objects, size: tuple[int, int], names: Sequence[str], row: Any) -> np.ndarray:
@@ -114,14 +119,14 @@ def written(objects: Objects, names: Sequence[str]) -> str:
     return json.dumps(plain_objects(objects, names), ensure_ascii=False)
 
 
-def read_written(texts: Sequence[str], numbers: dict[str, int]) -> list[Objects]:
+def read_written(texts: Iterable[str], numbers: dict[str, int]) -> list[Objects]:
     """What `written` gave for several images. A label that has no number yet gets the next one."""
     return [
         Objects(
-            [each["box"] for each in plain],
-            [numbers.setdefault(each["label"], len(numbers)) for each in plain],
-            [each["score"] for each in plain] if all("score" in each for each in plain) else None,
-            [each.get("crowd", False) for each in plain],
+            np.array([each["box"] for each in plain], float),
+            np.array([numbers.setdefault(each["label"], len(numbers)) for each in plain], np.int64),
+            np.array([each["score"] for each in plain]) if all("score" in each for each in plain) else None,
+            np.array([each.get("crowd", False) for each in plain], bool),
         )
         for plain in map(json.loads, texts)
     ]

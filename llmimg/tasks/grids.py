@@ -138,6 +138,7 @@ class RowText(GridText):
         begin, end = self._starts
         labels = np.full(self.grid, VOID if self.ground is None else self.ground, np.uint8)
         row = column = reached = 0
+        label = VOID
         for piece in pieces.tolist():
             if piece < begin:
                 row, reached = piece, piece * self.grid[1]

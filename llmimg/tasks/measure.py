@@ -53,7 +53,7 @@ class Measure:
 
 LOSS = Measure("loss", "Loss", "mean surprise at what is right", "nats", higher_is_better=False, worst=None, best=0.0)
 
-Table = Mapping[str, Sequence[Any]]  # columns of predictions.parquet, one value a row
+Table = Mapping[str, Sequence[Any] | np.ndarray]  # columns of predictions.parquet, one value a row
 Weights = np.ndarray | None  # how often each row counts, int [N], as in a resample; None: once each
 
 # A headline by rows: what each contributes, float64 [N], where it is the mean of these; else it as a function.
@@ -65,6 +65,6 @@ def of_rows(headline: ByRows, weights: Weights = None) -> float:
     return float(np.average(headline, weights=weights)) if isinstance(headline, np.ndarray) else headline(weights)
 
 
-def truths_of(table: Table) -> Sequence[Any] | None:
+def truths_of(table: Table) -> Sequence[Any] | np.ndarray | None:
     """What is right for each row: the column `truth`, or `label`; None where nothing is."""
     return table.get("truth", table.get("label"))

@@ -31,15 +31,15 @@ class PretrainSettings:
     def __post_init__(self):
         text = (self.text,) if isinstance(self.text, str) else self.text or ()
         object.__setattr__(self, "text", text)
-        if self.weights is None:
-            object.__setattr__(self, "weights", (1.0,) * (1 + len(text)))
-        if len(self.weights) != 1 + len(text):
+        weights = (1.0,) * (1 + len(text)) if self.weights is None else self.weights
+        object.__setattr__(self, "weights", weights)
+        if len(weights) != 1 + len(text):
             raise UserError(
-                f"task.weights has {len(self.weights)} numbers: it takes one for the images' text and one for each of "
+                f"task.weights has {len(weights)} numbers: it takes one for the images' text and one for each of "
                 f"the {len(text)} plain texts (task.text)."
             )
-        if not all(0 <= weight < math.inf for weight in self.weights) or not any(self.weights):
-            raise UserError(f"task.weights={list(self.weights)} is out of range: it takes 0 or more, not all 0.")
+        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+            raise UserError(f"task.weights={list(weights)} is out of range: it takes 0 or more, not all 0.")
 
 
 @settings_of("task")
@@ -114,6 +114,8 @@ class _Pretrain(Task):
         """There is none."""
 
     def read(self, answer: Answer, row: Row) -> Cost:
+        if answer.log_probabilities is None or answer.tokens is None:
+            raise ValueError("What an image's text costs is told by its log-probabilities and tokens.")
         return Cost(-answer.log_probabilities.sum(), answer.tokens)
 
     def metrics(self, predictions: Sequence[Cost], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:

@@ -255,6 +255,8 @@ class Segment(Task):
     def constant(self, rows: Sequence[Row]) -> Mask:
         """The commonest class of each cell."""
         cells = np.arange(np.prod(self.settings.grid)).reshape(self.settings.grid)
-        counts = sum(class_counts(self._grid(row), cells, cells.size, len(self.names)) for row in rows)
+        counts = np.zeros((cells.size, len(self.names)), np.int64)
+        for row in rows:
+            counts += class_counts(self._grid(row), cells, cells.size, len(self.names))
         commonest = np.where(counts.any(axis=1), counts.argmax(axis=1), VOID)
         return Mask(commonest.astype(np.uint8).reshape(cells.shape), seen=True)

@@ -78,7 +78,7 @@ class MergedPieces(BatchTokenizer):
     def _texts(self, pieces: Ragged) -> list[str]:
         return _private_texts(self.lexicon, self._characters, pieces)
 
-    def ways(self, grammar: Grammar, cells: Sequence[int] | None = None) -> dict[str, list[Way]]:
+    def ways(self, grammar: Grammar, cells: Sequence[int] | np.ndarray | None = None) -> dict[str, list[Way]]:
         """What may be written in each state of a grammar, as `TokenTable.ways`: runs of pieces that are a token."""
         texts = {self._characters[text]: text for text in self.lexicon.pieces}
         runs = [

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
@@ -9,15 +10,18 @@ from llmimg.errors import UserError
 from llmimg.textify import Lexicon
 from llmimg.tokens.sample import ImageSlot, Part, Sample
 
+Other = TypeVar("Other")
+
 SLOT = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for an image while a conversation is written
 
 
-def joined(parts: Iterable[Part]) -> tuple[Part, ...]:
+def joined(parts: Iterable[Part | Other]) -> tuple[Part | Other, ...]:
     """The same parts, neighbouring strings as one, as they are read as one; empty ones left out."""
-    found: list[Part] = []
+    found: list[Part | Other] = []
     for part in parts:
-        if isinstance(part, str) and found and isinstance(found[-1], str):
-            found[-1] += part
+        last = found[-1] if found else None
+        if isinstance(part, str) and isinstance(last, str):
+            found[-1] = last + part
         elif part != "":
             found.append(part)
     return tuple(found)
@@ -47,7 +51,8 @@ def conversation(
     """
     if not getattr(tokenizer, "chat_template", None):
         raise UserError("task.chat=true needs a tokenizer with a chat template, and this one has none: leave it out.")
-    text = tokenizer.apply_chat_template(turns(shots, prompt, lexicon), tokenize=False, add_generation_prompt=True)
+    turned = turns(shots, prompt, lexicon)
+    text = str(tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True))
     slots = [part for parts in (*(shot.prompt for shot in shots), prompt) for part in parts if _is_image(part)]
     between = text.split(SLOT)
     return joined(itertools.chain.from_iterable(itertools.zip_longest(between, slots, fillvalue="")))
@@ -60,4 +65,8 @@ def _is_image(part: Part) -> bool:
 def _written(part: Part, lexicon: Lexicon | None) -> str:
     if isinstance(part, str):
         return part
-    return SLOT if isinstance(part, ImageSlot) else lexicon.text(part.ids)
+    if isinstance(part, ImageSlot):
+        return SLOT
+    if lexicon is None:
+        raise ValueError("Pieces are written by their lexicon.")
+    return lexicon.text(part.ids)

@@ -125,7 +125,8 @@ def add_pieces(tokenizer: PreTrainedTokenizerFast, contexts: Contexts, images: G
     new = [text for text in parts if text not in held]
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in new])
     mark(tokenizer, PIECES, new)
-    return Added({tokenizer.convert_tokens_to_ids(text): parts[text] for text in new}, held)
+    ids = tokenizer.get_vocab()
+    return Added({ids[text]: parts[text] for text in new}, held)
 
 
 def _check_told_apart(

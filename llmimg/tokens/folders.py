@@ -122,7 +122,7 @@ def _file_checksum(file: Path) -> str:
     if file.stat().st_size:
         mapped = np.memmap(file, np.uint8, "r")
         for start in range(0, len(mapped), _CHUNK):
-            digest.update(mapped[start : start + _CHUNK])
+            digest.update(mapped[start : start + _CHUNK].data)
     return digest.hexdigest()
 
 

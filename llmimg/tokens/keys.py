@@ -61,7 +61,7 @@ def cache_key(dataset: datasets.Dataset, encoder: Encoder, split: str) -> str:
 
 def digests(state: Mapping[str, np.ndarray]) -> dict[str, str]:
     """What a textifier learned, in a few characters."""
-    return {name: hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for name, array in state.items()}
+    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in state.items()}
 
 
 def key_of(dataset: datasets.Dataset, decoding: Decoding, textifier: Textifier, **parts: Any) -> str:

@@ -29,7 +29,7 @@ _STATE = "textifier.safetensors"
 _16_BITS = 65535  # what recognisers took for white that do not say it
 
 
-class TrainingImages(Sequence):
+class TrainingImages(Sequence[np.ndarray]):
     """The images of the training split, decoded where they are asked for. In a broken one's place stands the next
     whole one, if broken images are skipped."""
 
@@ -40,14 +40,16 @@ class TrainingImages(Sequence):
     def __len__(self) -> int:
         return len(self._train)
 
+    # No one asks for a slice, which would be decoded as a whole.
+    # pyrefly: ignore[bad-override]
     def __getitem__(self, place: int) -> np.ndarray:
         if not 0 <= place < len(self):
             raise IndexError(place)
         for each in range(place, place + len(self)):
             row = self._train[each % len(self)]
             images, problems = self._decoding([row["image"]], [row["id"]])
-            if not problems:
-                return images[0]
+            if (image := images[0]) is not None:
+                return image
             if not self._skip_broken:
                 refuse_broken(problems)
             self.broken.add(each % len(self))

@@ -82,7 +82,7 @@ class TokenTable:
         place = np.repeat(np.arange(len(pieces.values)), self.ids.lengths[self._rows(pieces)])
         return np.stack([place, place], axis=1)
 
-    def ways(self, grammar: Grammar, cells: Sequence[int] | None = None) -> dict[str, list[Way]]:
+    def ways(self, grammar: Grammar, cells: Sequence[int] | np.ndarray | None = None) -> dict[str, list[Way]]:
         """What may be written in each state of a grammar: one piece at a time.
 
         Args:

@@ -54,7 +54,7 @@ def saved_open(folder: str | Path) -> Tokenizer | None:
 
 def with_names(tokenizer: PreTrainedTokenizerFast, backend: Tokenizer) -> PreTrainedTokenizerFast:
     """A tokenizer of pieces in whose ids those of open text have a place, behind the others."""
-    return put_names(tokenizer, (_NAME + backend.id_to_token(token) for token in range(backend.get_vocab_size())))
+    return put_names(tokenizer, (f"{_NAME}{backend.id_to_token(token)}" for token in range(backend.get_vocab_size())))
 
 
 class OpenText:
@@ -81,12 +81,13 @@ class OpenText:
     @functools.cached_property
     def _words(self) -> dict[str, int]:
         words = marked(self._tokenizer, WORDS)
-        return dict(zip(words, tokens_of(self._tokenizer, words), strict=True))
+        read = zip(words, tokens_of(self._tokenizer, words), strict=True)
+        return {word: token for word, token in read if token is not None}
 
     @functools.cached_property
     def _start(self) -> int:
-        """The id of the first token of `backend`."""
-        return self._tokenizer.convert_tokens_to_ids(_NAME + self._backend.id_to_token(0))
+        """The id of the first token of `backend`, if there is one."""
+        return 0 if self._backend is None else self._tokenizer.get_vocab()[f"{_NAME}{self._backend.id_to_token(0)}"]
 
     @functools.cached_property
     def _inside_reader(self) -> Tokenizer:
@@ -117,12 +118,13 @@ class OpenText:
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out."""
+        pieces = self._tokenizer.backend_tokenizer
         if not self._backend:
-            return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            return pieces.decode([int(each) for each in ids], skip_special_tokens=True)
         span = range(self._start, self._start + self._backend.get_vocab_size())
         texts = []
         for is_open, run in itertools.groupby(map(int, ids), key=span.__contains__):
-            reader = self._backend if is_open else self._tokenizer
+            reader = self._backend if is_open else pieces
             texts.append(reader.decode([token - is_open * self._start for token in run], skip_special_tokens=True))
         return "".join(texts)
 

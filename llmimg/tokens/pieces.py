@@ -21,9 +21,9 @@ def own_tokenizer(lexicon: Lexicon, before: PreTrainedTokenizerFast | None = Non
     Args:
         before: if it is one that was made of these pieces before, and may know more, it is taken.
     """
-    made_before = before is not None and is_of_pieces(before) and not characters_of(before.backend_tokenizer)
-    if made_before and None not in tokens_of(before, lexicon.pieces):
-        return before
+    made_before = before if before and is_of_pieces(before) and not characters_of(before.backend_tokenizer) else None
+    if made_before is not None and None not in tokens_of(made_before, lexicon.pieces):
+        return made_before
     vocabulary = {text: place for place, text in enumerate([*SPECIAL.values(), *dict.fromkeys(lexicon.pieces)])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk"]))
     pieces = Regex("|".join(map(re.escape, longest_first(lexicon.pieces))))

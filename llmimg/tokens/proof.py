@@ -218,9 +218,9 @@ def _check_junctions(contexts: Contexts, state: str, kind: str, after: str, insi
 
 
 def _check_pair(backend: Tokenizer, left: int, right: int) -> None:
-    joined = backend.id_to_token(left) + backend.id_to_token(right)
-    if [token.id for token in backend.model.tokenize(joined)] != [left, right]:
-        raise NotProven(_junction(backend.id_to_token(left), backend.id_to_token(right)))
+    texts = str(backend.id_to_token(left)), str(backend.id_to_token(right))
+    if [token.id for token in backend.model.tokenize("".join(texts))] != [left, right]:
+        raise NotProven(_junction(*texts))
 
 
 def _is_plain_bpe(backend: Tokenizer) -> bool:

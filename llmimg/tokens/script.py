@@ -10,7 +10,7 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.textify import Ragged
-from llmimg.tokens.conversation import conversation, joined
+from llmimg.tokens.conversation import Other, conversation, joined
 from llmimg.tokens.layout import ANSWER, IMAGE, UNLEARNED, WORDS, Span
 from llmimg.tokens.sample import ImageSlot, Part, Pieces, Sample
 from llmimg.tokens.vocabulary import Vocabulary
@@ -86,6 +86,8 @@ class Script:
         """What the model is to write, and its end."""
         spans: list[Span] = []
         for part in joined(parts):
+            if isinstance(part, ImageSlot):
+                raise ValueError("An answer is words and pieces: an image's text is given as its pieces.")
             spans += self._pieces(part) if isinstance(part, Pieces) else [Span(self._read(part, True), ANSWER)]
         return [*spans, Span(np.array([self.vocabulary.end]), ANSWER)]
 
@@ -121,11 +123,11 @@ class Script:
         return Span(np.array([] if self.chat else self.vocabulary.framing[0], np.int64), WORDS)
 
     @functools.cached_property
-    def _whole(self) -> Callable[[tuple[Part, ...]], tuple[Part, ...]]:
+    def _whole(self) -> Callable[[tuple[Part, ...]], tuple[Part | _End, ...]]:
         """The parts of a prompt → those of all that the model is given, strings read as one joined."""
 
         @functools.lru_cache(maxsize=256)
-        def whole(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        def whole(parts: tuple[Part, ...]) -> tuple[Part | _End, ...]:
             samples = [shot.sample for shot in self.shots]
             if self.chat:
                 lexicon = self.vocabulary.grammar.lexicon if self.vocabulary.grammar else None
@@ -162,7 +164,7 @@ class Script:
         ids = self.vocabulary.answer_ids(part.ids)
         if part.learned is None or part.learned.all():
             return [Span(ids, ANSWER)]
-        pieces = self.vocabulary.answers.spans(Ragged.from_rows([np.asarray(part.ids, np.int64)]))
+        pieces = self.vocabulary.answer_table.spans(Ragged.from_rows([np.asarray(part.ids, np.int64)]))
         learned = part.learned[pieces[:, 0]]
         edges = [0, *(np.flatnonzero(np.diff(learned)) + 1).tolist(), len(ids)]
         return [
@@ -197,5 +199,5 @@ def fixed_words(script: Script, parts: Sequence[Part], answers: Sequence[Sequenc
     return [*(part for part in front if isinstance(part, str)), *tails]
 
 
-def _before_the_last_words(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+def _before_the_last_words(parts: tuple[Other, ...]) -> tuple[Other, ...]:
     return parts[:-1] if parts and isinstance(parts[-1], str) else parts

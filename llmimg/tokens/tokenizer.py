@@ -6,6 +6,7 @@ What is asked is asked of the tokenizer itself, not read off a text that it may 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Encoding, Tokenizer, models
 from transformers import PreTrainedTokenizerFast
@@ -158,7 +159,7 @@ def inside_reader(backend: Tokenizer) -> Tokenizer | None:
     return Tokenizer.from_str(json.dumps(written)) if any(changed) else None
 
 
-def _without_prefix(parent: dict | list, key: str | int) -> bool:
+def _without_prefix(parent: Any, key: str | int) -> bool:
     """Take the space in front out of a part of a tokenizer.json, wherever it is nested; whether there was one."""
     part = parent[key]
     if part is None:

@@ -57,7 +57,9 @@ class Vocabulary:
 
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
         """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
-        if not self.is_table or not sample_differs(pieces, self.lookup, textifier.texts(pieces), self._image_reader):
+        if not isinstance(self.lookup, TokenTable):
+            return self
+        if not sample_differs(pieces, self.lookup, textifier.texts(pieces), self._image_reader):
             return self
         return self.by_tokenizer(textifier, "looked-up tokens differed on a sample of the images")
 
@@ -104,19 +106,30 @@ class Vocabulary:
         """Whether it has tokens for pieces alone: it was made here, or by the run that its tokenizer comes from."""
         return self.name in ("own", "learn") or is_of_pieces(self.tokenizer)
 
-    def automaton(self, grammar: Grammar, cells: Sequence[int] | None = None) -> Automaton:
+    @property
+    def answer_table(self) -> TokenTable | MergedPieces:
+        """`answers`, where some are written in pieces.
+
+        Raises:
+            ValueError: none are.
+        """
+        if self.answers is None:
+            raise ValueError("This vocabulary has no tokens for the pieces of answers.")
+        return self.answers
+
+    def automaton(self, grammar: Grammar, cells: Sequence[int] | np.ndarray | None = None) -> Automaton:
         """What holds answers to a grammar over the pieces of `answers`.
 
         Args:
             cells: how many cells of a budget each piece fills, int `[P]`; None is none.
         """
-        return Automaton.of(self.answers.ways(grammar, cells), grammar.final, self.end)
+        return Automaton.of(self.answer_table.ways(grammar, cells), grammar.final, self.end)
 
     _reading = functools.cached_property(lambda self: self.automaton(self.grammar))
 
     def answer_ids(self, pieces: np.ndarray) -> np.ndarray:
         """Token ids int64 `[T]` of the pieces of an answer, int `[L]`, unframed and without an end."""
-        return self.answers(Ragged.from_rows([np.asarray(pieces, np.int64)])).values.astype(np.int64)
+        return self.answer_table(Ragged.from_rows([np.asarray(pieces, np.int64)])).values.astype(np.int64)
 
     def read_answer(self, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
         """The piece ids of an answer int64 `[L]`, and the place among them that each of its tokens belongs to, int64
@@ -276,7 +289,7 @@ def _with_answers(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> V
 def _extended(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> Vocabulary:
     """A pretrained tokenizer's, with answers' pieces of more than one token as tokens."""
     backend = made.tokenizer.backend_tokenizer
-    if not made.is_table:  # what reads images is not changed
+    if isinstance(made.lookup, BatchTokenizer):  # what reads images is not changed
         alone = dataclasses.replace(made.lookup, backend=Tokenizer.from_str(backend.to_str()))
         made = dataclasses.replace(made, lookup=alone)
     new, held = add_pieces(made.tokenizer, Contexts(grammar, inside_reader(backend) or backend), textifier.grammar)
