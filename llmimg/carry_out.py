@@ -36,6 +36,8 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
         UserError: a user's mistake, wherever it shows.
     """
     configuration = Configuration.of(plain)
+    if configuration.run_dir is None:
+        raise UserError("A configuration needs run_dir= to be carried out: the folder of its run.")
     folder = RunFolder(configuration.run_dir)
     set_up_log()
     if configuration.dry_run:

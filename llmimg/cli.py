@@ -102,7 +102,7 @@ def _run(plain: list[str], given: dict[str, str]) -> None:
         config = yaml.safe_load(Path(plain[0]).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         config = None
-    if not isinstance(config, Mapping):
+    if not isinstance(config, dict):
         raise UserError(f"{plain[0]} is no configuration: give the config.yaml of a run.")
     # How it is carried out may be said, as nothing of that makes it another run; what it is stands in the file.
     known = _known("run", given, dict.fromkeys(sorted(FREE)) | {"run_dir": str(Path(plain[0]).parent)})
@@ -152,7 +152,7 @@ def _compare(plain: list[str], given: dict[str, str]) -> None:
     from llmimg.insight.words import comparison_lines
 
     sides = [answers_of(path) for path in plain]
-    print("\n".join(comparison_lines(plain, sides, compare_runs(*sides))))
+    print("\n".join(comparison_lines(plain, sides, compare_runs(sides[0], sides[1]))))
 
 
 def _cache(plain: list[str], given: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -55,7 +56,7 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: a value that is missing or cannot be resolved.
     """
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     if plain.get("run_dir") is None:
         plain["run_dir"] = f"runs/{plain['experiment']}/{_differences(plain)}/seed={plain['seed']}"
     return plain
@@ -84,7 +85,7 @@ def _differences(plain: Mapping[str, Any]) -> str:
     return f"{name[: _LONGEST_NAME - len(digest) - 1]}-{digest}"
 
 
-def _choices(hydra: DictConfig) -> dict[str, str]:
+def _choices(hydra: DictConfig | HydraConf) -> dict[str, str]:
     return {group: choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra/")}
 
 
@@ -94,7 +95,8 @@ def _composed(overrides: list[str]) -> DictConfig:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    return {key: value for key, value in OmegaConf.to_container(config, resolve=True).items() if key != "hydra"}
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return {key: value for key, value in plain.items() if key != "hydra"}
 
 
 @contextlib.contextmanager

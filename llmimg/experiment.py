@@ -114,4 +114,4 @@ def _examples(solver: Solver, outcome: Outcome, table: Table, places: np.ndarray
         item, row = data.test[int(outcome.numbers[place])], outcome.rows[place]
         image = decode(item["image"], item["id"], data.decoding.white)
         drawn.append((task.draw(image, task.truth(row)), task.draw(image, outcome.predictions[place])))
-    return make_examples(places, solver.show(outcome, places), table, task.remark, drawn)
+    return make_examples(places, solver.show(outcome, places.tolist()), table, task.remark, drawn)

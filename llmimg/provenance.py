@@ -107,7 +107,7 @@ def read_hashes(settings: Configuration, data: Data, parts: Mapping[str, "Datase
     """
     path = settings.model.location[0] if settings.model.kind == "language" else None
     decoding = run_decoding(path, data.decoding, [])
-    options = {**settings.cache_options, "num_proc": settings.tokens.num_proc}
+    options: dict[str, Any] = {**settings.cache_options, "num_proc": settings.tokens.num_proc}
     return {name: prepare_hashes(part, decoding, name, **options) for name, part in parts.items()}
 
 
@@ -170,7 +170,7 @@ def _trained_on(settings: Configuration) -> set[str]:
 
 def save_trained_on(settings: Configuration, training: Hashes, folder: Path) -> None:
     """Keep with a model which images it has learned: of this run, and of the run that it began from."""
-    known = sorted({*training, *_trained_on(settings)} - {None})
+    known = sorted({pixels for pixels in (*training, *_trained_on(settings)) if pixels is not None})
     pixels = np.frombuffer(bytes.fromhex("".join(known)), np.uint8).reshape(-1, 16)
     save_file({"pixels": pixels}, folder / _TRAINED_ON)
 

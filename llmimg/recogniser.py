@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import send_to_device
 from transformers import AutoModel, PreTrainedModel
 
 from llmimg.data import decode
@@ -76,7 +75,7 @@ class Recogniser:
     def outputs(self, examples: Sequence[Example]) -> np.ndarray | tuple[np.ndarray, ...]:
         """What the readout makes answers from, arrays `[N, …]`."""
         self.model.eval()
-        batch = send_to_device(self.readout.batch(examples), self.model.device)
+        batch = {name: each.to(self.model.device) for name, each in self.readout.batch(examples).items()}
         found = self.readout.outputs(self.model, batch)
         return found.cpu().numpy() if isinstance(found, torch.Tensor) else tuple(each.cpu().numpy() for each in found)
 
@@ -135,8 +134,9 @@ class Recogniser:
         shots = [Shot(Sample.of(each), np.array(each["image"], np.int64)) for each in described["shots"]]
         script = Script(encoder.vocabulary, tuple(shots), chat, task.candidates is not None)
         boxes = described.get("boxes")
+        model: Any = _model(kind.auto_class, folder)
         return cls(
-            model=_model(kind.auto_class, folder).to(device or _accelerator()),
+            model=model.to(device or _accelerator()),
             encoder=encoder,
             readout=kind(task, layout, script, boxes and np.array(boxes, np.int32), options),
             origin=described["origin"],
@@ -199,7 +199,7 @@ def _encoder(folder: Path, described: dict[str, Any]) -> tuple[Encoder, Task]:
 def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:
     """The model in a folder, or the one that the adapters in it belong to, with them."""
     config = load_config(str(folder))
-    how = {} if are_adapters(folder) else {"use_safetensors": True}
+    how: dict[str, Any] = {} if are_adapters(folder) else {"use_safetensors": True}
     loaded = load_model(auto_class, str(folder), config, keep_adapters=True, dtype=config.dtype, **how)
     if loaded.drawn:
         raise UserError(
@@ -209,4 +209,5 @@ def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:
 
 
 def _accelerator() -> str:
-    return torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return "cpu" if device is None else device.type

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llmimg.nearest import choose
 
@@ -16,7 +16,7 @@ class Registry:
     def __init__(self, what: str, package: str):
         self.what = what
         self.package = package
-        self._entries: dict[str, object] = {}
+        self._entries: dict[str, Any] = {}
         self._complete = False
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
@@ -30,20 +30,20 @@ class Registry:
 
         return enter
 
-    def entries(self) -> dict[str, object]:
+    def entries(self) -> dict[str, Any]:
         if not self._complete:
             for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
                 importlib.import_module(f"{self.package}.{module.name}")
             self._complete = True
         return self._entries
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str | None) -> Any:
         """The entry of that name.
 
         Raises:
             UserError: where there is none; it says the nearest name.
         """
-        return choose(name, self.entries(), self.what)
+        return choose(name or "", self.entries(), self.what)
 
     def name_of(self, entry: object) -> str:
         """The name under which `entry` is registered."""

@@ -3,6 +3,7 @@ asked about some of the test images."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,9 +55,11 @@ def check_image_model(
     def outputs(examples: Sequence[Example]) -> tuple[np.ndarray, float]:
         config = load_config(str(folder))
         model, _ = load_weights(AutoModelForImageClassification, str(folder), config, use_safetensors=True)
-        near = _cast(model.to(arguments.device).eval(), arguments)
+        moved: Any = model
+        near = _cast(moved.to(arguments.device).eval(), arguments)
         batch = {name: each.to(model.device, model.dtype) for name, each in readout.batch(examples).items()}
-        return readout.outputs(model, batch).cpu().numpy(), near
+        found: Any = readout.outputs(model, batch)  # a head gives one array
+        return found.cpu().numpy(), near
 
     return _check(folder, outputs, images, measured)
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from llmimg.data.broken import refuse_broken
 from llmimg.data.depth import check_white
 from llmimg.data.identity import pixel_hash
 from llmimg.data.placement import WHITE, Fit, Placement, Size, place
@@ -60,6 +61,16 @@ class Decoding:
             if isinstance(image, UserError):
                 problems[position] = str(image)
         return images, problems
+
+    def whole(self, items: Sequence[Any], names: Sequence[str] | None = None) -> list[np.ndarray]:
+        """Decode a batch of which none is broken.
+
+        Raises:
+            UserError: one is.
+        """
+        images, problems = self(items, names)
+        refuse_broken(problems)
+        return [image for image in images if image is not None]
 
     def hashed(
         self, items: Sequence[Any], names: Sequence[str] | None = None

@@ -1,5 +1,7 @@
 """What of a model learns: all of it, adapters, its norms and ends, its head, or nothing."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -22,7 +24,8 @@ def adapted(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bo
 
 def merged(model: PreTrainedModel, settings: AdaptationSettings) -> PreTrainedModel:
     """What is to be saved: the model itself, its adapters added to its weights where that was asked for."""
-    return model.merge_and_unload() if settings.name == "lora" and settings.save == "merged" else model
+    with_adapters: Any = model
+    return with_adapters.merge_and_unload() if settings.name == "lora" and settings.save == "merged" else model
 
 
 def _full(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool) -> PreTrainedModel:
@@ -42,7 +45,7 @@ def _lora(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool
     ]
     config = LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # pyrefly: ignore[bad-argument-type]  # it is only divided by the rank
         lora_dropout=settings.dropout,
         target_modules=linear,
         modules_to_save=sorted(whole) or None,
@@ -50,13 +53,15 @@ def _lora(model: PreTrainedModel, settings: AdaptationSettings, new_tokens: bool
     )
     if getattr(model, "is_quantized", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    return tied_to_copy(get_peft_model(model, config), tied)
+    with_adapters: Any = get_peft_model(model, config)  # no PreTrainedModel, and as good as one
+    return tied_to_copy(with_adapters, tied)
 
 
 def tied_to_copy(model: PreTrainedModel, is_tied: bool) -> PreTrainedModel:
     """A model with adapters, whose embeddings may learn as a copy beside the old ones: what writes tokens, where it was
     tied to these, is tied to the copy. Of some architectures peft does so itself."""
-    base = model.get_base_model()
+    with_adapters: Any = model
+    base = with_adapters.get_base_model()
     copies = getattr(base.get_input_embeddings(), "modules_to_save", {})
     writer = base.get_output_embeddings()
     if is_tied and "default" in copies and not hasattr(writer, "modules_to_save"):

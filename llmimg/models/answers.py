@@ -63,8 +63,9 @@ class Answers:
         for key in dict.fromkeys(keys):
             row = self._run(f"SELECT answer, checksum FROM {_TABLE} WHERE key = ?", key).fetchone()
             if row and row[1] == _checksum(key, row[0]):
-                fields = json.loads(row[0])
-                found[key] = Answer(**{**fields, "tokens": tuple(map(tuple, fields["tokens"]))})
+                fields: dict[str, Any] = json.loads(row[0])
+                fields["tokens"] = tuple(map(tuple, fields["tokens"]))
+                found[key] = Answer(**fields)
         return found
 
     def put(self, key: str, answer: Answer) -> Answer:

@@ -78,7 +78,11 @@ class Asking:
     def _text(self, part: Part, image: str) -> str:
         if isinstance(part, ImageSlot):
             return image if part.row is None else self.shots[part.row][1]
-        return part if isinstance(part, str) else self.lexicon.text(part.ids)
+        if isinstance(part, str):
+            return part
+        if self.lexicon is None:
+            raise ValueError("Pieces are written by their lexicon.")
+        return self.lexicon.text(part.ids)
 
 
 def _filled(content: str, texts: Any) -> str:

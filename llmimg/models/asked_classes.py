@@ -32,10 +32,10 @@ def score_classes(
         UserError: an endpoint whose log-probabilities cannot be trusted, among others.
     """
     probes.check_echo(endpoint, texts[0], anew)
-    names = task.classes
+    names, candidates = task.classes or (), task.candidates or ()
     # The last has what the answers have without an image.
     asked = [*texts, ""] if normalise == "prior" else list(texts)
-    requests = [asking.scored(task.prompt({}, None), text, task.candidates) for text in asked]
+    requests = [asking.scored(task.prompt({}, None), text, candidates) for text in asked]
     answers = endpoint.ask([request for group in requests for request in group], anew)
     groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]
     found = [
@@ -75,7 +75,8 @@ def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequenc
     Raises:
         UserError: names of classes that an answer could not be read as, among others.
     """
-    names, answers = task.classes, ["".join(map(str, answer)) for answer in task.candidates]
+    names = task.classes or ()
+    answers = ["".join(map(str, answer)) for answer in task.candidates or ()]
     one_line = all("\n" in answer for answer in answers)
     check_names(names, answers[0].removeprefix(names[0]), one_line)
     most = max(map(len, names))

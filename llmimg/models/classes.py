@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
@@ -15,7 +16,7 @@ _SHOWN = 12
 
 def class_names(config: PreTrainedConfig) -> list[str] | None:
     """The names of a head's outputs, in their order; None where it gives none (`LABEL_0`, …)."""
-    names = [str(config.id2label[place]) for place in sorted(config.id2label)] if config.id2label else []
+    names = [str(name) for _, name in sorted((config.id2label or {}).items())]
     unnamed = all(name == f"LABEL_{place}" for place, name in enumerate(names))
     return None if unnamed else names
 
@@ -26,7 +27,7 @@ def class_axes(auto_class: type[AutoModel], config: PreTrainedConfig) -> dict[st
     shapes = []
     for more in (0, 1):
         other = copy.deepcopy(config)
-        other.num_labels = config.num_labels + more
+        other.num_labels = (config.num_labels or 0) + more
         with torch.device("meta"):
             shapes.append({name: one.shape for name, one in new_model(auto_class, other).named_parameters()})
     few, many = shapes
@@ -104,7 +105,7 @@ def _reorder(model: PreTrainedModel, axes: dict[str, int], order: list[int]) -> 
 def _redraw(model: PreTrainedModel, axes: dict[str, int]) -> None:
     """Draw the last layer of a head anew, as its makers did."""
     for owner in {name.rpartition(".")[0] for name in axes}:
-        module = model.get_submodule(owner)
+        module: Any = model.get_submodule(owner)
         for weight in module.parameters():
             weight._is_hf_initialized = False  # what is marked as loaded would be left as it is
         module._is_hf_initialized = False

@@ -56,7 +56,7 @@ def tails(answers: Sequence[Answer], texts: Sequence[str], by_length: bool) -> T
     common = np.array([[np.nan if value is None else value for _, value in each[:shared]] for each in tokens])
     known = common[:, ~np.isnan(common).any(axis=0)]
     drift = float(np.ptp(known, axis=0).max()) if known.size else 0.0
-    ends = [[value for _, value in each[shared:]] for each in tokens]
+    ends = [[value for _, value in each[shared:] if value is not None] for each in tokens]
     return Tails([float(np.mean(each) if by_length else np.sum(each)) for each in ends], drift)
 
 

@@ -35,7 +35,7 @@ def make_image_model(settings: ModelSettings, shape: Sequence[int], head: Mappin
         UserError: options that the architecture does not have.
     """
     height, width, channels = shape
-    choose(settings.architecture, dict.fromkeys(("resnet", "vit")), "image architecture")
+    choose(settings.architecture or "", dict.fromkeys(("resnet", "vit")), "image architecture")
     if settings.architecture == "vit":
         patch = build(VitOptions, settings.options).patch
         config = ViTConfig(

@@ -30,8 +30,10 @@ def context_limit(settings: ModelSettings, causal: bool = False) -> int | None:
     Raises:
         UserError: where there is no such model, or it sees what comes after, and must not.
     """
-    path, gguf_file = settings.location
-    config = load_config(path, settings.revision, gguf_file) if settings.pretrained else None
+    config = None
+    if settings.pretrained:
+        path, gguf_file = settings.known_location
+        config = load_config(path, settings.revision, gguf_file)
     kind = config.get_text_config().model_type if config else settings.architecture
     if causal and kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise UserError(
@@ -83,10 +85,10 @@ def make_model(
             model = _pretrained(settings, vocabulary, auto_class, dict(head), learns, notes)
         else:
             sizes = Sizes(vocabulary=len(vocabulary.tokenizer), context=context, pad=pad)
-            config = choose(settings.architecture, ARCHITECTURES, "model architecture")(settings, sizes)
+            config = choose(settings.architecture or "", ARCHITECTURES, "model architecture")(settings, sizes)
             config.update(dict(head))
             model = new_model(auto_class, config, dtype=getattr(torch, settings.dtype))
-            model.drawn = frozenset()
+            _keep_drawn(model, frozenset())
             if looks is not None:
                 notes.append(begin_as(model, looks, settings.initializer_range))
             if not learns:
@@ -111,30 +113,35 @@ def _pretrained(
     notes: list[str],
 ) -> PreTrainedModel:
     if settings.init == "random":
-        config = load_config(settings.location[0], settings.revision, settings.location[1])
+        path, gguf_file = settings.known_location
+        config = load_config(path, settings.revision, gguf_file)
         config.update(head)
         loaded = Loaded(new_model(auto_class, config, dtype=getattr(torch, settings.dtype)), *[frozenset()] * 3)
     else:
         loaded = _checkpoint(settings, auto_class, head, learns, notes)
-    positions = frozenset()
+    positions: frozenset[str] = frozenset()
     if settings.positions is not None:
-        more = settings.positions - readable_length(loaded.model.config)
+        more = settings.positions - (readable_length(loaded.model.config) or 0)
         loaded, positions = with_positions(loaded, auto_class, more)
         notes.append(f"The model '{settings.path}' reads {settings.positions:,} tokens, {more:,} more than it learned.")
     model = loaded.model
     rows = fit_embeddings(model, vocabulary)
     if settings.init == "pretrained":
-        notes += _drawn_notes(loaded, settings.path)
-        _check_new_tokens(model, vocabulary, rows, settings.path, learns, notes)
-    model.drawn = loaded.drawn | rows | positions
+        notes += _drawn_notes(loaded, str(settings.path))
+        _check_new_tokens(model, vocabulary, rows, str(settings.path), learns, notes)
+    _keep_drawn(model, loaded.drawn | rows | positions)
     return model
+
+
+def _keep_drawn(model: Any, names: frozenset[str]) -> None:
+    model.drawn = names
 
 
 def _checkpoint(
     settings: ModelSettings, auto_class: type[AutoModel], head: dict[str, Any], learns: bool, notes: list[str]
 ) -> Loaded:
     """The checkpoint's weights, under a head for the data's classes."""
-    path, gguf_file = settings.location
+    path, gguf_file = settings.known_location
     config = load_config(path, settings.revision, gguf_file)
     had, wanted = class_names(config), list(head.get("id2label", {}).values())
     # Of the same names, in whatever order, or of adapters: as it is first, and brought to the data's order then.
@@ -149,7 +156,7 @@ def _checkpoint(
         how = {"quantization_config": quantisation(settings.bits, auto_class, config, dtype)}
     loaded = load_model(auto_class, path, config, revision=settings.revision, dtype=dtype, **how)
     if wanted:
-        loaded = fit_classes(loaded, auto_class, had, wanted, settings.path, learns, notes)
+        loaded = fit_classes(loaded, auto_class, had, wanted, str(settings.path), learns, notes)
         loaded.model.config.update({**head, "problem_type": None})
     if settings.init == "shuffled":
         _shuffled(loaded.model)

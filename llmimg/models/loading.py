@@ -41,7 +41,7 @@ def origin(settings: ModelSettings) -> dict[str, Any]:
     """
     path, gguf_file = settings.location
     told = recogniser_described(path)
-    start = {"model": settings.name, "path": settings.path, "init": settings.init}
+    start: dict[str, Any] = {"model": settings.name, "path": settings.path, "init": settings.init}
     if path and settings.kind == "language":
         config = load_config(path, settings.revision, gguf_file)
         start["base"] = {
@@ -101,7 +101,7 @@ def load_model(
     else:
         loaded = load_model(auto_class, base["path"], config, revision=base["revision"], **how)
     tied = is_tied(loaded.model)
-    model = tied_to_copy(load_adapters(loaded.model, path), tied)
+    model: Any = tied_to_copy(load_adapters(loaded.model, path), tied)
     whole = [name for name, module in loaded.model.named_modules() if hasattr(module, "modules_to_save")]
     drawn = frozenset(name for name in loaded.drawn if not any(name.startswith(f"{one}.") for one in whole))
     _check_finite(model, drawn, path)
@@ -162,12 +162,12 @@ def base_of(folder: str | Path) -> dict[str, Any]:
         UserError: where they are gone, or others by now.
     """
     folder = Path(folder)
-    base = recogniser_described(folder).get("origin", {}).get("base")
+    base: dict[str, Any] | None = recogniser_described(folder).get("origin", {}).get("base")
     if base is None:
         named = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         base = {"path": named.get("base_model_name_or_path") or "", "revision": named.get("revision")}
     base = {"relative": None, "gguf_file": None, "weights": None, **base}
-    places = [str(folder.resolve() / base["relative"])] if base["relative"] else []
+    places: list[str] = [str(folder.resolve() / base["relative"])] if base["relative"] else []
     found = {
         place: weights_fingerprint(place, base["revision"], base["gguf_file"]) for place in [*places, base["path"]]
     }

@@ -67,7 +67,8 @@ def begin_as(model: PreTrainedModel, looks: Looks, spread: float) -> str:
     for tokens, features in looks.tokens:
         _, once = np.unique(tokens, return_index=True)
         once = once[~np.isin(tokens[once], list(begun))]
-        begun |= _begin_tokens(model.get_input_embeddings().weight, tokens[once], features[once], spread)
+        weight = model.get_input_embeddings().get_parameter("weight")
+        begun |= _begin_tokens(weight, tokens[once], features[once], spread)
     told = f"Embeddings begin as what their pieces look like, those of {len(begun):,} tokens"
     if looks.places is None:
         return f"{told}; positions begin at random, as tokens stand elsewhere in each image (model.embeddings)."
@@ -101,5 +102,6 @@ def _begin_tokens(weight: torch.Tensor, tokens: np.ndarray, features: np.ndarray
 
 def _positions(model: PreTrainedModel) -> torch.Tensor | None:
     """The learned positions of one of our models from scratch, `[context, width]`; None where they are rotary."""
-    tables = [module.weight for name, module in model.named_modules() if name.endswith(("wpe", "position_embeddings"))]
+    modules = [module for name, module in model.named_modules() if name.endswith(("wpe", "position_embeddings"))]
+    tables = [module.get_parameter("weight") for module in modules]
     return tables[0] if tables else None

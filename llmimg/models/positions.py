@@ -62,7 +62,7 @@ def _has_table(config: PreTrainedConfig) -> bool:
         model = new_model(AutoModel, config)
     words = model.get_input_embeddings()
     tables = [each for each in model.modules() if "embedding" in type(each).__name__.lower() and each is not words]
-    weights = [each.weight for each in tables if isinstance(getattr(each, "weight", None), torch.Tensor)]
+    weights = [weight for each in tables if isinstance(weight := getattr(each, "weight", None), torch.Tensor)]
     return any(weight.dim() == 2 and len(weight) >= config.max_position_embeddings for weight in weights)
 
 

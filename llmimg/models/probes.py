@@ -135,7 +135,8 @@ def short_reading(probes: Sequence[tuple[str, Answer]], asked: Sequence[tuple[st
     if len(probes) < 2:
         return None
     (half, less), (longer, more) = probes
-    gain = more.read - less.read
+    begin = less.read or 0
+    gain = (more.read or 0) - begin
 
     def due(text: str) -> float:
         """Tokens that a prompt with the text has beyond one with the half, as far as characters and words tell."""
@@ -143,9 +144,9 @@ def short_reading(probes: Sequence[tuple[str, Answer]], asked: Sequence[tuple[st
         return gain * min((z - x) / (y - x) for x, y, z in zip(*sizes, strict=True) if y > x)
 
     short = [
-        (answer.read, less.read + due(text))
-        for text, answer in asked
-        if gain <= 0 or answer.read - less.read < _LEAST_SHARE * due(text)
+        (read, begin + due(text))
+        for text, read in ((text, answer.read or 0) for text, answer in asked)
+        if gain <= 0 or read - begin < _LEAST_SHARE * due(text)
     ]
     if not short:
         return None

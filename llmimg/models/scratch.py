@@ -63,6 +63,7 @@ def modernbert(settings: ModelSettings, sizes: Sizes) -> PreTrainedConfig:
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
         intermediate_size=8 * settings.width // 3,
+        # pyrefly: ignore[unexpected-keyword]  # it is read from what else is given
         global_attn_every_n_layers=1,  # an image's rows are as near as its columns: no layer looks at neighbours alone
         classifier_pooling="mean",
         embedding_dropout=settings.dropout,

@@ -117,6 +117,18 @@ class ModelSettings:
         return self.architecture is None
 
     @property
+    def known_location(self) -> tuple[str, str | None]:
+        """`location`, of a model that has files.
+
+        Raises:
+            UserError: it has none.
+        """
+        path, gguf_file = self.location
+        if path is None:
+            raise UserError(f"The model '{self.name}' has no weights to load: say which with model.path=.")
+        return path, gguf_file
+
+    @property
     def location(self) -> tuple[str | None, str | None]:
         """Where the model's files are: (hub id or folder, GGUF file in it). A run's folder stands for the model in
         it."""

@@ -23,7 +23,7 @@ from llmimg.tasks.measure import Measure, Table
 
 _PLAIN = ("title", "ranked_by", "history", "context", "notes")
 _PACKED = ("measures", "figures", "examples", "mistakes")
-_KINDS = {kind.__name__: kind for kind in (Measure, Matrix, Bars, Curve, Gallery, Example)}
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Measure, Matrix, Bars, Curve, Gallery, Example)}
 
 
 def save_record(record: RunRecord, folder: RunFolder) -> None:

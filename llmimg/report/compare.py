@@ -214,6 +214,8 @@ def _with_front(rows: Sequence[Row], measure: Measure) -> list[Row]:
 
 
 def _beats(one: Row, other: Row, measure: Measure) -> bool:
+    if one.tokens is None or other.tokens is None:
+        return False
     as_good = not measure.better(other.mean, one.mean) and one.tokens <= other.tokens
     return as_good and (one.mean, one.tokens) != (other.mean, other.tokens)
 

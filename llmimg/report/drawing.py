@@ -140,7 +140,7 @@ def _rows(figure: Bars) -> list[tuple[str, list[Cell], list[str]]]:
 def _cell(value: float, unit: str | None, bar: bool) -> Cell:
     if not np.isfinite(value):
         return Cell("–")
-    return Cell(_WRITE.get(unit, plain)(value), min(max(value, 0.0), 1.0) if bar else None)
+    return Cell(_WRITE.get(unit or "", plain)(value), min(max(value, 0.0), 1.0) if bar else None)
 
 
 def _name(figure: Figure) -> str:

@@ -52,8 +52,10 @@ def make_examples(
         drawn: truth and prediction of each place as images; empty where words say them.
     """
     pairs = drawn or [(None, None)] * len(places)
-    each = zip(places.tolist(), shown, pairs, strict=True)
-    return [_example({name: column[place] for name, column in table.items()}, *given, remark) for place, *given in each]
+    return [
+        _example({name: column[place] for name, column in table.items()}, image, pair, remark)
+        for place, image, pair in zip(places.tolist(), shown, pairs, strict=True)
+    ]
 
 
 def _example(

@@ -57,7 +57,7 @@ def token_budget(lengths: np.ndarray, context: int) -> str:
     def draw(figure: "Figure") -> None:
         axes = new_axes(figure, "tokens an image", "images")
         bins = np.linspace(least, most + 1, min(30, most + 1 - least) + 1)
-        axes.hist(lengths, bins, color=ACCENT, alpha=0.75, rwidth=0.92)
+        axes.hist(lengths, bins.tolist(), color=ACCENT, alpha=0.75, rwidth=0.92)
         if context <= 1.3 * most:
             axes.axvline(context, color=SECOND, linestyle=(0, (4, 3)), label=f"context: {context:,}")
             legend(axes)

@@ -78,7 +78,7 @@ def svg(name: str, alt: str, inches: tuple[float, float], draw: Callable[["Figur
             axes.set_facecolor("none")
         figure.savefig(written, format="svg", metadata={"Date": None})
     markup = written.getvalue()
-    box = re.search(r'viewBox="[^"]*"', markup)[0]
+    box = markup[(start := markup.index('viewBox="')) : markup.index('"', start + len('viewBox="')) + 1]
     body = markup[markup.index(">", markup.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")

@@ -78,7 +78,7 @@ _MODELS = {
 
 
 def _model(record: RunRecord) -> str:
-    name, model = _name(record, "model"), record.config.get("model")
+    name, model = _name(record, "model"), record.config.get("model") or {}
     if record.kind == "endpoint":
         name = str(model.get("path") or name)
     size, learned = (record.metrics.get(f"model/{key}") for key in ("parameters", "trainable_parameters"))

@@ -34,9 +34,9 @@ class Outcome:
     """
 
     numbers: np.ndarray
-    rows: list[Row]
+    rows: Sequence[Row]
     predictions: list[Prediction]
-    columns: Mapping[str, Sequence[Any]]
+    columns: Mapping[str, Sequence[Any] | np.ndarray]
     costs: np.ndarray | None = None
 
 

@@ -81,7 +81,7 @@ def script_lengths(script: Script, task: Task) -> tuple[int, int, int]:
     """How many tokens stand in front of the image that is asked about, how many around it in front of an answer, and
     how many the longest answer has."""
     parts = task.prompt({}, None)
-    choices = script.choices(parts, task.candidates, task.classes) if task.candidates is not None else None
+    choices = script.choices(parts, task.candidates, task.classes or ()) if task.candidates is not None else None
     spans = script.prompt(parts, np.empty(0, np.int64), choices)
     place = next(place for place, span in enumerate(spans) if span.role == IMAGE)
     lengths = [len(span.ids) for span in spans]
@@ -90,7 +90,7 @@ def script_lengths(script: Script, task: Task) -> tuple[int, int, int]:
     elif task.longest is None:
         raise NotImplementedError("A task whose grammar lets an answer go on and on says how `longest` it may be.")
     else:
-        longest = task.longest * int(script.vocabulary.answers.ids.lengths.max()) + 1
+        longest = task.longest * script.vocabulary.answer_table.most_tokens + 1
     return sum(lengths[:place]), sum(lengths), longest
 
 

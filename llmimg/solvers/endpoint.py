@@ -47,7 +47,7 @@ class EndpointSolver(Solver):
         super().__init__(settings, data, task, notes)
         options = build(EndpointOptions, settings.model.options)
         cache = cache_folder(settings.tokens.cache_dir)
-        self.endpoint = Endpoint(settings.model.url, settings.model.path, options, cache)
+        self.endpoint = Endpoint(settings.model.url or "", settings.model.path or "", options, cache)
         self.hashes = read_hashes(settings, data, parts_of(settings, data))
         self.textifier = make_textifier(settings, data, data.decoding)
         self.asking = self._asking()
@@ -83,8 +83,7 @@ class EndpointSolver(Solver):
         shown = self._shown(np.arange(len(train)), len(train))[numbers]
         texts = [""] * len(numbers)
         if (shown >= 0).all():
-            images, problems = self.data.decoding(train[shown]["image"], train[shown]["id"])
-            refuse_broken(problems)  # another row's image may be
+            images = self.data.decoding.whole(train[shown]["image"], train[shown]["id"])  # another row's may be broken
             texts = self.textifier.texts(write_all(self.textifier, images))
         rows = Rows(train, self.task.columns, self.data.decoding).seen(numbers)
         samples = [shot_sample(self.task, row, place) for place, row in enumerate(rows)]
@@ -151,7 +150,7 @@ class EndpointSolver(Solver):
 
     @property
     def title(self) -> str:
-        return " · ".join((self.settings.data.name, self.settings.textify["name"], self.settings.model.path))
+        return " · ".join((self.settings.data.name, self.settings.textify["name"], self.endpoint.model))
 
 
 SOLVER = EndpointSolver

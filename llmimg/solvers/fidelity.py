@@ -70,7 +70,7 @@ def fidelity_metrics(
         return found
     known = _decoded(encoder, data.train, rows["train"])
     given = encoder.reconstructions(known, layout.room)
-    lost = residual_bits(*(list(map(_errors, *pair)) for pair in ((known, given), (images, back))))
+    lost = residual_bits(list(map(_errors, known, given or [])), list(map(_errors, images, back)))
     if scattered:
         lost += float(np.mean([order_bits(texts["test"].ids[row][: layout.room]) for row in rows["test"]]))
     lost /= float(np.mean([image.size for image in images]))
@@ -89,7 +89,7 @@ def order_bits(tokens: np.ndarray) -> float:
 
 
 def _decoded(encoder: Encoder, split: datasets.Dataset, rows: np.ndarray) -> list[np.ndarray]:
-    return encoder.decoding(split[rows]["image"])[0]
+    return encoder.decoding.whole(split[rows]["image"])
 
 
 def _batches(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -58,7 +58,7 @@ class LanguageSolver(Solver):
         self.shown = {split: images_shown(how, each.whole, len(each), seed) for split, each in self.ids.items()}
         task.check(self.known["train"].all_seen(self.ids["train"].whole))
         lengths = text_lengths(settings, data, self.ids, encoder)
-        known, ids, shown = (each["train"] for each in (self.known, self.ids, self.shown))
+        known, ids, shown = self.known["train"], self.ids["train"], self.shown["train"]
         script, self.encoder = make_script(settings, task, kind, encoder, data.train, known, ids, shown, notes)
         limit = context_limit(settings.model, kind.causal)
         frame = Frame() if kind.prompted else framed(encoder.vocabulary, kind.causal, lengths)

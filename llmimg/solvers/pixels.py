@@ -79,10 +79,10 @@ def _images(
     if settings.data.broken != "skip":
         refuse_broken(problems)
     notes.extend(broken_notes(problems, split))
-    whole = [place for place, image in enumerate(decoded) if image is not None]
-    shapes = {decoded[place].shape for place in whole}
+    whole = {place: image for place, image in enumerate(decoded) if image is not None}
+    shapes = {image.shape for image in whole.values()}
     if len({shape[:2] for shape in shapes}) > 1:
         raise UserError("The images have different sizes, which a model of pixels does not take: set data.size.")
     channels = max(shape[2] for shape in shapes)
-    stacked = np.stack([np.repeat(decoded[place], channels // decoded[place].shape[2], axis=2) for place in whole])
-    return stacked, np.array(whole, np.int64), hashes
+    stacked = np.stack([np.repeat(image, channels // image.shape[2], axis=2) for image in whole.values()])
+    return stacked, np.array(list(whole), np.int64), hashes

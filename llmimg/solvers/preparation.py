@@ -66,7 +66,7 @@ def _tokenizer(
     path, gguf_file = settings.model.location
     if path:
         return load_tokenizer(path, gguf_file, settings.model.revision)
-    return load_tokenizer(settings.model.tokenizer)
+    return load_tokenizer(settings.model.tokenizer or "")
 
 
 def _other_tokens(settings: Configuration, encoder: Encoder) -> list[str]:

@@ -54,8 +54,7 @@ def make_script(
     prompt = task.prompt({}, None)
     script = replace(script, vocabulary=vocabulary.with_words(fixed_words(script, prompt, task.candidates)))
     some = sampled(ids.whole, _SAMPLE, settings.data.split_seed)
-    images, _ = encoder.decoding(train[some]["image"])
-    texts = encoder.textifier.texts(write_all(encoder.textifier, images))
+    texts = encoder.textifier.texts(write_all(encoder.textifier, encoder.decoding.whole(train[some]["image"])))
     notes.extend(_seams(script, task, [(ids[row], text) for row, text in zip(some, texts, strict=True)]))
     return script, replace(encoder, vocabulary=script.vocabulary)
 
@@ -90,7 +89,7 @@ def _shots(
 
 def _at_the_start(encoder: Encoder, image: Any) -> np.ndarray:
     """Token ids of an image whose text begins all text."""
-    texts = encoder.textifier.texts(write_all(encoder.textifier, encoder.decoding([image])[0]))
+    texts = encoder.textifier.texts(write_all(encoder.textifier, encoder.decoding.whole([image])))
     return np.array(encoded(encoder.vocabulary.tokenizer.backend_tokenizer, texts)[0].ids)
 
 

@@ -1,6 +1,5 @@
 """Test images beside what the model read of them."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import datasets
@@ -23,10 +22,10 @@ def shown_texts(
     """
     if not len(numbers):
         return []
-    images: Sequence[np.ndarray] = encoder.decoding(data[numbers]["image"])[0]
+    images = encoder.decoding.whole(data[numbers]["image"])
     if (given < 0).any():
         return [Shown(image) for image in images]
-    others = images if (given == numbers).all() else encoder.decoding(data[given]["image"])[0]
+    others = images if (given == numbers).all() else encoder.decoding.whole(data[given]["image"])
     return [replace(_shown(other, encoder, layout), image=image) for image, other in zip(images, others, strict=True)]
 
 

@@ -61,6 +61,11 @@ class MergedPieces(BatchTokenizer):
     """Piece ids → ids of learned tokens, each a run of pieces: the tokenizer is given private characters, each of which
     stands for a piece."""
 
+    @property
+    def most_tokens(self) -> int:
+        """How many tokens a piece has at most: the one that is its own, or a share of one."""
+        return 1
+
     @functools.cached_property
     def _characters(self) -> dict[str, str]:
         return characters_of(self.backend)

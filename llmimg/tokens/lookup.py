@@ -60,6 +60,11 @@ class TokenTable:
         return self.ids.values.dtype
 
     @property
+    def most_tokens(self) -> int:
+        """How many tokens a piece has at most."""
+        return int(self.ids.lengths.max())
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the token ids of each piece, and of nothing else."""
         parts = (self.dtype.str, self.ids.values.tobytes(), self.ids.offsets.astype(np.int64).tobytes())

@@ -25,7 +25,15 @@ _OURS = {
 _NARROWER = dict.fromkeys(
     ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), Positive
 )
-_NUMBERS = (int, float, bool, int | None, float | None, bool | None, Positive)  # the types that are checked here
+_NUMBERS: tuple[Any, ...] = (
+    int,
+    float,
+    bool,
+    int | None,
+    float | None,
+    bool | None,
+    Positive,
+)  # the types that are checked here
 
 
 def argument_types() -> dict[str, Any]:
@@ -76,7 +84,7 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
     import torch
     from transformers import TrainingArguments
 
-    ours = {
+    ours: dict[str, Any] = {
         "dataloader_pin_memory": torch.cuda.is_available(),
         # Several processes on CPUs find each other only where it is said; else each would train by itself.
         "use_cpu": not torch.accelerator.is_available(),
@@ -93,7 +101,7 @@ def make_arguments(trainer: Mapping[str, Any], folder: Path, seed: int):
             # Our rows are arrays of any length: what a model's forward takes is made in the collator.
             remove_unused_columns=False,
             restore_callback_states_from_checkpoint=True,
-            **ours | dict(trainer),
+            **{**ours, **trainer},
         )
     except (ValueError, TypeError, ImportError, AssertionError) as error:
         first = str(error).strip().splitlines()[0]

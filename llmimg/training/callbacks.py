@@ -19,7 +19,7 @@ class BeginEpoch(TrainerCallback):
     """Tells the training images which epoch begins. Accelerate's loaders keep that from a data set where batches are
     spread over processes, and where a resumed run skips some."""
 
-    def on_epoch_begin(self, args, state, control, train_dataloader=None, **kwargs):
+    def on_epoch_begin(self, args, state, control, train_dataloader: Any = None, **kwargs):
         train_dataloader.dataset.begin_epoch(int(state.epoch))
 
 
@@ -127,10 +127,12 @@ class Profile(TrainerCallback):
         self.profiler.start()
 
     def on_step_end(self, args, state, control, **kwargs):
-        self.profiler.step()
+        if self.profiler is not None:
+            self.profiler.step()
 
     def on_train_end(self, args, state, control, **kwargs):
-        self.profiler.stop()
+        if self.profiler is not None:
+            self.profiler.stop()
 
     def _write(self, profiler: torch.profiler.profile, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -30,7 +31,7 @@ class EMA(TrainerCallback):
         self._before = checkpoint
         self._mean: dict[str, torch.Tensor] = {}
 
-    def on_train_begin(self, args, state, control, model=None, **kwargs):
+    def on_train_begin(self, args, state, control, model: Any = None, **kwargs):
         known = load_file(self._before / self.FILE) if self._before else None
         self._mean = {
             name: (known[name] if known else value.detach()).to(value.device, torch.float32, copy=True)
@@ -38,7 +39,7 @@ class EMA(TrainerCallback):
         }
 
     @torch.no_grad()
-    def on_step_end(self, args, state, control, model=None, **kwargs):
+    def on_step_end(self, args, state, control, model: Any = None, **kwargs):
         decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
         for name, value in self._current(model):
             self._mean[name].lerp_(value.detach().float(), 1 - decay)
@@ -47,7 +48,7 @@ class EMA(TrainerCallback):
         """Write it into a checkpoint."""
         save_file({name: mean.contiguous().cpu() for name, mean in self._mean.items()}, checkpoint / self.FILE)
 
-    def on_train_end(self, args, state, control, model=None, **kwargs):
+    def on_train_end(self, args, state, control, model: Any = None, **kwargs):
         if args.load_best_model_at_end and state.best_model_checkpoint:
             self._mean = load_file(Path(state.best_model_checkpoint) / self.FILE)
         self._put(model)

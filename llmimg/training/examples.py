@@ -15,7 +15,7 @@ from llmimg.tokens.sample import Example
 from llmimg.tokens.store import ImageIds
 
 # (numbers of rows, epoch) → images uint8 [H, W, C], and their rows as the model sees them
-Images = Callable[[np.ndarray, int], tuple[Sequence[np.ndarray], list[dict[str, Any]]]]
+Images = Callable[[np.ndarray, int], tuple[Sequence[np.ndarray] | np.ndarray, list[dict[str, Any]]]]
 
 
 class Examples(torch.utils.data.Dataset):
@@ -66,8 +66,8 @@ class Examples(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> Example:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        numbers = self.numbers[indices]
+    def __getitems__(self, indices: Sequence[int] | np.ndarray) -> list[Example]:
+        numbers = self.numbers[np.asarray(indices, np.int64)]
         images = [self.ids[number] if number >= 0 else self.blank for number in self.shown[numbers]]
         return self._examples(numbers, images, self.known.seen(numbers))
 
@@ -109,12 +109,14 @@ class LiveExamples(Examples):
         shown: np.ndarray | None = None,
         blank: Sequence[int] = (),
     ):
+        # Token ids are made of the images.
+        # pyrefly: ignore[bad-argument-type]
         super().__init__(None, known, numbers, seed=seed, shown=shown, blank=blank)
         self.images, self.encoder, self.settings, self.room = images, encoder, settings, room
         self._cut = torch.zeros((), dtype=torch.int64).share_memory_()  # so that loader workers count together
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        numbers = self.numbers[indices]
+    def __getitems__(self, indices: Sequence[int] | np.ndarray) -> list[Example]:
+        numbers = self.numbers[np.asarray(indices, np.int64)]
         images, rows = self._changed(numbers)
         if (self.shown[numbers] < 0).any():
             return self._examples(numbers, [self.blank] * len(rows), rows)
@@ -137,7 +139,7 @@ class LiveExamples(Examples):
         if not self.settings.active:
             return list(images), rows
         lying = [[row[name] for row in rows] if name in self.known.columns else None for name in ("objects", "mask")]
-        images, *moved = augment_rows(images, self.settings, self._seeds(numbers), *lying)
+        images, *moved = augment_rows(list(images), self.settings, self._seeds(numbers), *lying)
         for name, values in zip(("objects", "mask"), moved, strict=True):
             if values is not None:
                 rows = [{**row, name: value} for row, value in zip(rows, values, strict=True)]
@@ -175,8 +177,7 @@ class StoredImages:
         self.data, self.known = data.select_columns(["image"]), known
 
     def __call__(self, numbers: np.ndarray, epoch: int) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
-        images, _ = self.known.decoding(self.data[numbers]["image"])
-        return images, self.known.seen(numbers)
+        return self.known.decoding.whole(self.data[numbers]["image"]), self.known.seen(numbers)
 
 
 class FreshImages:
@@ -192,8 +193,7 @@ class FreshImages:
     def __call__(self, numbers: np.ndarray, epoch: int) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
         ids = [self.known.ids[number] for number in numbers]
         made = self.fresh(ids, epoch)
-        images, _ = self.known.decoding(made["image"])
-        return images, self.known.made(ids, made)
+        return self.known.decoding.whole(made["image"]), self.known.made(ids, made)
 
 
 class HeldImages:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate.utils import send_to_device
 from torch.utils.data import ConcatDataset
-from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
@@ -35,7 +35,7 @@ log = logging.getLogger("llmimg")
 _EVALUATION = {"dataloader_drop_last": False, "train_sampling_strategy": "random"}
 
 
-class _Trainer(Interruptible):
+class ReadoutTrainer(Interruptible):
     """One whose evaluations take the answer by a readout, from the weights and in the precision that others will load,
     and leave training's random numbers as they were.
 
@@ -105,8 +105,10 @@ class _Trainer(Interruptible):
             found = self.predict(examples)
         finally:
             self.compute_metrics = measured
-        return found.predictions, found.label_ids
+        return found.predictions, np.asarray(found.label_ids)
 
+    # What a readout gives may be several arrays, which the Trainer's own type does not say.
+    # pyrefly: ignore[bad-override]
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Answers and their rows; the loss is the metrics' own, as a mean over batches would weigh rows unevenly."""
         inputs = self._prepare_inputs(inputs)
@@ -129,7 +131,7 @@ class _Trainer(Interruptible):
         """An epoch's last batch, without the examples that are there a second time, so that each process has as many:
         one process would not see them again."""
         each, processes = self.args.train_batch_size, self.args.world_size
-        if self.args.accelerator_config.split_batches:
+        if getattr(self.args.accelerator_config, "split_batches", False):
             each //= processes
         left = len(self.train_dataset) % (each * processes)
         if processes == 1 or not left or self.args.dataloader_drop_last:
@@ -137,7 +139,7 @@ class _Trainer(Interruptible):
         count = min(max(left - self.args.process_index * each, 0), each)
         return self.readout.first(batch, count)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch: Any = None):
         """This batch's share of the step's mean cost; `num_items_in_batch` is as `get_batch_samples` counts it."""
         known = {term.labels: inputs[term.labels] for term in self.readout.terms}
         given = {name: each for name, each in inputs.items() if name not in known}
@@ -162,7 +164,7 @@ def make_trainer(
     layer_decay: float = 1.0,
     patience: int | None = None,
     profile: int = 0,
-) -> Trainer:
+) -> ReadoutTrainer:
     """A Trainer that reads examples, scores by the task, stops on NaN, and shows one bar.
 
     Args:
@@ -175,7 +177,7 @@ def make_trainer(
     best, headline = (arguments.metric_for_best_model or "").removeprefix("eval_"), readout.task.measures[0]
 
     def measured(outcome: EvalPrediction) -> dict[str, float]:
-        rows = validation.known.scored(outcome.label_ids)
+        rows = validation.known.scored(np.asarray(outcome.label_ids))
         found = readout.metrics(outcome.predictions, rows)
         if best and best not in found:
             raise UserError(
@@ -185,7 +187,7 @@ def make_trainer(
         return found
 
     with _evaluated_alone(model):
-        trainer = _Trainer(
+        trainer = ReadoutTrainer(
             model=model,
             args=arguments,
             data_collator=readout.training_batch,
@@ -218,7 +220,7 @@ def _evaluated_alone(model: PreTrainedModel) -> Iterator[None]:
         model._hf_peft_config_loaded = False
 
 
-def train(trainer: Trainer, start: Start, ema: float = 0.0) -> dict[str, float]:
+def train(trainer: ReadoutTrainer, start: Start, ema: float = 0.0) -> dict[str, float]:
     """Train from the start or from a checkpoint; what that took, by the names of metrics.json.
 
     Args:
@@ -228,7 +230,7 @@ def train(trainer: Trainer, start: Start, ema: float = 0.0) -> dict[str, float]:
         UserError: where the weights that do not learn are others than the checkpoint belongs to; or nothing trained.
     """
     trainer.start, trainer.base = start, frozen_fingerprint(trainer.model)
-    if start.manifest:
+    if start.manifest and start.checkpoint:
         log.info("Going on from %s%s.", start.checkpoint, ", where training had ended" if start.ended else "")
         if start.manifest.base != trainer.base:
             raise UserError(

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import Trainer
@@ -24,6 +25,11 @@ class Interruptible(Trainer):
         base: fingerprint of the weights that checkpoints do not hold.
         last: norm of the gradient and learning rate of the last step.
     """
+
+    # All that is not known before a Trainer is made, or only of some: its own types say so of each.
+    model: Any
+    optimizer: Any
+    train_dataset: Any
 
     ema: EMA | None = None
     start: Start = Start()
@@ -48,12 +54,12 @@ class Interruptible(Trainer):
             super()._run_epoch(*args, **kwargs)
 
     def _finalize_training(self, trial, num_train_samples, start_time):
-        if self.start.ended:  # what follows the last step, where the run was interrupted before that
+        known = self.start.manifest
+        if known is not None and known.ended:  # what follows the last step, where the run was interrupted before that
             self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
             last = [entry["step"] for entry in self.state.log_history if "eval_loss" in entry][-1:]
             self.control.should_evaluate &= last != [self.state.global_step]
             self.control.should_save = False
-            known = self.start.manifest
             self._maybe_log_save_evaluate(
                 self._tr_loss, known.gradient, self.model_wrapped, trial, 0, None, start_time, learning_rate=known.rate
             )
@@ -85,7 +91,7 @@ class Interruptible(Trainer):
         if not self.args.should_save:
             return
         best = self.state.best_model_checkpoint
-        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        checkpoint = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         gradient, rate = (None if each is None else float(each) for each in self.last)
         if self.ema:
             self.ema.save(checkpoint)
@@ -115,4 +121,4 @@ class Interruptible(Trainer):
 
     def _remove_older(self):
         if self.args.should_save:
-            rotate_checkpoints(self.args.output_dir, self.args.save_total_limit, self.state.best_model_checkpoint)
+            rotate_checkpoints(str(self.args.output_dir), self.args.save_total_limit, self.state.best_model_checkpoint)

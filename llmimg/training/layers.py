@@ -28,7 +28,8 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
         for weight in module.parameters(recurse=False)
     }
     places = {name: _place(name) for name, _ in model.named_parameters()}
-    heights = {place: height for height, place in enumerate(sorted(set(places.values()) - {None}), start=1)}
+    known = sorted({place for place in places.values() if place is not None})
+    heights = {place: height for height, place in enumerate(known, start=1)}
     top = 1 + len(heights)
     return {
         name: heights[place] if place else 0 if id(weight) in embeddings or "embed" in name else top

@@ -31,8 +31,8 @@ class PlainText(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, row: int) -> Example:
-        return Example(self.rows[row], {}, row, np.uint64(row), of_image=False)
+    def __getitem__(self, index: int) -> Example:
+        return Example(self.rows[index], {}, index, index, of_image=False)
 
 
 class Mixture(torch.utils.data.Dataset):

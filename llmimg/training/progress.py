@@ -89,10 +89,10 @@ class Progress(TrainerCallback):
             self._training.count()
 
     def on_log(self, args, state, control, logs: dict[str, Any] | None = None, **kwargs):
-        if self._training is not None:
-            self._training.show({name: f"{logs[key]:.4g}" for key, name in self._shown.items() if key in (logs or {})})
+        if self._training is not None and logs:
+            self._training.show({name: f"{logs[key]:.4g}" for key, name in self._shown.items() if key in logs})
 
-    def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
+    def on_prediction_step(self, args, state, control, eval_dataloader: Any = None, **kwargs):
         if state.is_world_process_zero:
             if self._evaluating is None:
                 self._evaluating = Counter("Evaluating", len(eval_dataloader), unit="batch", leave=False)
@@ -103,7 +103,8 @@ class Progress(TrainerCallback):
             self._evaluating.close()
         self._evaluating = None
 
-    on_predict = on_evaluate
+    def on_predict(self, args, state, control, metrics, **kwargs):
+        self.on_evaluate(args, state, control)
 
     def on_train_end(self, args, state, control, **kwargs):
         if self._training is not None:

@@ -98,7 +98,7 @@ def _found(folder: Path, data: str) -> Start:
     steps = {path: step for path in folder.glob("checkpoint-*") if (step := step_of(path)) is not None}
     passed: list[Path] = []
     notes = []
-    for path in sorted(steps, key=steps.get, reverse=True):
+    for path in sorted(steps, key=steps.__getitem__, reverse=True):
         try:
             manifest = read_manifest(path)
         except Torn as error:
@@ -117,7 +117,7 @@ def _found(folder: Path, data: str) -> Start:
         path = manifest = None
     for each in passed:
         shutil.rmtree(each, ignore_errors=True)
-    if path is not None and manifest.processes != world_size() and not manifest.ended:
+    if manifest is not None and manifest.processes != world_size() and not manifest.ended:
         notes.append(
             f"{manifest.processes} processes trained until step {manifest.step}, and {world_size()} from there on, "
             f"with steps of the same {manifest.global_batch} examples; what is drawn at random (dropout) is drawn anew."

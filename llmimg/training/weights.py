@@ -4,9 +4,13 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel, Trainer
+
+if TYPE_CHECKING:
+    from llmimg.training.interruptible import Interruptible
 
 _SAMPLE = 65_536  # of each weight
 
@@ -15,7 +19,8 @@ _SAMPLE = 65_536  # of each weight
 def own_precision(trainer: Trainer) -> Iterator[None]:
     """While this lasts, a model answers in the precision of its weights, as it will where others load it, though
     training computes in half of it."""
-    model, half = trainer.model, trainer.accelerator.native_amp
+    model: Any = trainer.model
+    half = trainer.accelerator.native_amp
     trainer.accelerator.native_amp = False
     casting = model.__dict__.get("forward") if "_original_forward" in model.__dict__ else None
     if casting is not None:
@@ -46,7 +51,7 @@ def share_statistics(trainer: Trainer) -> None:
     """Give all processes the first one's running statistics (of BatchNorm): each counts its own images, and the first
     one's are saved."""
     if trainer.args.world_size > 1:
-        for value in trainer.model.buffers():
+        for value in trainer.model.buffers() if trainer.model is not None else ():
             if value.is_floating_point() and value.device.type == trainer.args.device.type:
                 torch.distributed.broadcast(value, src=0)
 
@@ -64,7 +69,7 @@ def frozen_fingerprint(model: PreTrainedModel) -> str:
     return found.hexdigest()
 
 
-def notes_of_weights(trainer: Trainer, found: Mapping[str, float]) -> list[str]:
+def notes_of_weights(trainer: "Interruptible", found: Mapping[str, float]) -> list[str]:
     """Which weights a trained run has, where these are not simply the last, and in what they were evaluated; loudly,
     where they do not score on the validation images what they did when they were chosen.
 
@@ -79,12 +84,13 @@ def notes_of_weights(trainer: Trainer, found: Mapping[str, float]) -> list[str]:
             "that were saved have their full precision, and may score a little differently."
         )
     what = "the moving average of its weights (ema)" if trainer.ema else "its weights"
-    if not (args.load_best_model_at_end and state.best_model_checkpoint):
+    best_score, measure = state.best_metric, args.metric_for_best_model
+    if not (args.load_best_model_at_end and state.best_model_checkpoint) or best_score is None or measure is None:
         return [*notes, f"The run has {what} at its end."] if trainer.ema else notes
     best = Path(state.best_model_checkpoint).name.removeprefix("checkpoint-")
-    name = args.metric_for_best_model.removeprefix("eval_")
+    name = measure.removeprefix("eval_")
     notes.append(f"The run has {what} at step {best} of {state.global_step}, where the validation {name} was best.")
     again = found.get(f"test_{name}")
-    if not half and (again is None or abs(again - state.best_metric) > 1e-3 * (1 + abs(state.best_metric))):
-        notes.append(f"BEWARE: the validation {name} was {state.best_metric:.6g} there, and is {again} now.")
+    if not half and (again is None or abs(again - best_score) > 1e-3 * (1 + abs(best_score))):
+        notes.append(f"BEWARE: the validation {name} was {best_score:.6g} there, and is {again} now.")
     return notes
