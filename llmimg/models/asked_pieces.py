@@ -38,7 +38,9 @@ def write_pieces(
         rows, texts: of each image.
         anew: ask what was answered before, too.
     """
-    pieces = task.lexicon.pieces
+    pieces = task.known_grammar.lexicon.pieces
+    if task.longest is None:
+        raise NotImplementedError("A task whose grammar lets an answer go on and on says how `longest` it may be.")
     prompts, most = [task.prompt(row, None) for row in rows], task.longest * max(map(len, pieces))
     one_line = not any("\n" in piece for piece in pieces)
     written = ask_to_write(endpoint, asking, prompts, texts, most, one_line, anew)
@@ -65,7 +67,7 @@ def read_pieces(task: Task, reply: Reply, row: Row) -> Answer:
     if cut != REFUSED and thought and not (said and spoken.finished):
         problems.insert(0, THINKING)
     elif cut != REFUSED:
-        pieces = _parsed(task.grammar, said, whole=not cut)
+        pieces = _parsed(task.known_grammar, said, whole=not cut)
         if pieces is None:
             problems.insert(0, UNREADABLE if said else EMPTY)
         else:

@@ -101,6 +101,17 @@ class Task(abc.ABC):
         return None
 
     @property
+    def known_grammar(self) -> Grammar:
+        """`grammar`, of a task that has one.
+
+        Raises:
+            ValueError: answers are open text.
+        """
+        if self.grammar is None:
+            raise ValueError("The answers of this task are open text, and have no grammar.")
+        return self.grammar
+
+    @property
     def lexicon(self) -> Lexicon | None:
         """The pieces of an answer."""
         return None if self.grammar is None else self.grammar.lexicon

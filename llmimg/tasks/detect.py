@@ -269,7 +269,7 @@ class Detect(Task):
         """Without crowds, which no answer has."""
         found = sure(prediction.on(seen_size(row)))
         found = found[~found.crowded]
-        found, degenerate = on_image(as_corners(found.boxes), found.classes, found.scores, row)
+        found, degenerate = on_image(as_corners(found.boxes), found.classes, found.known_scores, row)
         return Detections(found, row["size"], degenerate)
 
     def constant(self, rows: Sequence[Row]) -> Detections:
