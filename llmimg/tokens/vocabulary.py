@@ -57,9 +57,8 @@ class Vocabulary:
 
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
         """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
-        if not isinstance(self.lookup, TokenTable):
-            return self
-        if not sample_differs(pieces, self.lookup, textifier.texts(pieces), self._image_reader):
+        table, reader = self.lookup, self._image_reader
+        if not isinstance(table, TokenTable) or not sample_differs(pieces, table, textifier.texts(pieces), reader):
             return self
         return self.by_tokenizer(textifier, "looked-up tokens differed on a sample of the images")
 
@@ -108,21 +107,13 @@ class Vocabulary:
 
     @property
     def answer_table(self) -> TokenTable | MergedPieces:
-        """`answers`, where some are written in pieces.
-
-        Raises:
-            ValueError: none are.
-        """
+        """`answers`, where some are written in pieces; a ValueError where none are."""
         if self.answers is None:
             raise ValueError("This vocabulary has no tokens for the pieces of answers.")
         return self.answers
 
     def automaton(self, grammar: Grammar, cells: Sequence[int] | np.ndarray | None = None) -> Automaton:
-        """What holds answers to a grammar over the pieces of `answers`.
-
-        Args:
-            cells: how many cells of a budget each piece fills, int `[P]`; None is none.
-        """
+        """What holds answers to a grammar over their pieces, each of which fills `cells` of a budget, int `[P]`."""
         return Automaton.of(self.answer_table.ways(grammar, cells), grammar.final, self.end)
 
     _reading = functools.cached_property(lambda self: self.automaton(self.grammar))
