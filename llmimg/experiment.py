@@ -10,6 +10,7 @@ import numpy as np
 from llmimg.configuration import Configuration
 from llmimg.data import Data, class_pixels
 from llmimg.data.decoding import decode
+from llmimg.data.rows import Rows
 from llmimg.provenance import identify, load_data
 from llmimg.ranks import is_first_process
 from llmimg.report.examples import evenly, make_examples, worst
@@ -47,6 +48,9 @@ def run_experiment(
     started = time.perf_counter()
     data = load_data(settings, notes)
     task = bound(settings, data)
+    for split in kind.splits:
+        known = Rows(getattr(data, split), task.columns, data.decoding)
+        task.check_scored(known.all_scored(np.arange(len(known))), split)
     solver = kind(settings, data, task, notes)
     identity = identify(settings, data, solver.hashes, folder, notes)
     seconds = time.perf_counter() - started

@@ -72,6 +72,32 @@ def run(plain) -> Callable[..., Path]:
     return carried
 
 
+@pytest.fixture
+def refused(tmp_path) -> Callable[..., str]:
+    """Carries out a run that cannot be; checks that nothing of it stays, and returns the sentence."""
+    from hydra import compose, initialize_config_dir
+
+    from llmimg.carry_out import carry_out
+    from llmimg.command_line import command_line
+    from llmimg.compose import plain_values
+    from llmimg.errors import UserError
+
+    def run(*overrides: str) -> str:
+        folder = tmp_path / "runs" / "one"
+        small = ("model.width=16", "trainer.max_steps=2", "trainer.disable_tqdm=true")
+        ours = (f"run_dir={folder}", f"tokens.cache_dir={tmp_path / 'cache'}")
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            plain = plain_values(compose("config", command_line([*small, *ours, *overrides])))
+        with pytest.raises(UserError) as raised:
+            carry_out(plain)
+        assert not folder.exists()
+        sentence = str(raised.value)
+        assert "\n" not in sentence and sentence.endswith((".", "?", "]"))
+        return sentence
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """The folder with `data/` and `models/` of others: $LLMIMG_SHARED, or `shared` beside the repository."""

@@ -55,6 +55,11 @@ class Rows:
         for start in range(0, len(numbers) if self.columns else 0, _BATCH):
             yield from self.seen(numbers[start : start + _BATCH])
 
+    def all_scored(self, numbers: np.ndarray) -> Iterator[dict[str, Any]]:
+        """As `all_seen`, of rows as the source has them."""
+        for start in range(0, len(numbers) if self.columns else 0, _BATCH):
+            yield from self.scored(numbers[start : start + _BATCH])
+
     def scored(self, numbers: np.ndarray) -> list[dict[str, Any]]:
         """Rows as they lie on the source's image, turned as its EXIF says."""
         numbers = np.asarray(numbers, np.int64)

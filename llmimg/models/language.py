@@ -1,6 +1,6 @@
 """Language models: from scratch, from the hub, a local folder, a GGUF file, or another run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,11 +21,12 @@ from llmimg.nearest import choose
 from llmimg.tokens.vocabulary import Vocabulary
 
 
-def context_limit(settings: ModelSettings, causal: bool = False) -> int | None:
+def context_limit(settings: ModelSettings, causal: bool = False, others: Sequence[str] = ()) -> int | None:
     """The longest sequence a pretrained model reads; None from scratch, where the data decide.
 
     Args:
         causal: whether it is needed as a causal model.
+        others: readouts of the task that do not need one.
 
     Raises:
         UserError: where there is no such model, or it sees what comes after, and must not.
@@ -38,7 +39,9 @@ def context_limit(settings: ModelSettings, causal: bool = False) -> int | None:
     if causal and kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise UserError(
             f"The model '{settings.path or settings.architecture}' sees what comes after a token, and this task and "
-            "readout need a causal one: take model=gpt2_tiny or another decoder, or readout=head."
+            "readout need a causal one: take "
+            + " or ".join(["model=gpt2_tiny or another decoder", *(f"readout={name}" for name in others)])
+            + "."
         )
     limit = None if config is None else readable_length(config)
     if settings.positions is None:

@@ -62,10 +62,8 @@ class Generate(Prompted):
         return batch
 
     def _known(self, examples: Sequence[Example]) -> Batch:
-        """Prompts with the right answers, as far as there is room for them."""
-        laid = self.layout([[*self.prompt(each, None), *self.answer(each, None)] for each in examples])
-        ids, mask, roles = (each[:, : self.layout.context] for each in laid)
-        return tensors(ids=ids, mask=mask, labels=np.where(roles == ANSWER, ids, IGNORED))
+        laid = self.whole([[*self.prompt(each, None), *self.answer(each, None)] for each in examples])
+        return tensors(ids=laid.ids, mask=laid.mask, labels=np.where(laid.roles == ANSWER, laid.ids, IGNORED))
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> Outputs:
         ids, mask = batch["input_ids"], batch["attention_mask"]

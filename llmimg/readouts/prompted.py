@@ -12,7 +12,7 @@ from llmimg.readouts.base import Batch, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import takes
-from llmimg.tokens.layout import ANSWER, IMAGE, WORDS, Span
+from llmimg.tokens.layout import ANSWER, IMAGE, WORDS, Sequences, Span
 from llmimg.tokens.packing import behind_one_text
 from llmimg.tokens.sample import Example
 from llmimg.tokens.script import Choices
@@ -61,7 +61,7 @@ class Prompted(TextReadout):
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
         asked = [(each, seed) for each in examples for seed in self.seeds(each)]
-        laid = self.layout([[*self.prompt(*each), *self.answer(*each)] for each in asked])
+        laid = self.whole([[*self.prompt(*each), *self.answer(*each)] for each in asked])
         if self._packs:
             packed = behind_one_text(laid, [self.task.settings.samples] * len(examples), self.layout.pad)
             batch, ids, learned = packed_batch(packed), packed.ids, np.where(packed.foretold, packed.roles, WORDS)
@@ -93,6 +93,10 @@ class Prompted(TextReadout):
     def batch(self, examples: Sequence[Example]) -> Batch:
         laid = self.layout([self.prompt(each, None) for each in examples], left=True)
         return tensors(input_ids=laid.ids, attention_mask=laid.mask)
+
+    def whole(self, samples: Sequence[Sequence[Span]]) -> Sequences:
+        """Prompts with their right answers, as far as there is room for these."""
+        return Sequences(*(each[:, : self.layout.context] for each in self.layout(samples)))
 
     def prompt(self, example: Example, seed: int | None) -> list[Span]:
         """What the model is given; `seed` as of `Task.prompt`."""

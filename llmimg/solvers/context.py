@@ -1,6 +1,6 @@
 """How much room a model's sequences need: the texts of all images, those that training changes, and their ends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
-from llmimg.tasks.base import Task
+from llmimg.tasks.base import Row, Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import IMAGE, Frame, Layout
 from llmimg.tokens.script import Script
@@ -94,6 +94,11 @@ def script_lengths(script: Script, task: Task) -> tuple[int, int, int]:
     return sum(lengths[:place]), sum(lengths), longest
 
 
+def longest_answer(script: Script, task: Task, rows: Iterable[Row]) -> int:
+    """How many tokens the longest of the answers to these rows has, its end among them."""
+    return max(sum(len(span.ids) for span in script.answer(task.answer(row, None))) for row in rows)
+
+
 def make_layout(
     settings: Configuration,
     limit: int | None,
@@ -103,6 +108,7 @@ def make_layout(
     frame: Frame,
     prompt: int = 0,
     answer: int = 0,
+    learned: Callable[[], int] | None = None,
 ) -> Layout:
     """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
 
@@ -113,10 +119,12 @@ def make_layout(
         lengths: `text_lengths(…)`.
         frame: what stands around each sequence.
         prompt: how many tokens stand in front of an answer besides.
-        answer: how many an answer may have. In a context that is given it has what images leave, if that is less.
+        answer: how many an answer may have. In a context that is given it has what images leave, if that is less, but
+            not less than answers to learn from have.
+        learned: gives how many these have at most, as they are; None may have as many as any.
 
     Raises:
-        UserError: where the text of an image as it is does not fit, and was not to be cut.
+        UserError: where the text of an image as it is and such an answer do not fit, and it was not to be cut.
     """
     tokens = settings.tokens
     longest = int(lengths.max(initial=0))
@@ -124,8 +132,10 @@ def make_layout(
         longest = int(np.ceil(_MARGIN * longest))
     limits = [each for each in (limit, tokens.max_length) if each is not None]
     layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, frame, tokens.permute, prompt)
-    if limits and answer:
-        answer = min(answer, max(min(limits) - layout.framing - longest, 0))
+    left = min(limits) - layout.framing - longest if limits else answer
+    if left < answer and learned is not None:
+        margin = _MARGIN if settings.live else 1
+        answer = min(answer, max(left, int(np.ceil(margin * learned()))))
     layout = replace(layout, beside=prompt + answer)
     layout = replace(layout, context=min(limits, default=longest + layout.framing))
     for each in ids.values():

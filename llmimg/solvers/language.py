@@ -1,5 +1,6 @@
 """A language model under the Trainer: images → tokens → model → answers."""
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,19 +22,21 @@ from llmimg.models.quantised import parameter_counts
 from llmimg.provenance import save_trained_on
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS
+from llmimg.readouts.settings import KINDS
 from llmimg.recogniser import Recogniser
 from llmimg.reloaded import check_recogniser
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver
-from llmimg.solvers.context import framed, make_layout, script_lengths, text_lengths
+from llmimg.solvers.context import framed, longest_answer, make_layout, script_lengths, text_lengths
 from llmimg.solvers.costs import data_metrics, peak_memory_mb
 from llmimg.solvers.fidelity import fidelity_metrics
 from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, prepare_split, prepare_text
 from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
-from llmimg.tasks.base import Task
+from llmimg.tasks.base import TASKS, Task
 from llmimg.tasks.figures import Shown
 from llmimg.tokens.layout import Frame
+from llmimg.tokens.learned import run_decoding
 from llmimg.training.arguments import make_arguments
 from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages
 from llmimg.training.fit import make_trainer, train
@@ -50,21 +53,25 @@ class LanguageSolver(Solver):
     def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
         super().__init__(settings, data, task, notes)
         kind = READOUTS[settings.readout_name]
+        task.check(self._known("train").all_seen(np.arange(len(data.train))))
         encoder = make_encoder(settings, data, task, notes)
         self.ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
         self.hashes = {split: self.ids[split].pixels for split in SPLITS}
-        self.known = {split: Rows(getattr(data, split), task.columns, encoder.decoding) for split in SPLITS}
+        self.known = {split: self._known(split) for split in SPLITS}
         how, seed = settings.data.images, settings.data.split_seed
         self.shown = {split: images_shown(how, each.whole, len(each), seed) for split, each in self.ids.items()}
-        task.check(self.known["train"].all_seen(self.ids["train"].whole))
         lengths = text_lengths(settings, data, self.ids, encoder)
         known, ids, shown = self.known["train"], self.ids["train"], self.shown["train"]
         script, self.encoder = make_script(settings, task, kind, encoder, data.train, known, ids, shown, notes)
         limit = context_limit(settings.model, kind.causal)
         frame = Frame() if kind.prompted else framed(encoder.vocabulary, kind.causal, lengths)
         before, around, answer = script_lengths(script, task) if kind.prompted else (len(frame.before), 0, 0)
-        self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, frame, around, answer)
+        learned = functools.partial(longest_answer, script, task, known.all_seen(ids.whole))
+        learned = learned if task.candidates is None else None
+        self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, frame, around, answer, learned)
         self.context = self.layout.context
+        if (left := self.layout.beside - around) < answer:
+            notes.append(f"The context leaves {left:,} of {answer:,} tokens to an answer: a longer one breaks off.")
         self.plain_text = prepare_text(settings, task, self.encoder, self.layout, notes)
         boxes = common_boxes(settings, data, kind.needs_boxes(task), self.encoder, lengths)
         self.readout = kind(task, self.layout, script, boxes, settings.readout_settings)
@@ -78,7 +85,13 @@ class LanguageSolver(Solver):
 
     @classmethod
     def check(cls, settings: Configuration) -> None:
-        context_limit(settings.model, READOUTS[settings.readout_name].causal)  # whether there is such a model
+        names = [name for name in TASKS[settings.task_name].readouts if "language" in KINDS[name]]
+        others = [name for name in names if not READOUTS[name].causal]
+        context_limit(settings.model, READOUTS[settings.readout_name].causal, others)  # whether there is such a model
+
+    def _known(self, split: str) -> Rows:
+        data, path = self.data, self.settings.model.location[0]
+        return Rows(getattr(data, split), self.task.columns, run_decoding(path, data.decoding, []))
 
     def _examples(self, split: str) -> Examples:
         """What the Trainer reads of a split: image ids, or images written afresh where they are augmented or made

@@ -172,6 +172,13 @@ class Task(abc.ABC):
             UserError: counting them, and naming the first.
         """
 
+    def check_scored(self, rows: Iterable[Row], split: str) -> None:  # noqa: B027
+        """Refuse a split in which there is nothing to score; called with its rows before anything is learned.
+
+        Raises:
+            UserError: saying what is missing.
+        """
+
     @abc.abstractmethod
     def truth(self, row: Row) -> Prediction:
         """What is right, as a prediction."""

@@ -164,6 +164,10 @@ class Detect(Task):
                 "many as the fullest has, or leave them out."
             )
 
+    def check_scored(self, rows: Iterable[Row], split: str) -> None:
+        if not any(len(self._to_find(row)) for row in rows):
+            raise UserError(f"No image of the {split} split has an object, so that nothing can be found there.")
+
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         objects = self._to_find(row)
         corners = checked_corners(objects, row["size"], self.names, row["id"])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -136,6 +136,13 @@ class Segment(Task):
 
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         return (ImageSlot(), self.settings.prompt) if self.settings.prompt else (ImageSlot(),)
+
+    def check(self, rows: Iterable[Row]) -> None:
+        self.check_scored(rows, "train")
+
+    def check_scored(self, rows: Iterable[Row], split: str) -> None:
+        if all((row["mask"] == VOID).all() for row in rows):
+            raise UserError(f"All masks of the {split} split are void, which says nothing of any class: see data.void.")
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         return (self.words.write(self._grid(row)),)

@@ -149,8 +149,8 @@ class Layout:
         if self.room < 1:
             raise UserError(
                 f"A context of {self.context:,} tokens has no room for an image's text: {self.framing:,} stand around "
-                "it. Raise tokens.max_length (model.positions for a pretrained model), or shorten the prompt "
-                "(task.shots, task.template)."
+                "it. Raise tokens.max_length (model.positions for a pretrained model), or shorten what stands there "
+                "(task.shots, task.template, an answer by task.most or task.grid)."
             )
         if self.overflow == "error" and lengths.size and lengths.max() > self.room:
             over = int((lengths > self.room).sum())
@@ -158,8 +158,9 @@ class Layout:
             raise UserError(
                 f"The text of {over:,} of {len(lengths):,} images does not fit the context: the longest has "
                 f"{lengths.max():,} tokens{around}, and {self.context:,} fit (the model's limit, or "
-                "tokens.max_length). Choose a shorter text (data.size, textify, task.shots), a longer context "
-                "(model.positions for a pretrained model), or tokens.overflow=truncate, which is then reported."
+                "tokens.max_length). Choose a shorter text (data.size, textify, task.shots) or answer "
+                "(task.most, task.grid), a longer context (model.positions for a pretrained model), or "
+                "tokens.overflow=truncate, which is then reported."
             )
 
 

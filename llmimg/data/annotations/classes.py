@@ -77,4 +77,5 @@ def no_class(value: Value, classes: Classes) -> str:
         name if number is None or numbered else f"{number} {name}"
         for name, number in zip(classes.names, classes.numbers, strict=True)
     ]
-    return f"{value!r}, which is no known class (known: {shown(known)})"
+    which = f"known: {shown(known)}" if known else "none is in the training split"
+    return f"{value!r}, which is no known class ({which})"

@@ -62,7 +62,10 @@ def load_source(
     found = source.load(settings, frozenset(needs), [] if notes is None else notes, cache)
     for name in needs:
         if any(name not in data.column_names for data in found.values()):
-            raise UserError(f"The task needs the column '{name}', which data.source={settings.source} does not have.")
+            raise UserError(
+                f"The task needs the column '{name}', which data.source={settings.source} does not have: choose other "
+                "data, or another task."
+            )
     return found if isinstance(found, Source) else Source(found)
 
 
