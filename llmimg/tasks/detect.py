@@ -16,6 +16,7 @@ from llmimg.metrics.boxes import Objects, non_maximum_suppression
 from llmimg.settings import Share, Unit, settings_of
 from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
 from llmimg.tasks.detections import (
+    MEASURES,
     Detections,
     checked_corners,
     has_area,
@@ -74,25 +75,6 @@ class DetectBounds:
 
     score: Share = 0.0
     most: Annotated[int, Field(ge=1), Unit("objects")] | None = None
-
-
-def _ap(key: str, title: str, meaning: str) -> Measure:
-    return Measure(key, title, f"COCO's average precision {meaning}")
-
-
-MEASURES = (
-    _ap("map", "AP", "over classes and the overlaps 0.5, 0.55, …, 0.95 of an object and its box"),
-    _ap("map_50", "AP50", "at the overlap 0.5"),
-    _ap("map_75", "AP75", "at the overlap 0.75"),
-    _ap("map_50_class_agnostic", "AP50, any class", "at the overlap 0.5, whatever an object is called"),
-    Measure("recall", "Recall", "share of objects that were found, over classes and the overlaps of AP"),
-    Measure("recall_50", "Recall at 0.5", "share of objects that were found at the overlap 0.5, over classes"),
-    _ap("map_small", "AP, small", "of objects up to 32 × 32 pixels"),
-    _ap("map_medium", "AP, medium", "of objects from 32 × 32 to 96 × 96 pixels"),
-    _ap("map_large", "AP, large", "of objects over 96 × 96 pixels"),
-    Measure("degenerate_boxes", "Boxes without area", "of an image, dropped", "number", False, None, 0.0),
-    Measure("unread_answers", "Answers that break off", "share that was not read to the end", "share", False, 1.0, 0.0),
-)
 
 
 @TASKS.register("detect")

@@ -1,4 +1,4 @@
-"""What was found in one image, or is in it: held against the image, and on its way to JSON and back."""
+"""What was found in one image, or is in it: held against the image, measured, on its way to JSON and back."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,8 +12,28 @@ from llmimg.data.names import shown
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects
 from llmimg.tasks.base import Row
+from llmimg.tasks.measure import Measure
 
 _SLACK = 0.01  # pixels that float32 sums may go past the border
+
+
+def _ap(key: str, title: str, meaning: str) -> Measure:
+    return Measure(key, title, f"COCO's average precision {meaning}")
+
+
+MEASURES = (
+    _ap("map", "AP", "over classes and the overlaps 0.5, 0.55, …, 0.95 of an object and its box"),
+    _ap("map_50", "AP50", "at the overlap 0.5"),
+    _ap("map_75", "AP75", "at the overlap 0.75"),
+    _ap("map_50_class_agnostic", "AP50, any class", "at the overlap 0.5, whatever an object is called"),
+    Measure("recall", "Recall", "share of objects that were found, over classes and the overlaps of AP"),
+    Measure("recall_50", "Recall at 0.5", "share of objects that were found at the overlap 0.5, over classes"),
+    _ap("map_small", "AP, small", "of objects up to 32 × 32 pixels"),
+    _ap("map_medium", "AP, medium", "of objects from 32 × 32 to 96 × 96 pixels"),
+    _ap("map_large", "AP, large", "of objects over 96 × 96 pixels"),
+    Measure("degenerate_boxes", "Boxes without area", "of an image, dropped", "number", False, None, 0.0),
+    Measure("unread_answers", "Answers that break off", "share that was not read to the end", "share", False, 1.0, 0.0),
+)
 
 
 @dataclass(frozen=True, eq=False)
