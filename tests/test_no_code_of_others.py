@@ -10,12 +10,12 @@ from PIL import Image
 
 from llmimg import Recogniser, UserError
 from llmimg.models.language import context_limit, make_model
-from llmimg.models.lookers import Classifier
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import Head
 from llmimg.show import ShowSettings, show
 from llmimg.textify import make
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
+from llmimg.tokens.zero_shot import Classifier
 
 ROOT = Path(__file__).parents[1]
 LOADING = {"from_pretrained", "from_config", "get_class_from_dynamic_module"}

@@ -2,13 +2,12 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.registry import Registry
 from llmimg.settings import Positive, Share, settings_of
 from llmimg.textify.appearance import appearance_of, bumps, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
@@ -19,10 +18,10 @@ from llmimg.textify.region import cell_edges
 from llmimg.textify.region_words import PLACES
 
 
-class Looker(Protocol):
+class ZeroShotModel(Protocol):
     """A model that names what it sees, among given labels."""
 
-    def look(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
+    def objects(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
         """What is in an image uint8 `[H, W, 3]`, the surest first: the label's place, how sure from 0 to 1, and its box
         (left, top, right, bottom) in pixels. A classifier names one, and its box is the whole image."""
 
@@ -30,8 +29,8 @@ class Looker(Protocol):
         """A hash of its weights."""
 
 
-# kind → what makes a Looker from a model's name; they live above this room, as they need more than it may import.
-LOOKERS = Registry("kind of object model", "llmimg.models")
+# kind → what loads such a model by its name. Rooms above put them in: they need more than this one may import.
+ZERO_SHOT: dict[str, Callable[[str], ZeroShotModel]] = {}
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -67,8 +66,10 @@ class RegionObjects(Textifier):
             raise UserError("textify.labels must name each object once, and one at least: give it a list of words.")
 
     @property
-    def _looker(self) -> Looker:
-        return LOOKERS[self.kind](self.model)
+    def _zero_shot(self) -> ZeroShotModel:
+        if self.kind not in ZERO_SHOT:
+            raise UserError("textify=region_objects has no models by itself: `import llmimg.tokens.zero_shot` first.")
+        return ZERO_SHOT[self.kind](self.model)
 
     @property
     def is_learned(self) -> bool:
@@ -80,7 +81,7 @@ class RegionObjects(Textifier):
 
     def learn(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Which model it is, to the last weight: the cache must not mistake one for another."""
-        return {"model": np.frombuffer(self._looker.identity(), np.uint8)}
+        return {"model": np.frombuffer(self._zero_shot.identity(), np.uint8)}
 
     @functools.cached_property
     def grammar(self) -> Grammar:
@@ -104,11 +105,12 @@ class RegionObjects(Textifier):
 
     def _said(self, image: np.ndarray, height: int, width: int) -> list[int]:
         if self.kind == "detector":
-            found = [each for each in self._looker.look(image, self.labels) if each[1] >= self.least][: self.count]
+            every = self._zero_shot.objects(image, self.labels)
+            found = [each for each in every if each[1] >= self.least][: self.count]
         else:
             cells = self._cells(height, width)
             found = [
-                self._looker.look(np.ascontiguousarray(image[top:bottom, left:right]), self.labels)[0]
+                self._zero_shot.objects(np.ascontiguousarray(image[top:bottom, left:right]), self.labels)[0]
                 for left, top, right, bottom in cells
             ]
         kinds, pieces = self.lexicon.kinds, []

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmimg.data import Decoding, by_shape
 from llmimg.textify import Ragged, Textifier
+from llmimg.tokens import zero_shot  # noqa: F401 (it gives textify=region_objects its models)
 from llmimg.tokens.vocabulary import Vocabulary
 
 

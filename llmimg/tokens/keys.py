@@ -37,8 +37,8 @@ LIBRARIES = (
     "transformers",
     "xxhash",
 )
-# Ids are made by this room, and by what it imports; models that name objects come to it by a registry.
-_ROOTS = ("llmimg.tokens", "llmimg.models.lookers")
+# Ids are made by this room, and by what it imports.
+_ROOTS = ("llmimg.tokens",)
 _IMPORT = re.compile(r"^\s*(?:from\s+(llmimg[\w.]*)\s+import\s+([^#\n(]+|\([^)]*\))|import\s+(llmimg[\w.]*))", re.M)
 
 

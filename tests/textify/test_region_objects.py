@@ -10,6 +10,8 @@ from transformers.models.owlvit.image_processing_pil_owlvit import OwlViTImagePr
 
 from llmimg.errors import UserError
 from llmimg.textify import Textifier, make
+from llmimg.textify.region_objects import ZERO_SHOT
+from llmimg.tokens.zero_shot import Classifier, Detector
 
 LABELS = ("cat", "fire truck", "dog")
 VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
@@ -18,7 +20,7 @@ VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "n
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, Path]:
     """A CLIP and an OWL-ViT of random weights, in folders as the hub has them."""
-    root = tmp_path_factory.mktemp("lookers")
+    root = tmp_path_factory.mktemp("zero_shot")
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     words = [*letters, *(f"{letter}</w>" for letter in letters), ".</w>", ",</w>", "<|startoftext|>", "<|endoftext|>"]
     vocabulary = {word: place for place, word in enumerate(words)}
@@ -117,3 +119,10 @@ def test_a_model_that_is_not_there(tmp_path):
 def test_what_it_cannot_be_set_to(chosen, message):
     with pytest.raises(UserError, match=message):
         make("region_objects", **chosen)
+
+
+def test_the_room_above_brings_the_models(monkeypatch):
+    assert {"classifier": Classifier, "detector": Detector} == ZERO_SHOT
+    monkeypatch.delitem(ZERO_SHOT, "detector")
+    with pytest.raises(UserError, match=r"import llmimg\.tokens\.zero_shot"):
+        make("region_objects", kind="detector").learn([])

@@ -7,20 +7,17 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from transformers import Pipeline
 
-from llmimg.hub import load_pipeline
-from llmimg.textify.region_objects import LOOKERS
+from llmimg.textify.region_objects import ZERO_SHOT
 
 
-@LOOKERS.register("classifier")
 class Classifier:
     """`zero-shot-image-classification`."""
 
     def __init__(self, model: str):
         self.pipeline = _load("zero-shot-image-classification", model)
 
-    def look(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
+    def objects(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
         found = self.pipeline(Image.fromarray(image), candidate_labels=list(labels))
         box = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
         return [(labels.index(each["label"]), each["score"], box) for each in found]
@@ -29,14 +26,13 @@ class Classifier:
         return _identity(self.pipeline)
 
 
-@LOOKERS.register("detector")
 class Detector:
     """`zero-shot-object-detection`."""
 
     def __init__(self, model: str):
         self.pipeline = _load("zero-shot-object-detection", model)
 
-    def look(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
+    def objects(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
         found = self.pipeline(Image.fromarray(image), candidate_labels=list(labels), threshold=0.0)
         found = sorted(found, key=lambda each: -each["score"])
         sides = ("xmin", "ymin", "xmax", "ymax")
@@ -50,8 +46,10 @@ class Detector:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(task: str, model: str) -> Pipeline:
-    """Loaded once a process."""
+def _load(task: str, model: str) -> Any:
+    """A pipeline of transformers, loaded once a process."""
+    from llmimg.hub import load_pipeline
+
     return load_pipeline(task, model)
 
 
@@ -60,3 +58,7 @@ def _identity(loaded: Any) -> bytes:
     for name, weights in sorted(loaded.model.state_dict().items()):
         digest.update(name.encode() + weights.float().cpu().contiguous().numpy().tobytes())
     return digest.digest()
+
+
+# Whoever writes images has this room loaded, in every process.
+ZERO_SHOT.update(classifier=Classifier, detector=Detector)
