@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from llmimg.errors import UserError
-from llmimg.readouts.settings import PROMPTED, GenerateSettings
+from llmimg.readouts.settings import PROMPTED
 
 if TYPE_CHECKING:
     from llmimg.configuration import Configuration
@@ -25,7 +25,7 @@ def check_parts(configuration: "Configuration") -> None:
     _check_samples(configuration)
     if getattr(task, "text", ()) and configuration.tokens.permute != "none":
         raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
-    if configuration.data.fresh and configuration.model.kind != "language":
+    if configuration.data.fresh and configuration.model.kind not in ("language", "baseline"):
         raise UserError(
             "data.fresh=true makes images for language models while they train, and "
             f"model={configuration.model.name} is none: set data.fresh=false."
@@ -141,9 +141,6 @@ def _check_endpoint(configuration: "Configuration") -> None:
         "task.image_loss": configuration.task_settings.image_loss,
         **{f"readout.{name}": given for name, given in _searching(configuration).items()},
     }
-    if configuration.readout_name == "generate":
-        chosen = vars(configuration.readout_settings).items()
-        passed_over |= {f"readout.{key}": value != getattr(GenerateSettings(), key) for key, value in chosen}
     for setting, given in passed_over.items():
         if given:
             raise UserError(f"{setting} means nothing to the model '{name}', which is only asked: leave it out.")

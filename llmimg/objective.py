@@ -6,7 +6,7 @@ from typing import Any
 from llmimg.errors import UserError
 from llmimg.nearest import nearest
 from llmimg.tasks.base import TASKS
-from llmimg.tasks.measure import Measure
+from llmimg.tasks.measure import LOSS, Measure
 
 
 def objective_of(plain: Mapping[str, Any]) -> tuple[str, Measure | None]:
@@ -23,7 +23,7 @@ def objective_of(plain: Mapping[str, Any]) -> tuple[str, Measure | None]:
             f"objective={key} would choose by the test split, which then no longer tells how good the choice is: take "
             f"objective={key.replace('test/', 'val/')}."
         )
-    return key, next((measure for measure in measures if key == f"val/{measure.key}"), None)
+    return key, next((measure for measure in (*measures, LOSS) if key == f"val/{measure.key}"), None)
 
 
 def check_direction(plain: Mapping[str, Any], direction: str | None) -> None:

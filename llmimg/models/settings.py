@@ -80,7 +80,7 @@ class ModelSettings:
             raise UserError(f"model.url is an endpoint's, and '{self.name}' is none: take model=endpoint.")
         if self.init != "pretrained" and self.architecture is not None:
             raise UserError(f"model.init={self.init} is a control of pretrained models, and '{self.name}' is none.")
-        if self.embeddings == "appearance" and (self.pretrained or self.kind != "language"):
+        if self.embeddings == "appearance" and self.kind != "baseline" and (self.pretrained or self.kind != "language"):
             raise UserError(
                 f"model.embeddings=appearance is for language models from scratch, and '{self.name}' is none: leave it "
                 "out, or take model=gpt2_tiny."

@@ -1,6 +1,7 @@
 """The model writes the answer, held to what can be read."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,13 @@ class Generate(Prompted):
         elif self.task.grammar is not None:
             self.automaton = self.vocabulary.automaton(self.task.grammar, self.task.cells)
 
+    @functools.cached_property
+    def _room(self) -> int:
+        """How many tokens an answer may have: as many for every row, whatever stands beside it in its batch."""
+        prompt = self.script.prompt(self.task.prompt({}, None), np.empty(0, np.int64))
+        around = sum(len(span.ids) for span in prompt)
+        return (self.layout.beside or self.layout.context) - around
+
     def batch(self, examples: Sequence[Example]) -> Batch:
         batch = super().batch(examples)
         if self.choices is not None:
@@ -75,7 +83,7 @@ class Generate(Prompted):
             ids,
             mask,
             self.automaton,
-            self.layout.context - ids.shape[1] + 1,
+            self._room,
             choice=self.choice,
             budget=batch["budget"].cpu().numpy() if "budget" in batch else None,
             exact=self.task.exact,
@@ -95,7 +103,7 @@ class Generate(Prompted):
     def _answer(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Answer:
         written = tokens[tokens >= 0].tolist()  # answers of other batches may be longer
         ended = self.vocabulary.end in written
-        read, lexicon = self.vocabulary.read_answer(written), self.task.lexicon
+        read, lexicon = self.automaton.read_with_places(written, whole=ended), self.task.lexicon
         if read is None or lexicon is None:
             return Answer(text=self.vocabulary.text(written), problem="It cannot be read.")
         pieces, places = read

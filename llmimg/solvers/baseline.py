@@ -19,6 +19,8 @@ class BaselineSolver(PixelSolver):
         seconds = time.perf_counter() - started
         if used < count:
             self.notes.append(f"Fitted to {used:,} of {count:,} training images (model.options.train_images).")
+        if settings.data.fresh:
+            self.notes.append("Fitted to the training images of the first epoch: data.fresh makes no others.")
         if settings.augment.active:
             self.notes.append("Fitted to the training images as they are: augment is not used.")
         self.notes.append(baseline.note)

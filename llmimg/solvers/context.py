@@ -9,7 +9,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
-from llmimg.tasks.base import Row, Task
+from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import IMAGE, Frame, Layout
 from llmimg.tokens.script import Script
@@ -87,6 +87,11 @@ def script_lengths(script: Script, task: Task) -> tuple[int, int, int]:
     lengths = [len(span.ids) for span in spans]
     if choices is not None:
         longest = max(map(len, choices.answers))
+    elif task.grammar is None:
+        raise UserError(
+            f"The answers of task={TASKS.name_of(type(task))} have no grammar, and no such answer is written here yet: "
+            "give the task one."
+        )
     elif task.longest is None:
         raise NotImplementedError("A task whose grammar lets an answer go on and on says how `longest` it may be.")
     else:

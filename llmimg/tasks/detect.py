@@ -137,13 +137,14 @@ class Detect(Task):
         return (ImageSlot(), self.settings.prompt) if self.settings.prompt else (ImageSlot(),)
 
     def check(self, rows: Iterable[Row]) -> None:
-        counts = {row["id"]: len(self._to_find(row)) for row in rows}
-        full = {row: count for row, count in counts.items() if count > self.settings.most}
+        counts = [(row["id"], len(self._to_find(row))) for row in rows]
+        full = [(row, count) for row, count in counts if count > self.settings.most]
         if full:
+            most, first = max(count for _, count in full), full[0][0]
             raise UserError(
                 f"{len(full):,} of {len(counts):,} training images have more objects than task.most="
-                f"{self.settings.most}, the first is row {next(iter(full))}: set task.most={max(full.values())}, as "
-                "many as the fullest has, or leave them out."
+                f"{self.settings.most}, the first is row {first}: set task.most={most}, as many as the fullest has, or "
+                "leave them out."
             )
 
     def check_scored(self, rows: Iterable[Row], split: str) -> None:

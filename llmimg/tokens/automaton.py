@@ -93,9 +93,14 @@ class Automaton:
         found = self.read_with_places(tokens)
         return None if found is None else found[0]
 
-    def read_with_places(self, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
+    def read_with_places(self, tokens: Sequence[int], whole: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
         """The same, `[L]`, and for each token, without the end, the place of its piece among them, int64 `[T]`; of one
-        that is a run of pieces, of the first."""
+        that is a run of pieces, of the first.
+
+        Args:
+            whole: whether it must be an answer from beginning to end; else it is read up to its last whole piece, and
+                tokens behind that are left out.
+        """
         written = list(tokens)
         end = int(self.alphabet[-1])
         if end in written:
@@ -116,8 +121,12 @@ class Automaton:
             trail.append(found)
             here = set(found)
         last = next(((state, node) for state, node in sorted(here) if node == 0 and state in self._final), None)
-        if last is None:
+        if last is None and whole:
             return None
+        if last is None:
+            while trail and not any(node == 0 for _, node in trail[-1]):
+                trail.pop()
+            last = next((each for each in sorted(trail[-1]) if each[1] == 0), (START, 0)) if trail else (START, 0)
         runs: list[tuple[int, ...]] = []  # the pieces that end with each token
         for found in reversed(trail):
             last, run = found[last]

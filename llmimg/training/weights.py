@@ -74,7 +74,7 @@ def notes_of_weights(trainer: "Interruptible", found: Mapping[str, float]) -> li
     where they do not score on the validation images what they did when they were chosen.
 
     Args:
-        found: what they score on the validation images, as `trainer.predict` says.
+        found: what they score on the validation images, by the names of the task's measures.
     """
     args, state = trainer.args, trainer.state
     notes = []
@@ -90,7 +90,7 @@ def notes_of_weights(trainer: "Interruptible", found: Mapping[str, float]) -> li
     best = Path(state.best_model_checkpoint).name.removeprefix("checkpoint-")
     name = measure.removeprefix("eval_")
     notes.append(f"The run has {what} at step {best} of {state.global_step}, where the validation {name} was best.")
-    again = found.get(f"test_{name}")
+    again = found.get(name)
     if not half and (again is None or abs(again - best_score) > 1e-3 * (1 + abs(best_score))):
         notes.append(f"BEWARE: the validation {name} was {best_score:.6g} there, and is {again} now.")
     return notes

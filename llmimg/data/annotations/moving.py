@@ -40,7 +40,7 @@ def augment_rows(
     objects: Sequence[Objects] | None = None,
     masks: Sequence[np.ndarray] | None = None,
 ) -> tuple[list[np.ndarray], list[dict[str, list[Any]]] | None, list[np.ndarray] | None]:
-    """`augment_all` of images uint8 `[H, W, C]`, and what lies on each: (images, objects, masks), None staying None.
+    """`augment` of images uint8 `[H, W, C]`, and what lies on each: (images, objects, masks), None staying None.
 
     Colour and cutout leave objects and masks as they are. Where `augment.fill` is black, a mask is 255 where the image
     is uncovered.
