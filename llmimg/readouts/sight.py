@@ -31,7 +31,10 @@ _KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, _Known] = weakref.WeakKeyDict
 
 def takes(model: PreTrainedModel, argument: str) -> bool:
     """Whether a model's forward has an argument of that name."""
-    return argument in inspect.signature(type(model).forward).parameters
+    # A model with adapters takes whatever it is given, and hands it to the one that they belong to.
+    within = getattr(model, "get_base_model", None)
+    bare = within() if callable(within) else model
+    return argument in inspect.signature(type(bare).forward).parameters
 
 
 def check_causal(model: PreTrainedModel, ids: torch.Tensor) -> None:

@@ -66,8 +66,9 @@ class LanguageSolver(Solver):
         limit = context_limit(settings.model, kind.causal)
         frame = Frame() if kind.prompted else framed(encoder.vocabulary, kind.causal, lengths)
         before, around, answer = script_lengths(script, task) if kind.prompted else (len(frame.before), 0, 0)
-        learned = functools.partial(longest_answer, script, task, known.all_seen(ids.whole))
-        learned = learned if task.candidates is None else None
+        learned = None
+        if kind.prompted and task.candidates is None:
+            learned = functools.partial(longest_answer, script, task, known.all_seen(ids.whole))
         self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, frame, around, answer, learned)
         self.context = self.layout.context
         if (left := self.layout.beside - around) < answer:

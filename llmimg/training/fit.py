@@ -180,10 +180,8 @@ def make_trainer(
         rows = validation.known.scored(np.asarray(outcome.label_ids))
         found = readout.metrics(outcome.predictions, rows)
         if best and best not in found:
-            raise UserError(
-                f"The best weights cannot be told by '{best}' (early_stopping.metric), which these answers have not: "
-                f"{nearest(best, found)}"
-            )
+            setting = "trainer.metric_for_best_model" if patience is None else "early_stopping.metric"
+            raise UserError(f"{setting}={best} is no validation score: {nearest(best, found)}")
         return found
 
     with _evaluated_alone(model):

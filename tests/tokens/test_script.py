@@ -140,3 +140,19 @@ def test_an_answer_in_pieces_ends(gpt2):
         before = [int(token) for span in shown.prompt(task.prompt(row, None), np.array([6])) for token in span.ids]
         place = before.index(ids[0])
         assert before[place : place + len(ids)] == ids and 6 in before[place + len(ids) :]
+
+
+@pytest.mark.parametrize("name", ["own", "reuse"])
+def test_an_answer_that_breaks_off_is_read_up_to_its_last_whole_piece(name, gpt2):
+    task = TASKS["detect"].of(DataInfo(classes={"objects": ("cat", "hot dog")}), bins=40, most=2)
+    objects = {"bbox": [[0, 10, 20, 30], [3, 4, 5, 6]], "category": [1, 0]}
+    (answer,) = task.answer({"id": "0", "size": (40, 40), "objects": objects}, None)
+    vocabulary = make_vocabulary(name, make("gray"), None if name == "own" else copy.deepcopy(gpt2), task.grammar)
+    automaton = vocabulary.automaton(task.grammar, task.cells)
+    tokens = vocabulary.answer_ids(answer.ids).tolist()
+    owners = automaton.read_with_places(tokens)[1].tolist()
+    for cut in range(len(tokens) + 1):
+        pieces, places = automaton.read_with_places(tokens[:cut], whole=False)
+        ended = [piece for piece in range(len(answer.ids)) if piece not in owners[cut:]]
+        assert pieces.tolist() == answer.ids[: len(ended)].tolist()
+        assert places.tolist() == owners[: len(places)]
