@@ -193,3 +193,12 @@ def test_runs_that_tell_digits_apart(run):
 def test_what_does_not_go_together_is_refused(run, overrides, message):
     with pytest.raises(UserError, match=message):
         run("refused", *overrides, "dry_run=true")
+
+
+@pytest.mark.parametrize("model", ["constant", "nearest"])
+@pytest.mark.parametrize("experiment", ["scenes_detect", "scenes_segment"])
+def test_a_preset_takes_a_blind_model_in_its_own_s_place(run, experiment, model):
+    """… by the same command: what it says of text and training is passed over."""
+    few = ("data.train_samples=20", "data.val_samples=10", "data.test_samples=10")
+    folder = run(f"{experiment}-{model}", f"experiment={experiment}", f"model={model}", *few, "data.scenes.train=40")
+    assert "data.fresh makes no others" in (folder / "report.html").read_text()
