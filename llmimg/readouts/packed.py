@@ -60,9 +60,10 @@ def _apart(model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, o
         return torch.cat([logits, logits[-len(own) :]])
 
     training = model.training
-    model.eval()
     # A window shows in long sequences, a bias on distances in wide rows.
     tried = {"sequence": len(sequence), "row": len(places)}
-    apart = all(stay_apart(model, length, together, alone, (name, shared > 0)) for name, length in tried.items())
-    model.train(training)
-    return apart
+    model.eval()
+    try:
+        return all(stay_apart(model, length, together, alone, (name, shared > 0)) for name, length in tried.items())
+    finally:
+        model.train(training)
