@@ -120,5 +120,5 @@ def test_fresh_is_refused_where_it_means_nothing(plain):
         load_source(DataSettings("digits", source="digits", fresh=True))
     with pytest.raises(UserError, match=r"Scenes without a thing have no label to learn: set data\.scenes\.least=1"):
         load(settings_of(SceneSettings(train=20, validation=5, test=5, least=0), fresh=True))
-    with pytest.raises(UserError, match=r"data\.fresh=true makes images for language models .* model=logistic is none"):
-        Configuration.of(plain("x", "data=scenes", "data.fresh=true", "model=logistic"))
+    with pytest.raises(UserError, match=r"data\.fresh=true makes images for language models .* model=vit_tiny is none"):
+        Configuration.of(plain("x", "data=scenes", "data.fresh=true", "model=vit_tiny"))

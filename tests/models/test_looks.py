@@ -175,7 +175,6 @@ def test_where_tokens_stand_elsewhere_in_each_image_positions_begin_at_random(ru
     ("overrides", "message"),
     [
         (("model=vit_tiny",), "model.embeddings=appearance is for language models from scratch, and 'vit_tiny' is no"),
-        (("model=knn",), "'knn' is none: leave it out"),
         (("model=gpt2",), "'gpt2' is none"),
         (
             ("textify=region_words", "textify.color=false", "textify.brightness=false"),
