@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from llmimg.carry_out import carry_out
 from llmimg.command_line import command_line
-from llmimg.compose import errors_as_sentences, is_sweep, plain_values, sweep_direction
+from llmimg.compose import errors_as_sentences, is_sweep, resolve, sweep_direction
 from llmimg.errors import UserError
 from llmimg.objective import check_direction, objective
 
@@ -22,15 +22,15 @@ def main(config: DictConfig) -> float | None:
     """Returns the objective, by default the task's headline on the validation split, for sweepers that look for the
     best."""
     with errors_as_sentences():
-        plain = plain_values(config)
-        check_direction(plain, sweep_direction())
+        resolved = resolve(config)
+        check_direction(resolved, sweep_direction())
         try:
-            return objective(plain, carry_out(plain, apart=is_sweep()))
+            return objective(resolved, carry_out(resolved, apart=is_sweep()))
         except UserError as error:
             if not is_sweep():
                 raise
             print(f"llmimg: {error}", file=sys.stderr)
-            failed.append(plain["run_dir"])
+            failed.append(resolved["run_dir"])
             return float("nan")
 
 

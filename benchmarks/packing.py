@@ -65,7 +65,7 @@ def _compared(name: str, images: int, rounds: int) -> dict[str, Any]:
 
 def _readout(samples: int) -> Generate:
     info = DataInfo(classes={"objects": _CLASSES})
-    task = Detect.of(info, bins=_SIDE, most=_MOST, order="random", samples=samples)
+    task = Detect.with_settings(info, bins=_SIDE, most=_MOST, order="random", samples=samples)
     vocabulary = make_vocabulary("own", make("gray"), None, task.grammar)
     script = Script(vocabulary.with_words(fixed_words(Script(vocabulary), task.prompt({}, None), None)))
     return Generate(task, Layout.of(script.vocabulary, 2 * _TOKENS, frame=Frame()), script)

@@ -43,7 +43,7 @@ def layout_for(encoder: Encoder, ids: ImageIds) -> Layout:
 
 def classify(split: datasets.Dataset) -> Task:
     """The task that a run has by default."""
-    return TASKS["classify"].of(DataInfo(tuple(split.features["label"].names)))
+    return TASKS["classify"].with_settings(DataInfo(tuple(split.features["label"].names)))
 
 
 def small_gpt2(encoder: Encoder, layout: Layout, task: Task) -> PreTrainedModel:

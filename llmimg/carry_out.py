@@ -21,11 +21,11 @@ from llmimg.training.arguments import check_trainer
 log = logging.getLogger("llmimg")
 
 
-def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]:
+def carry_out(resolved: Mapping[str, Any], apart: bool = False) -> dict[str, float]:
     """Carry out one resolved configuration.
 
     Args:
-        plain: as `conf/` composes it, `run_dir` filled in.
+        resolved: as `conf/` composes it, `run_dir` filled in.
         apart: in a process of its own, as runs of a sweep are: preparing forks, which a process that has trained must
             not do.
 
@@ -35,7 +35,7 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
     Raises:
         UserError: a user's mistake, wherever it shows.
     """
-    configuration = Configuration.of(plain)
+    configuration = Configuration.of(resolved)
     if configuration.run_dir is None:
         raise UserError("A configuration needs run_dir= to be carried out: the folder of its run.")
     folder = RunFolder(configuration.run_dir)
@@ -44,11 +44,11 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
         check_trainer(configuration.trainer)
         log.info(
             "%s\nChecked, and nothing was read. It would run in %s.",
-            yaml.safe_dump(dict(plain), sort_keys=False),
+            yaml.safe_dump(dict(resolved), sort_keys=False),
             folder.path,
         )
         return {}
-    notes = folder.check_is_ours(plain, configuration.force)
+    notes = folder.check_is_ours(resolved, configuration.force)
     if folder.is_finished and not configuration.force:
         if is_first_process():
             from llmimg.provenance import check_finished  # what reads data loads what a run does not need to be shown
@@ -58,9 +58,9 @@ def carry_out(plain: Mapping[str, Any], apart: bool = False) -> dict[str, float]
     else:
         check_trainer(configuration.trainer)
         if world_size() == 1 and (configuration.launch.processes > 1 or apart):
-            _launch(configuration, plain)
+            _launch(configuration, resolved)
             return folder.metrics()  # the launched process has shown them
-        _run(configuration, plain, folder, notes)
+        _run(configuration, resolved, folder, notes)
     if not is_first_process():
         return {}
     metrics = folder.metrics()
@@ -85,7 +85,7 @@ def set_up_log() -> None:
     log.setLevel(logging.DEBUG if is_first_process() else logging.ERROR)
 
 
-def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFolder, notes: list[str]) -> None:
+def _run(configuration: Configuration, resolved: Mapping[str, Any], folder: RunFolder, notes: list[str]) -> None:
     import datasets
     from transformers.utils import logging as transformers_logging
 
@@ -100,7 +100,7 @@ def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFold
 
     mistaken = False
     try:
-        run_experiment(configuration, plain, folder, notes)
+        run_experiment(configuration, resolved, folder, notes)
     except UserError:
         mistaken = True  # it cannot be gone on with, as what was merely interrupted can
         raise
@@ -108,7 +108,7 @@ def _run(configuration: Configuration, plain: Mapping[str, Any], folder: RunFold
         folder.end(mistaken)
 
 
-def _launch(configuration: Configuration, plain: Mapping[str, Any]) -> None:
+def _launch(configuration: Configuration, resolved: Mapping[str, Any]) -> None:
     """Hand the resolved configuration to one process or several: they do not compose again."""
     import torch
 
@@ -120,10 +120,10 @@ def _launch(configuration: Configuration, plain: Mapping[str, Any]) -> None:
         launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes), "--module"]
     elif processes > 1:  # accelerate starts a single process on CPUs
         launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as resolved:
-        yaml.safe_dump(dict(plain), resolved, sort_keys=False)
-        resolved.flush()
-        command = [*([*launcher, "llmimg"] if launcher else ["llmimg"]), "run", resolved.name]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump(dict(resolved), file, sort_keys=False)
+        file.flush()
+        command = [*([*launcher, "llmimg"] if launcher else ["llmimg"]), "run", file.name]
         outcome = subprocess.run([sys.executable, "-m", *command, f"run_dir={configuration.run_dir}"])
     if outcome.returncode:
         raise UserError(f"The run in {configuration.run_dir} ended with status {outcome.returncode}: see above.")

@@ -54,18 +54,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parted(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Command-line words → plain ones, and `key=value` ones; a path of a file that is there is a plain one."""
-    plain = [word for word in words if "=" not in word or Path(word).exists()]
-    return plain, dict(word.split("=", 1) for word in words if word not in plain)
+    """Command-line words → words that stand alone, and `key=value`; a path of a file that is there stands alone."""
+    alone = [word for word in words if "=" not in word or Path(word).exists()]
+    return alone, dict(word.split("=", 1) for word in words if word not in alone)
 
 
-def _show(plain: list[str], given: dict[str, str]) -> None:
+def _show(words: list[str], given: dict[str, str]) -> None:
     from llmimg.settings import build
     from llmimg.show import ShowSettings, show, show_all
 
-    every = "--all" in plain
-    plain = [word for word in plain if word != "--all"]
-    if len(plain) != 1:
+    every = "--all" in words
+    words = [word for word in words if word != "--all"]
+    if len(words) != 1:
         raise UserError("show takes one image: python -m llmimg show IMAGE textify=NAME.")
     chosen = next((word for word in given if word.startswith("textify")), None)
     if "run" in given and (every or len(given) > 1):
@@ -74,38 +74,38 @@ def _show(plain: list[str], given: dict[str, str]) -> None:
         raise UserError(f"show --all shows every textifier as it is by default: leave out {chosen}=.")
     textify = {"name": given.pop("textify", "region_color")}
     textify |= {key.removeprefix("textify."): given.pop(key) for key in list(given) if key.startswith("textify.")}
-    print((show_all if every else show)(plain[0], build(ShowSettings, {**given, "textify": textify})))
+    print((show_all if every else show)(words[0], build(ShowSettings, {**given, "textify": textify})))
 
 
-def _predict(plain: list[str], given: dict[str, str]) -> None:
-    if len(plain) < 2:
+def _predict(words: list[str], given: dict[str, str]) -> None:
+    if len(words) < 2:
         raise UserError("predict takes a run and images: python -m llmimg predict RUN IMAGE….")
     from transformers.utils.logging import disable_progress_bar
 
     from llmimg.predict import predict
 
     disable_progress_bar()
-    run, *images = plain
+    run, *images = words
     for image, answer in zip(images, predict(run, images, given), strict=True):
         print(json.dumps({"image": image, **answer}, ensure_ascii=False))
 
 
-def _run(plain: list[str], given: dict[str, str]) -> None:
+def _run(words: list[str], given: dict[str, str]) -> None:
     import yaml
 
     from llmimg.carry_out import carry_out
     from llmimg.run_folder import FREE
 
-    if len(plain) != 1 or not Path(plain[0]).is_file():
+    if len(words) != 1 or not Path(words[0]).is_file():
         raise UserError("run takes the config.yaml of a run: python -m llmimg run CONFIG.yaml run_dir=PATH.")
     try:
-        config = yaml.safe_load(Path(plain[0]).read_text(encoding="utf-8"))
+        config = yaml.safe_load(Path(words[0]).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         config = None
     if not isinstance(config, dict):
-        raise UserError(f"{plain[0]} is no configuration: give the config.yaml of a run.")
+        raise UserError(f"{words[0]} is no configuration: give the config.yaml of a run.")
     # How it is carried out may be said, as nothing of that makes it another run; what it is stands in the file.
-    known = _known("run", given, dict.fromkeys(sorted(FREE)) | {"run_dir": str(Path(plain[0]).parent)})
+    known = _known("run", given, dict.fromkeys(sorted(FREE)) | {"run_dir": str(Path(words[0]).parent)})
     for name in ["run_dir", *given]:
         *groups, key = name.split(".")
         inner = config
@@ -115,26 +115,26 @@ def _run(plain: list[str], given: dict[str, str]) -> None:
     carry_out(config)
 
 
-def _report(plain: list[str], given: dict[str, str]) -> None:
+def _report(words: list[str], given: dict[str, str]) -> None:
     _no_settings("report", given)
-    if len(plain) != 1:
+    if len(words) != 1:
         raise UserError("report takes one run: python -m llmimg report RUN.")
     from llmimg.report.archive import load_record
     from llmimg.report.page import render
     from llmimg.run_folder import write_text
 
-    target = Path(plain[0]) / "report.html"
-    write_text(target, render(load_record(plain[0])))
+    target = Path(words[0]) / "report.html"
+    write_text(target, render(load_record(words[0])))
     print(target)
 
 
-def _table(plain: list[str], given: dict[str, str]) -> None:
+def _table(words: list[str], given: dict[str, str]) -> None:
     _no_settings("table", given)
-    if len(plain) != 1:
+    if len(words) != 1:
         raise UserError("table takes one folder of runs: python -m llmimg table runs/compare.")
     from llmimg.report.compare import compare
 
-    written, notes = compare(plain[0])
+    written, notes = compare(words[0])
     for path in written:
         print(path)
         if path.suffix == ".csv":
@@ -143,29 +143,29 @@ def _table(plain: list[str], given: dict[str, str]) -> None:
         print(note)
 
 
-def _compare(plain: list[str], given: dict[str, str]) -> None:
+def _compare(words: list[str], given: dict[str, str]) -> None:
     _no_settings("compare", given)
-    if len(plain) != 2:
+    if len(words) != 2:
         raise UserError("compare takes two runs: python -m llmimg compare RUN RUN.")
     from llmimg.insight.answers import answers_of
     from llmimg.insight.paired import compare_runs
     from llmimg.insight.words import comparison_lines
 
-    sides = [answers_of(path) for path in plain]
-    print("\n".join(comparison_lines(plain, sides, compare_runs(sides[0], sides[1]))))
+    sides = [answers_of(path) for path in words]
+    print("\n".join(comparison_lines(words, sides, compare_runs(sides[0], sides[1]))))
 
 
-def _cache(plain: list[str], given: dict[str, str]) -> None:
+def _cache(words: list[str], given: dict[str, str]) -> None:
     from llmimg.tokens.folders import cache_entries, cache_folder, prune
 
     settings = _known("cache", given, {"days": "0", "cache_dir": None})
     folder = cache_folder(settings["cache_dir"])
-    if plain == ["list"]:
+    if words == ["list"]:
         for entry in cache_entries(folder):
             about = " ".join(str(entry.about.get(key)) for key in ("data", "split", "textify", "vocabulary"))
             print(f"{entry.key}  {entry.bytes / 1e6:8.1f} MB  {entry.about.get('rows', 0):>9,} images  {about}")
         print(f"in {folder}")
-    elif plain == ["prune"]:
+    elif words == ["prune"]:
         try:
             days = float(settings["days"])
         except ValueError as error:

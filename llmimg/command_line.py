@@ -11,7 +11,7 @@ from llmimg.configuration import Configuration
 from llmimg.errors import UserError
 from llmimg.ranks import world_size
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
-from llmimg.setting_types import class_in, plain_types, setting_types
+from llmimg.setting_types import class_in, setting_types, value_types
 from llmimg.tasks.base import TASKS
 from llmimg.textify import TEXTIFIERS
 from llmimg.training.arguments import argument_types
@@ -20,7 +20,7 @@ _SWEEP = ("-m", "--multirun")
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|extend_list|str|int|float|bool|json_str)\(.*\)")
 # Words and numbers that Hydra hands on as they are, but for those of `_WORDS`.
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*|0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)\.[0-9]*[1-9]")
+_UNQUOTED = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*|0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)\.[0-9]*[1-9]")
 _WORDS = ("null", "true", "false", "nan", "inf")
 _OPENING, _CLOSING = "[{(", "]})"
 
@@ -45,8 +45,8 @@ def command_line(arguments: list[str]) -> list[str]:
 def _with_quotes(argument: str, sweeps: bool) -> str:
     key, given, value = argument.partition("=")
     # The Trainer's types take seconds to import.
-    plain = key.lstrip("+").startswith("trainer.") and _PLAIN.fullmatch(value) and value.lower() not in _WORDS
-    if not given or not value or plain or key.startswith(("-", "~", "hydra.")):
+    untouched = key.lstrip("+").startswith("trainer.") and _UNQUOTED.fullmatch(value) and value.lower() not in _WORDS
+    if not given or not value or untouched or key.startswith(("-", "~", "hydra.")):
         return argument
     kinds = _types_of(key.lstrip("+"))
     if str not in kinds:
@@ -94,7 +94,7 @@ def _is_number(value: str) -> bool:
 
 
 def _types_of(key: str) -> set[type]:
-    """The plain types that a setting takes, `tuple` for lists; none where it has none that is known by its name."""
+    """The types that a setting takes, `tuple` for lists; none where it has none that is known by its name."""
     group, _, name = key.partition(".")
     if group == "trainer":
         hints = [argument_types().get(name)]
@@ -102,7 +102,7 @@ def _types_of(key: str) -> set[type]:
         hints = [setting_types(kind).get(name) for kind in _choices(group)]
     else:  # `experiment` is text in a configuration, and the name of a file on the command line
         hints = [_hint(key)] if key != "experiment" else []
-    return {plain for hint in hints if hint is not None for plain in plain_types(hint)}
+    return {kind for hint in hints if hint is not None for kind in value_types(hint)}
 
 
 def _choices(group: str) -> list[type]:

@@ -1,4 +1,4 @@
-"""The one place that knows Hydra and OmegaConf: what it composes becomes plain values, and its errors become
+"""The one place that knows Hydra and OmegaConf: what it composes becomes values of JSON's types, and its errors become
 sentences."""
 
 import contextlib
@@ -50,28 +50,30 @@ def sweep_direction() -> str | None:
     return None if direction is None else str(getattr(direction, "name", direction))
 
 
-def plain_values(config: DictConfig) -> dict[str, Any]:
-    """The composed configuration, resolved, as plain values; `run_dir` is filled in.
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The composed configuration, resolved, in JSON's types; `run_dir` is filled in.
 
     Raises:
         UserError: a value that is missing or cannot be resolved.
     """
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    if plain.get("run_dir") is None:
-        plain["run_dir"] = f"runs/{plain['experiment']}/{_differences(plain)}/seed={plain['seed']}"
-    return plain
+    resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    if resolved.get("run_dir") is None:
+        resolved["run_dir"] = f"runs/{resolved['experiment']}/{_differences(resolved)}/seed={resolved['seed']}"
+    return resolved
 
 
-def _differences(plain: Mapping[str, Any]) -> str:
+def _differences(resolved: Mapping[str, Any]) -> str:
     """What differs from the experiment's defaults, as the name of a folder: the same in every process, whenever it
     runs."""
     experiment = f"experiment={_choices(HydraConfig.get())['experiment']}"
     defaults = _choices(_composed([experiment]).hydra)
     chosen = {group: choice for group, choice in _choices(HydraConfig.get()).items() if defaults.get(group) != choice}
     choices = [f"{group}={choice}" for group, choice in chosen.items()]
-    base = flatten(_plain(_composed([experiment, *choices, f"seed={plain['seed']}"])))  # what follows the seed, follows
+    base = flatten(
+        _to_values(_composed([experiment, *choices, f"seed={resolved['seed']}"]))
+    )  # what follows the seed, follows
     changed = {
-        key: value for key, value in flatten(plain).items() if base.get(key) != value and key not in {*FREE, "seed"}
+        key: value for key, value in flatten(resolved).items() if base.get(key) != value and key not in {*FREE, "seed"}
     }
     parts = [
         f"{name}={quote(str(value), safe='')}"
@@ -94,9 +96,9 @@ def _composed(overrides: list[str]) -> DictConfig:
     return loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    return {key: value for key, value in plain.items() if key != "hydra"}
+def _to_values(config: DictConfig) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return {key: value for key, value in values.items() if key != "hydra"}
 
 
 @contextlib.contextmanager

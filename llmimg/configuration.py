@@ -92,15 +92,15 @@ class Configuration:
             raise UserError("early_stopping.patience needs evaluations: set trainer.eval_strategy to epoch or steps.")
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Configuration":
-        """From plain values, everything checked that can be without reading data.
+    def of(cls, resolved: Mapping[str, Any]) -> "Configuration":
+        """From values of JSON's types, everything checked that can be without reading data.
 
         Raises:
             UserError: an unknown name, a value of the wrong type or out of range, or parts that do not go together.
         """
-        configuration = build(cls, plain)
+        configuration = build(cls, resolved)
         _ = configuration.textifier, configuration.stops_by  # whether there is such a measure
-        objective_of(plain)
+        objective_of(resolved)
         name, kind = configuration.task_name, configuration.model.kind
         check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
         _ = configuration.task_settings, configuration.readout_settings

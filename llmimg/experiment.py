@@ -26,13 +26,13 @@ log = logging.getLogger("llmimg")
 
 
 def run_experiment(
-    settings: Configuration, plain: Mapping[str, Any], folder: RunFolder, notes: list[str]
+    settings: Configuration, resolved: Mapping[str, Any], folder: RunFolder, notes: list[str]
 ) -> dict[str, float]:
     """Carry out one configuration in its folder, or go on with it from its newest checkpoint.
 
     Args:
         settings: what to do.
-        plain: the same as plain values, to be kept in the folder.
+        resolved: the same in JSON's types, to be kept in the folder.
         notes: sentences that a reader of the results must know; more are added on the way.
 
     Returns:
@@ -55,7 +55,7 @@ def run_experiment(
     identity = identify(settings, data, solver.hashes, folder, notes)
     seconds = time.perf_counter() - started
     if is_first_process():
-        folder.begin(plain, settings.force, identity.plain())
+        folder.begin(resolved, settings.force, identity.as_json())
         log.info("\n".join(notes))
 
     # Fit, and predict: the test split is looked at once, here.

@@ -9,15 +9,15 @@ from llmimg.tasks.base import TASKS
 from llmimg.tasks.measure import LOSS, Measure
 
 
-def objective_of(plain: Mapping[str, Any]) -> tuple[str, Measure | None]:
+def objective_of(resolved: Mapping[str, Any]) -> tuple[str, Measure | None]:
     """The key in metrics.json of what `objective` names, or of the task's headline on the validation split; and what it
     is, where the task knows it.
 
     Raises:
         UserError: a score of the test split, by which nothing is to be chosen.
     """
-    measures = TASKS[plain["task"]["name"]].measures
-    key = plain.get("objective") or f"val/{measures[0].key}"
+    measures = TASKS[resolved["task"]["name"]].measures
+    key = resolved.get("objective") or f"val/{measures[0].key}"
     if key.startswith("test/"):
         raise UserError(
             f"objective={key} would choose by the test split, which then no longer tells how good the choice is: take "
@@ -26,17 +26,17 @@ def objective_of(plain: Mapping[str, Any]) -> tuple[str, Measure | None]:
     return key, next((measure for measure in (*measures, LOSS) if key == f"val/{measure.key}"), None)
 
 
-def check_direction(plain: Mapping[str, Any], direction: str | None) -> None:
+def check_direction(resolved: Mapping[str, Any], direction: str | None) -> None:
     """Refuse a sweep that would look for the worst.
 
     Args:
-        plain: the composed configuration.
+        resolved: the composed configuration.
         direction: `minimize` or `maximize`, as the sweeper has it; None where it has none.
 
     Raises:
         UserError: saying which way is better.
     """
-    key, measure = objective_of(plain)
+    key, measure = objective_of(resolved)
     better = "maximize" if measure is None or measure.higher_is_better else "minimize"
     if measure is not None and direction in ("minimize", "maximize") and direction != better:
         raise UserError(
@@ -45,13 +45,13 @@ def check_direction(plain: Mapping[str, Any], direction: str | None) -> None:
         )
 
 
-def objective(plain: Mapping[str, Any], metrics: Mapping[str, float]) -> float | None:
+def objective(resolved: Mapping[str, Any], metrics: Mapping[str, float]) -> float | None:
     """The number itself; None where none is named and the run has no validation split's headline, as a dry one.
 
     Raises:
         UserError: where a number is named that the run has not.
     """
-    key, _ = objective_of(plain)
-    if plain.get("objective") and metrics and key not in metrics:
+    key, _ = objective_of(resolved)
+    if resolved.get("objective") and metrics and key not in metrics:
         raise UserError(f"The run has no number '{key}' (objective): {nearest(key, metrics)}")
     return metrics.get(key)

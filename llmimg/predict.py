@@ -46,7 +46,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     if out is not None:
         rows = [{**row, "id": name} for row, name in zip(rows, _ids(images), strict=True)]
         _write(task, predictions, rows, images, recogniser.encoder.decoding.white, Path(out))
-    return [task.plain(each) for each in predictions]
+    return [task.as_json(each) for each in predictions]
 
 
 def _write(

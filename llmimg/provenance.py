@@ -247,9 +247,9 @@ def _texts(settings: Configuration) -> dict[str, tuple[int, str]]:
 
 def _recorded(folder: RunFolder) -> DataIdentity | None:
     """What the run in a folder says it is of; None for a new folder, and for a run that does not say."""
-    plain = folder.data()
+    kept = folder.data()
     try:
-        return DataIdentity.of(plain) if plain else None
+        return DataIdentity.from_json(kept) if kept else None
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{folder.path / 'data.json'} is none that llmimg wrote: mend it, or start over with force=true."

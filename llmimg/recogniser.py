@@ -59,7 +59,7 @@ class Recogniser:
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
-        return [self.readout.task.plain(prediction) for prediction in self.predictions(images, batch_size)[0]]
+        return [self.readout.task.as_json(prediction) for prediction in self.predictions(images, batch_size)[0]]
 
     def predictions(self, images: Sequence[Any], batch_size: int = 64) -> tuple[list[Prediction], list[Row]]:
         """What the task reads in the answers to some images, and the rows that they are of; arguments and errors as of
@@ -104,7 +104,7 @@ class Recogniser:
             "layout": dataclasses.asdict(self.readout.layout),
             "task": _described_task(self.readout.task),
             "readout": self.readout.describe(),
-            "shots": [{**shot.sample.plain(), "image": shot.image.tolist()} for shot in self.readout.script.shots],
+            "shots": [{**shot.sample.as_json(), "image": shot.image.tolist()} for shot in self.readout.script.shots],
             "boxes": None if self.readout.boxes is None else self.readout.boxes.tolist(),
             "origin": relative_to(self.origin, folder),
             "data": self.data,
@@ -131,7 +131,7 @@ class Recogniser:
         name = readout.pop("name")
         kind, options = READOUTS[name], build(READOUT_SETTINGS[name], readout)
         chat = kind.prompted and task.settings.chat
-        shots = [Shot(Sample.of(each), np.array(each["image"], np.int64)) for each in described["shots"]]
+        shots = [Shot(Sample.from_json(each), np.array(each["image"], np.int64)) for each in described["shots"]]
         script = Script(encoder.vocabulary, tuple(shots), chat, task.candidates is not None)
         boxes = described.get("boxes")
         model: Any = _model(kind.auto_class, folder)
@@ -172,13 +172,13 @@ def _described_task(task: Task) -> dict[str, Any]:
 
 def _task(described: Mapping[str, Any], textifier: Textifier) -> Task:
     kind = TASKS[described["name"]]
-    return kind(build(kind.Settings, described["settings"])).bind(DataInfo.of(described["data"]), textifier)
+    return kind(build(kind.Settings, described["settings"])).bind(DataInfo.from_json(described["data"]), textifier)
 
 
 def _layout(described: dict[str, Any]) -> Layout:
-    plain = dict(described["layout"])
-    frame = plain.pop("frame")
-    return Layout(Frame(tuple(frame["before"]), tuple(frame["after"])), **plain)
+    settings = dict(described["layout"])
+    frame = settings.pop("frame")
+    return Layout(Frame(tuple(frame["before"]), tuple(frame["after"])), **settings)
 
 
 def _encoder(folder: Path, described: dict[str, Any]) -> tuple[Encoder, Task]:

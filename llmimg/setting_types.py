@@ -1,4 +1,4 @@
-"""What the types of settings say, for those who ask: their plain types, choices, and ranges in words."""
+"""What the types of settings say, for those who ask: their types, choices, and ranges in words."""
 
 import dataclasses
 import types
@@ -21,8 +21,8 @@ def setting_types(cls: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)} if hints else {}
 
 
-def plain_types(hint: Any) -> Iterator[type]:
-    """The types of the plain values that a type admits: `tuple` for lists, and what is in them."""
+def value_types(hint: Any) -> Iterator[type]:
+    """The types of the values that a type admits: `tuple` for lists, and what is in them."""
     base, _ = parted(hint)
     origin, arguments = typing.get_origin(base), typing.get_args(base)
     if origin is Literal:
@@ -31,7 +31,7 @@ def plain_types(hint: Any) -> Iterator[type]:
         if origin in (tuple, list):
             yield tuple
         for each in arguments:
-            yield from plain_types(each)
+            yield from value_types(each)
     elif isinstance(origin or base, type):
         yield origin or base
 

@@ -70,7 +70,7 @@ def settings_of(group: str = "") -> Callable[[Kind], Kind]:
         hints = typing.get_type_hints(cls, include_extras=True)
         own = inspect.get_annotations(cls)
         changed: Any = cls
-        changed.__annotations__ = {name: _from_plain(hints[name]) for name in own}
+        changed.__annotations__ = {name: _as_read(hints[name]) for name in own}
         changed._as_sentences = model_validator(mode="wrap")(classmethod(as_sentences))
         return dataclass(frozen=True, config=_CONFIG)(changed)
 
@@ -78,7 +78,7 @@ def settings_of(group: str = "") -> Callable[[Kind], Kind]:
 
 
 def build(cls: Any, values: Mapping[str, Any]) -> Any:
-    """Make the settings `cls` from plain values; those inside it are made from nested mappings.
+    """Make the settings `cls` from values of JSON's types; those inside it are made from nested mappings.
 
     Raises:
         UserError: as `cls` does.
@@ -87,7 +87,7 @@ def build(cls: Any, values: Mapping[str, Any]) -> Any:
 
 
 def read(value: Any, hint: Any, setting: str) -> Any:
-    """One plain value as a type that a setting could have.
+    """One value of JSON's types as a type that a setting could have.
 
     Raises:
         UserError: where it cannot be; it names the setting.
@@ -95,13 +95,13 @@ def read(value: Any, hint: Any, setting: str) -> Any:
     from pydantic import TypeAdapter  # it takes along what makes JSON schemas
 
     try:
-        return TypeAdapter(_from_plain(hint)).validate_python(value)
+        return TypeAdapter(_as_read(hint)).validate_python(value)
     except ValidationError as error:
         raise UserError(_sentence(error, hint, setting)) from None
 
 
-def _from_plain(hint: Any) -> Any:
-    """The type, with what reads plain values put behind it and all that is inside."""
+def _as_read(hint: Any) -> Any:
+    """The type, with what reads values of a configuration put behind it and all that is inside."""
     base, said = parted(hint)
     origin: Any = typing.get_origin(base)
     arguments = typing.get_args(base)
@@ -111,13 +111,13 @@ def _from_plain(hint: Any) -> Any:
     elif origin is Literal:
         readers = (BeforeValidator(functools.partial(_chosen, arguments)),)
     elif origin in (typing.Union, types.UnionType):
-        inside = [_from_plain(each) for each in arguments]
+        inside = [_as_read(each) for each in arguments]
         base = functools.reduce(lambda one, other: one | other, inside)
         # From left to right, as its words say what it takes: pydantic would look for the likeliest.
         readers = (Field(union_mode="left_to_right"),) * (len(set(arguments) - {types.NoneType}) > 1)
         readers += (BeforeValidator(_null),) * (types.NoneType in arguments)
     elif origin in (tuple, list, dict):
-        base = types.GenericAlias(origin, tuple(each if each is Ellipsis else _from_plain(each) for each in arguments))
+        base = types.GenericAlias(origin, tuple(each if each is Ellipsis else _as_read(each) for each in arguments))
     return Annotated[(base, *said, *readers)] if said or readers else base
 
 
@@ -182,11 +182,11 @@ def _sentence(error: ValidationError, kind: Any, where: str) -> str:
     whole = min(about, key=lambda each: len(each["loc"]))
     value, mistakes = whole["input"], {each["type"] for each in about}
     shown = list(value) if isinstance(value, tuple) else value
-    plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    simple = isinstance(value, str | int | float) and not isinstance(value, bool)
     names = [each for each in choices_of(hint) if isinstance(each, str)]
-    if plain and names and (isinstance(value, str) or mistakes <= _CHOICES):
+    if simple and names and (isinstance(value, str) or mistakes <= _CHOICES):
         return f"There is no {dotted.removesuffix('.name')} '{value}': {nearest(str(value), names)}"
-    if mistakes & _RANGES or (plain and mistakes <= _CHOICES):
+    if mistakes & _RANGES or (simple and mistakes <= _CHOICES):
         return f"{dotted}={shown} is out of range: it takes {takes(hint, True)}."
     return f"The setting '{dotted}' cannot be {shown!r}: it takes {takes(hint, False)}."
 

@@ -42,30 +42,30 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory) -> Callable[..., dict[str, Any]]:
+def composed(tmp_path_factory) -> Callable[..., dict[str, Any]]:
     """What `run.py` composes for a run of a few images, `name` being the last part of its folder."""
     from hydra import compose, initialize_config_dir
 
     from llmimg.command_line import command_line
-    from llmimg.compose import plain_values
+    from llmimg.compose import resolve
 
     root = tmp_path_factory.mktemp("runs")
 
-    def composed(name: str, *overrides: str, base: tuple[str, ...] = TINY) -> dict[str, Any]:
+    def of_run(name: str, *overrides: str, base: tuple[str, ...] = TINY) -> dict[str, Any]:
         ours = (f"run_dir={root / name}", f"tokens.cache_dir={root / 'cache'}")
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return plain_values(compose("config", command_line([*base, *ours, *overrides])))
+            return resolve(compose("config", command_line([*base, *ours, *overrides])))
 
-    return composed
+    return of_run
 
 
 @pytest.fixture(scope="module")
-def run(plain) -> Callable[..., Path]:
+def run(composed) -> Callable[..., Path]:
     """Carries out such a run and gives its folder."""
     from llmimg.carry_out import carry_out
 
     def carried(name: str, *overrides: str) -> Path:
-        settings = plain(name, *overrides)
+        settings = composed(name, *overrides)
         carry_out(settings)
         return Path(settings["run_dir"])
 
@@ -79,7 +79,7 @@ def refused(tmp_path) -> Callable[..., str]:
 
     from llmimg.carry_out import carry_out
     from llmimg.command_line import command_line
-    from llmimg.compose import plain_values
+    from llmimg.compose import resolve
     from llmimg.errors import UserError
 
     def run(*overrides: str) -> str:
@@ -87,9 +87,9 @@ def refused(tmp_path) -> Callable[..., str]:
         small = ("model.width=16", "trainer.max_steps=2", "trainer.disable_tqdm=true")
         ours = (f"run_dir={folder}", f"tokens.cache_dir={tmp_path / 'cache'}")
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            plain = plain_values(compose("config", command_line([*small, *ours, *overrides])))
+            composed = resolve(compose("config", command_line([*small, *ours, *overrides])))
         with pytest.raises(UserError) as raised:
-            carry_out(plain)
+            carry_out(composed)
         assert not folder.exists()
         sentence = str(raised.value)
         assert "\n" not in sentence and sentence.endswith((".", "?", "]"))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from llmimg.carry_out import carry_out
 from llmimg.command_line import command_line
-from llmimg.compose import plain_values
+from llmimg.compose import resolve
 from llmimg.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -128,8 +128,8 @@ def test_broken_images_are_left_out_where_that_was_asked_for(tmp_path, pictures)
     overrides = ("data=folder", f"data.path={pictures}", "data.broken=skip", "augment.flip=true")
     ours = (f"run_dir={tmp_path / 'run'}", f"tokens.cache_dir={tmp_path / 'cache'}")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        plain = plain_values(compose("config", command_line([*TINY, *ours, *overrides])))
-    metrics = carry_out(plain)
+        resolved = resolve(compose("config", command_line([*TINY, *ours, *overrides])))
+    metrics = carry_out(resolved)
     assert metrics["data/train_images"] + metrics["data/val_images"] == 19 and metrics["data/test_images"] == 7
     assert "1 broken images of the test split were skipped" in (tmp_path / "run" / "run.log").read_text()
 
@@ -176,9 +176,9 @@ def test_a_folder_of_another_version(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        plain = plain_values(compose("config", [f"run_dir={folder}"]))
-    (folder / "config.yaml").write_text(json.dumps(plain))
+        resolved = resolve(compose("config", [f"run_dir={folder}"]))
+    (folder / "config.yaml").write_text(json.dumps(resolved))
     (folder / "environment.json").write_text(json.dumps({"llmimg": "0.0.7"}))
     with pytest.raises(UserError, match=r"was written by llmimg 0\.0\.7, and this is .*run_dir=.*force=true"):
-        carry_out(plain)
+        carry_out(resolved)
     assert (folder / "config.yaml").exists()  # it is another's: nothing of it is removed

@@ -11,7 +11,7 @@ from llmimg import Recogniser
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
 from llmimg.command_line import command_line
-from llmimg.compose import plain_values
+from llmimg.compose import resolve
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,8 +32,8 @@ def run(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     overrides = command_line([*TINY, f"run_dir='{root / 'seed=0'}'", f"tokens.cache_dir={root / 'cache'}"])
     with initialize_config_dir(CONF, version_base="1.3"):
-        plain = plain_values(compose("config", overrides))
-    carry_out(plain)
+        resolved = resolve(compose("config", overrides))
+    carry_out(resolved)
     return root / "seed=0"
 
 

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from llmimg.command_line import command_line
-from llmimg.compose import plain_values
+from llmimg.compose import resolve
 from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings, SceneSettings
 from llmimg.models.settings import AdaptationSettings, ModelSettings
@@ -66,10 +66,10 @@ def hydra_in_conf():
 
 @functools.cache
 def composed(*overrides: str) -> dict:
-    """The plain values that run.py would hand over."""
+    """The configuration that run.py would hand over."""
     config = compose("config", command_line(list(overrides)), return_hydra_config=True)
     HydraConfig.instance().set_config(config)
-    return plain_values(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+    return resolve(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
 
 
 def placed(*overrides: str) -> dict:

@@ -16,7 +16,7 @@ from llmimg.baselines import BASELINES
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
 from llmimg.command_line import command_line
-from llmimg.compose import plain_values
+from llmimg.compose import resolve
 from llmimg.models.image import make_image_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import class_names
@@ -41,7 +41,7 @@ def run(tmp_path_factory):
         few = ["data.train_samples=300", "data.test_samples=100"]
         ours = [*few, f"run_dir={folder}", f"tokens.cache_dir={root}/cache"]
         with initialize_config_dir(CONF, version_base="1.3"):
-            carry_out(plain_values(compose("config", command_line([*ours, *overrides]))))
+            carry_out(resolve(compose("config", command_line([*ours, *overrides]))))
         return folder
 
     return carried_out
@@ -80,7 +80,7 @@ def test_image_models_go_through_the_trainer(name, run):
 def test_a_vit_sees_every_pixel(patch):
     """… also those beyond the last whole patch, in images of any size."""
     settings = ModelSettings(name="vit_tiny", kind="image", architecture="vit", options={"patch": patch}, width=16)
-    task = TASKS["classify"].of(DataInfo(("a", "b")))
+    task = TASKS["classify"].with_settings(DataInfo(("a", "b")))
     model = make_image_model(settings, (7, 9, 1), class_names(task)).eval()
     readout = PixelHead(task, model.config)
     images = np.zeros((64, 7, 9, 1), np.uint8)
@@ -96,7 +96,7 @@ def test_the_nearest_images_vote():
     labels = np.array([2, 0, 0, 1, 1])
     images = np.array([10, 40, 50, 100, 110], np.uint8).reshape(5, 1, 1, 1)
     asked = np.array([11, 90], np.uint8).reshape(2, 1, 1, 1)
-    task, rows = TASKS["classify"].of(DataInfo(("a", "b", "c"))), [{"label": label} for label in labels]
+    task, rows = TASKS["classify"].with_settings(DataInfo(("a", "b", "c"))), [{"label": label} for label in labels]
     fitted = {count: BASELINES["knn"](neighbors=count).fit(images, rows, task, 0) for count in (1, 3, 5)}
     answers = {
         count: np.array([answer.label for answer in each.predictions(asked, [{}] * len(asked))])

@@ -38,8 +38,8 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def finished(plain):
-    settings = plain("detect", base=TINY)
+def finished(composed):
+    settings = composed("detect", base=TINY)
     carry_out(settings)
     return Path(settings["run_dir"])
 

@@ -31,9 +31,9 @@ TRUNCATED = ("tokens.overflow=truncate", "tokens.max_length=34")
 
 
 @pytest.fixture(scope="module")
-def finished(plain) -> Path:
+def finished(composed) -> Path:
     """The folder of a finished run of four steps, with images moved about."""
-    settings = plain("finished")
+    settings = composed("finished")
     carry_out(settings)
     return Path(settings["run_dir"])
 
@@ -86,9 +86,9 @@ def test_the_folder_of_a_run(finished):
     assert len(list((finished / "checkpoints").iterdir())) == 2  # save_total_limit
 
 
-def test_the_configuration_in_the_folder_repeats_the_run(finished, plain):
+def test_the_configuration_in_the_folder_repeats_the_run(finished, composed):
     kept = yaml.safe_load((finished / "config.yaml").read_text())
-    repeated = plain("repeated")
+    repeated = composed("repeated")
     carry_out({**kept, "run_dir": repeated["run_dir"], "tokens": repeated["tokens"]})
     one, other = (json.loads((Path(run) / "metrics.json").read_text()) for run in (finished, repeated["run_dir"]))
     assert same_numbers(one, other)
@@ -114,49 +114,49 @@ def test_the_report_needs_nothing_else(finished):
     assert "<script src" not in page and "@import" not in page
 
 
-def test_a_finished_run_is_not_run_again(finished, plain, spoken, monkeypatch):
+def test_a_finished_run_is_not_run_again(finished, composed, spoken, monkeypatch):
     monkeypatch.setattr("llmimg.experiment.run_experiment", lambda *_: pytest.fail("it ran again"))
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    metrics = carry_out(plain("finished"))
+    metrics = carry_out(composed("finished"))
     assert metrics == json.loads((finished / "metrics.json").read_text())
     assert "Finished before" in spoken() and f"{metrics['test/accuracy']:.1%}".replace("%", " %") in spoken()
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
 
 
-def test_another_configuration_is_refused_naming_what_differs(finished, plain):
+def test_another_configuration_is_refused_naming_what_differs(finished, composed):
     with pytest.raises(UserError, match=r"textify\.levels \(16 there, 8 here\).*run_dir=.*force=true"):
-        carry_out(plain("finished", "textify.levels=8"))
+        carry_out(composed("finished", "textify.levels=8"))
     with pytest.raises(UserError, match=r"trainer\.adam_beta1 \(None there, 0\.5 here\)"):
-        carry_out(plain("finished", "trainer.adam_beta1=0.5"))
+        carry_out(composed("finished", "trainer.adam_beta1=0.5"))
 
 
-def test_how_a_run_is_carried_out_is_no_difference(finished, plain, tmp_path):
+def test_how_a_run_is_carried_out_is_no_difference(finished, composed, tmp_path):
     elsewhere = f"tokens.cache_dir={tmp_path}"
-    assert carry_out(plain("finished", "tokens.num_proc=2", elsewhere, "launch.processes=2"))
+    assert carry_out(composed("finished", "tokens.num_proc=2", elsewhere, "launch.processes=2"))
 
 
-def test_the_code_s_other_commit_is_told(finished, plain, spoken, monkeypatch):
+def test_the_code_s_other_commit_is_told(finished, composed, spoken, monkeypatch):
     monkeypatch.setattr("llmimg.run_folder.git_commit", lambda: "another")
-    carry_out(plain("finished"))
+    carry_out(composed("finished"))
     assert "and is at another now." in spoken()
 
 
-def test_force_starts_over(plain):
-    settings = plain("forced")
+def test_force_starts_over(composed):
+    settings = composed("forced")
     first = carry_out(settings)
     folder = Path(settings["run_dir"])
     (folder / "notes.txt").write_text("mine")
-    second = carry_out(plain("forced", "force=true", "trainer.max_steps=3"))
+    second = carry_out(composed("forced", "force=true", "trainer.max_steps=3"))
     assert not same_numbers(first, second)
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"checkpoint-2", "checkpoint-3"}
     assert (folder / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_an_unfinished_run_goes_on_to_the_same_end(plain, spoken, whole):
+def test_an_unfinished_run_goes_on_to_the_same_end(composed, spoken, whole):
     # Two epochs of four steps and a bit, with all that draws at random: the order, the images' moves, dropout.
     about = ("trainer.max_steps=9", "trainer.save_steps=2", "model.dropout=0.1")
-    straight, broken = (plain(f"{name} {whole}", *about) for name in ("straight", "broken"))
+    straight, broken = (composed(f"{name} {whole}", *about) for name in ("straight", "broken"))
     expected = carry_out(straight)
     with taken_away_at(step=7):
         carry_out(broken)
@@ -175,8 +175,8 @@ def test_an_unfinished_run_goes_on_to_the_same_end(plain, spoken, whole):
     ]
 
 
-def test_a_run_that_was_killed_after_training_only_evaluates(finished, plain, monkeypatch):
-    settings = plain("late")
+def test_a_run_that_was_killed_after_training_only_evaluates(finished, composed, monkeypatch):
+    settings = composed("late")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("llmimg.report.results.render", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         carry_out(settings)
@@ -185,23 +185,23 @@ def test_a_run_that_was_killed_after_training_only_evaluates(finished, plain, mo
     assert same_numbers(metrics, expected)
 
 
-def test_seeds_share_the_cache_and_differ(finished, plain, monkeypatch):
+def test_seeds_share_the_cache_and_differ(finished, composed, monkeypatch):
     monkeypatch.setattr(datasets.Dataset, "map", lambda *_, **__: pytest.fail("prepared again"))
-    other = plain("other seed", "seed=1")
+    other = composed("other seed", "seed=1")
     carry_out(other)
     assert not same_weights(finished, Path(other["run_dir"]))
 
 
-def test_a_dry_run_reads_and_writes_nothing(plain, spoken, tmp_path):
-    settings = plain("dry", "dry_run=true", "data=folder", f"data.path={tmp_path / 'missing'}")
+def test_a_dry_run_reads_and_writes_nothing(composed, spoken, tmp_path):
+    settings = composed("dry", "dry_run=true", "data=folder", f"data.path={tmp_path / 'missing'}")
     assert carry_out(settings) == {}
     assert not Path(settings["run_dir"]).exists()
     assert settings["run_dir"] in spoken() and "max_steps: 4" in spoken()
 
 
-def test_early_stopping_keeps_the_best_weights(plain):
+def test_early_stopping_keeps_the_best_weights(composed):
     learning = ("trainer.max_steps=-1", "trainer.num_train_epochs=6", "trainer.learning_rate=0.0")
-    settings = plain("early", *learning, "early_stopping.patience=2", "early_stopping.metric=loss")
+    settings = composed("early", *learning, "early_stopping.patience=2", "early_stopping.metric=loss")
     metrics = carry_out(settings)
     evaluations = [entry for entry in history(Path(settings["run_dir"])) if "eval_loss" in entry]
     assert len(evaluations) == 3  # the first is the best, and two more are no better
@@ -209,10 +209,10 @@ def test_early_stopping_keeps_the_best_weights(plain):
 
 
 @pytest.mark.parametrize(("task", "headline", "best"), [("classify", "accuracy", max), ("clm", "loss", min)])
-def test_early_stopping_goes_by_the_headline_of_the_task(plain, task, headline, best):
+def test_early_stopping_goes_by_the_headline_of_the_task(composed, task, headline, best):
     """… whichever way is better: too large steps make it worse soon, and the best weights are kept."""
     learning = ("trainer.eval_strategy=steps", "trainer.eval_steps=1", "trainer.learning_rate=1")
-    settings = plain(f"early-{task}", f"task={task}", "textify.levels=4", *learning, "early_stopping.patience=2")
+    settings = composed(f"early-{task}", f"task={task}", "textify.levels=4", *learning, "early_stopping.patience=2")
     metrics = carry_out(settings)
     scores = [entry[f"eval_{headline}"] for entry in history(Path(settings["run_dir"])) if "eval_loss" in entry]
     assert metrics[f"val/{headline}"] == pytest.approx(best(scores), abs=1e-6)
@@ -232,23 +232,23 @@ def test_early_stopping_goes_by_the_headline_of_the_task(plain, task, headline, 
         ),
     ],
 )
-def test_what_no_run_can_be_told_the_best_by_is_said(plain, overrides, message):
+def test_what_no_run_can_be_told_the_best_by_is_said(composed, overrides, message):
     with pytest.raises(UserError, match=message):
-        carry_out(plain("refused", *overrides))
+        carry_out(composed("refused", *overrides))
 
 
-def test_plain_gradient_descent(plain):
-    assert carry_out(plain("sgd", "trainer.optim=sgd", "trainer.save_strategy=no"))
+def test_plain_gradient_descent(composed):
+    assert carry_out(composed("sgd", "trainer.optim=sgd", "trainer.save_strategy=no"))
 
 
 @pytest.mark.parametrize("model", ["bert_tiny", "llama_tiny"])
-def test_other_models(plain, model):
-    assert carry_out(plain(model, f"model={model}", "trainer.save_strategy=no"))["test/loss"] < 5
+def test_other_models(composed, model):
+    assert carry_out(composed(model, f"model={model}", "trainer.save_strategy=no"))["test/loss"] < 5
 
 
-def test_evaluation_alone_gives_the_same_test_numbers(finished, plain):
+def test_evaluation_alone_gives_the_same_test_numbers(finished, composed):
     trained = json.loads((finished / "metrics.json").read_text())
-    settings = plain("evaluated", "model=pretrained", f"model.path={finished}", "trainer.do_train=false")
+    settings = composed("evaluated", "model=pretrained", f"model.path={finished}", "trainer.do_train=false")
     metrics = carry_out(settings)
     keys = [key for key in trained if key.startswith(("test/", "val/", "data/", "model/"))]
     assert {key: metrics[key] for key in keys} == {key: trained[key] for key in keys}
@@ -258,22 +258,22 @@ def test_evaluation_alone_gives_the_same_test_numbers(finished, plain):
     ).read_bytes()
 
 
-def test_text_that_is_cut_off_is_counted(plain):
-    metrics = carry_out(plain("cut", *TRUNCATED, "trainer.save_strategy=no"))
+def test_text_that_is_cut_off_is_counted(composed):
+    metrics = carry_out(composed("cut", *TRUNCATED, "trainer.save_strategy=no"))
     assert metrics["data/tokens_per_image"] == 64
     assert metrics["data/truncated_fraction"] == 0.5  # 32 of 64, <bos> and <eos> taking two of 34
     assert metrics["data/truncated_images"] == 64 + 32 + 37
 
 
-def test_text_longer_than_the_context_is_an_error_with_the_numbers(plain):
-    settings = plain("long", "tokens.max_length=34")
+def test_text_longer_than_the_context_is_an_error_with_the_numbers(composed):
+    settings = composed("long", "tokens.max_length=34")
     with pytest.raises(UserError, match=r"64 of 64 images.*longest has 64 tokens and 2 around them, and 34 fit"):
         carry_out(settings)
     assert not Path(settings["run_dir"]).exists()
 
 
-def test_profile(plain):
-    settings = plain("profiled", "debug=profile", "trainer.max_steps=8", "profile=2", "data.train_samples=64")
+def test_profile(composed):
+    settings = composed("profiled", "debug=profile", "trainer.max_steps=8", "profile=2", "data.train_samples=64")
     carry_out(settings)
     events = json.loads((Path(settings["run_dir"]) / "profile.json").read_text())["traceEvents"]
     steps = {event["name"] for event in events if event["name"].startswith("ProfilerStep")}
@@ -282,9 +282,9 @@ def test_profile(plain):
 
 
 @pytest.mark.slow
-def test_one_batch_is_learned_by_heart(plain):
+def test_one_batch_is_learned_by_heart(composed):
     splits = ("data.val_samples=32", "data.test_samples=37", "trainer.disable_tqdm=true")
-    assert carry_out(plain("overfit", "debug=overfit", base=splits))["train/loss"] < 0.02
+    assert carry_out(composed("overfit", "debug=overfit", base=splits))["train/loss"] < 0.02
 
 
 @pytest.mark.parametrize("model", ["gpt2_tiny", "resnet_tiny"])

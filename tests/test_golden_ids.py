@@ -149,12 +149,12 @@ def told(rows: list[np.ndarray]) -> dict:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_model_is_given_these_ids(name, plain, seen, losses, keep, request):
+def test_a_model_is_given_these_ids(name, composed, seen, losses, keep, request):
     overrides, path = RUNS[name], None
     if "vocabulary.path={path}" in overrides:
         path = request.getfixturevalue("small_wordpiece" if "model=bert_tiny" in overrides else "gpt2_folder")
     with pytest.raises(Enough):
-        carry_out(plain(name, *(each.format(path=path) for each in overrides), base=SMALL))
+        carry_out(composed(name, *(each.format(path=path) for each in overrides), base=SMALL))
     kept = GOLDEN.get(name, {})
     # How answers are tried behind a prompt is the readout's own: what stands in front of them is held.
     lengths = kept["evaluated"]["lengths"] if kept else map(len, seen["evaluated"])

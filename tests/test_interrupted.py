@@ -80,13 +80,13 @@ def same(one: Path, other: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def straight(plain):
+def straight(composed):
     """The folder of an undisturbed run, made once for each way."""
     folders: dict[str, Path] = {}
 
     def undisturbed(way: str) -> Path:
         if way not in folders:
-            settings = plain(f"{way} undisturbed", *ABOUT, *WAYS[way])
+            settings = composed(f"{way} undisturbed", *ABOUT, *WAYS[way])
             carry_out(settings)
             folders[way] = Path(settings["run_dir"])
         return folders[way]
@@ -95,20 +95,20 @@ def straight(plain):
 
 
 @pytest.mark.parametrize(("way", "step"), [("averaged", 3), ("persistent workers", 2), ("convolutions", 4)])
-def test_interrupted_in_training(plain, straight, way, step):
-    settings = plain(f"{way} interrupted", *ABOUT, *WAYS[way])
+def test_interrupted_in_training(composed, straight, way, step):
+    settings = composed(f"{way} interrupted", *ABOUT, *WAYS[way])
     with taken_away_at(step):
         carry_out(settings)
     carry_out(settings)
     assert same(Path(settings["run_dir"]), straight(way))
 
 
-def test_patience_goes_on_though_the_folder_was_moved(plain, straight):
+def test_patience_goes_on_though_the_folder_was_moved(composed, straight):
     expected = straight("stopped early")
     evaluated = [entry for entry in outcome(expected)[1] if "eval_loss" in entry]
     last = evaluated[-1]["step"]
     assert last < 20 and min(evaluated, key=lambda entry: entry["eval_loss"]) == evaluated[-3]
-    settings, moved = (plain(name, *ABOUT, *WAYS["stopped early"]) for name in ("impatient", "moved"))
+    settings, moved = (composed(name, *ABOUT, *WAYS["stopped early"]) for name in ("impatient", "moved"))
     with taken_away_at(last - 1):
         carry_out(settings)
     shutil.move(settings["run_dir"], moved["run_dir"])
@@ -117,8 +117,8 @@ def test_patience_goes_on_though_the_folder_was_moved(plain, straight):
 
 
 @pytest.mark.parametrize("way", ["averaged", "weights alone", "stopped early"])
-def test_killed_after_training_it_does_not_train_on(plain, straight, way, monkeypatch):
-    settings = plain(f"{way} late", *ABOUT, *WAYS[way])
+def test_killed_after_training_it_does_not_train_on(composed, straight, way, monkeypatch):
+    settings = composed(f"{way} late", *ABOUT, *WAYS[way])
     with taken_away_in("llmimg.report.results.render"):
         carry_out(settings)
     with monkeypatch.context() as patch:
@@ -137,8 +137,8 @@ def test_killed_after_training_it_does_not_train_on(plain, straight, way, monkey
         ("llmimg.training.interruptible.rotate_checkpoints", 3),  # after the last step, before the last evaluation
     ],
 )
-def test_killed_while_a_checkpoint_is_written(plain, straight, place, call):
-    settings = plain(f"torn in {place} {call}", *ABOUT, *WAYS["averaged"])
+def test_killed_while_a_checkpoint_is_written(composed, straight, place, call):
+    settings = composed(f"torn in {place} {call}", *ABOUT, *WAYS["averaged"])
     with taken_away_in(place, call):
         carry_out(settings)
     carry_out(settings)
@@ -147,8 +147,8 @@ def test_killed_while_a_checkpoint_is_written(plain, straight, place, call):
     assert len(list((folder / "checkpoints").iterdir())) == 2  # save_total_limit
 
 
-def test_killed_at_any_time(plain, straight):
-    settings = plain("killed", *ABOUT, *WAYS["averaged"])
+def test_killed_at_any_time(composed, straight):
+    settings = composed("killed", *ABOUT, *WAYS["averaged"])
     folder, rng = Path(settings["run_dir"]), random.Random(0)
     for _ in range(4):
         process = multiprocessing.get_context("fork").Process(target=carry_out, args=(settings,))
@@ -160,9 +160,9 @@ def test_killed_at_any_time(plain, straight):
     assert same(folder, straight("averaged"))
 
 
-def test_weights_that_adapters_belong_to_may_not_change(plain, straight, tmp_path):
+def test_weights_that_adapters_belong_to_may_not_change(composed, straight, tmp_path):
     base = shutil.copytree(straight("averaged"), tmp_path / "base")
-    settings = plain("adapters", *ABOUT, "model=pretrained", f"model.path={base}", "adaptation=lora")
+    settings = composed("adapters", *ABOUT, "model=pretrained", f"model.path={base}", "adaptation=lora")
     with taken_away_at(3):
         carry_out(settings)
     file = base / "model" / "model.safetensors"
@@ -174,9 +174,9 @@ def test_weights_that_adapters_belong_to_may_not_change(plain, straight, tmp_pat
     assert torch.load(Path(settings["run_dir"]) / "checkpoints" / "checkpoint-2" / "scheduler.pt")
 
 
-def test_other_tokens_are_refused(plain, straight, tmp_path):
+def test_other_tokens_are_refused(composed, straight, tmp_path):
     base = shutil.copytree(straight("averaged"), tmp_path / "base")
-    settings = plain("tokens", *ABOUT, "model=pretrained", f"model.path={base}")
+    settings = composed("tokens", *ABOUT, "model=pretrained", f"model.path={base}")
     with taken_away_at(3):
         carry_out(settings)
     file = base / "model" / "tokenizer.json"

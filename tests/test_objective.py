@@ -18,20 +18,20 @@ def test_it_is_the_headline_unless_another_number_is_named():
 
 
 @pytest.mark.parametrize(
-    ("plain", "better", "worse"),
+    ("resolved", "better", "worse"),
     [
         (CLASSIFY, "maximize", "minimize"),
         (CLM, "minimize", "maximize"),
         ({**CLASSIFY, "objective": "val/ece"}, "minimize", "maximize"),
     ],
 )
-def test_a_sweep_that_looks_for_the_worst_is_refused(plain, better, worse):
-    check_direction(plain, better)
-    check_direction(plain, None)
+def test_a_sweep_that_looks_for_the_worst_is_refused(resolved, better, worse):
+    check_direction(resolved, better)
+    check_direction(resolved, None)
     with pytest.raises(
         UserError, match=rf"direction={worse} looks for the worst .*: set hydra\.sweeper\.direction={better}"
     ):
-        check_direction(plain, worse)
+        check_direction(resolved, worse)
 
 
 def test_which_way_is_better_of_other_numbers_is_the_sweeper_s_own_matter():

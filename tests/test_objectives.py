@@ -198,8 +198,8 @@ def test_what_does_not_go_together_is_said(run, overrides, message):
 
 
 def test_slower_layers_and_averaged_weights(run):
-    plain, slower, averaged = run("plain"), run("slower", "layer_decay=0.5"), run("averaged", "ema=0.9")
-    weights = [load_file(folder / "model" / "model.safetensors") for folder in (plain, slower, averaged)]
+    baseline, slower, averaged = run("baseline"), run("slower", "layer_decay=0.5"), run("averaged", "ema=0.9")
+    weights = [load_file(folder / "model" / "model.safetensors") for folder in (baseline, slower, averaged)]
     name = next(name for name in weights[0] if name.endswith("attn.c_attn.weight"))
     assert len({each[name].tobytes() for each in weights}) == 3
 
@@ -274,13 +274,13 @@ def test_adapters_on_a_base_in_few_bits(run, bits):
     pytest.importorskip("bitsandbytes")
     base = run("wide", "model.width=64")  # widths that its kernels take
     learn = ("model=pretrained", f"model.path={base}", "adaptation=lora", "adaptation.save=adapters")
-    plain, few = (
+    baseline, few = (
         run(f"adapters-{name}", *learn, f"model.bits={name}", "trainer.learning_rate=0.1") for name in ("null", bits)
     )
-    assert numbers(few)["model/parameters"] == numbers(plain)["model/parameters"]
-    assert numbers(few)["model/trainable_parameters"] == numbers(plain)["model/trainable_parameters"]
-    assert numbers(few)["test/loss"] == pytest.approx(numbers(plain)["test/loss"], rel=0.1)
-    assert numbers(few)["test/loss"] != numbers(plain)["test/loss"]
+    assert numbers(few)["model/parameters"] == numbers(baseline)["model/parameters"]
+    assert numbers(few)["model/trainable_parameters"] == numbers(baseline)["model/trainable_parameters"]
+    assert numbers(few)["test/loss"] == pytest.approx(numbers(baseline)["test/loss"], rel=0.1)
+    assert numbers(few)["test/loss"] != numbers(baseline)["test/loss"]
     table = predictions(few)
     answers = Recogniser.load(few)(digits(table["id"][:5]))
     assert [each["probability"] for each in answers] == pytest.approx(

@@ -42,8 +42,8 @@ def terminal():
         os.close(main)
 
 
-def test_a_terminal_has_bars(plain):
-    settings = plain("seen", "textify.levels=8")
+def test_a_terminal_has_bars(composed):
+    settings = composed("seen", "textify.levels=8")
     del settings["trainer"]["disable_tqdm"]
     with terminal() as said:
         carry_out(settings)
@@ -52,9 +52,9 @@ def test_a_terminal_has_bars(plain):
     assert "train images as text" in said()
 
 
-def test_a_terminal_has_none_where_they_are_not_wanted(plain):
+def test_a_terminal_has_none_where_they_are_not_wanted(composed):
     with terminal() as said:
-        carry_out(plain("unseen", "textify.levels=4"))
+        carry_out(composed("unseen", "textify.levels=4"))
     assert "%" not in said()
 
 
@@ -74,9 +74,9 @@ def test_of_each_task_the_headline_is_noted(caplog):
     assert [each.getMessage() for each in caplog.records] == ["step 1 of 2: validation AP 0.5, validation loss 1.5"]
 
 
-def test_a_log_file_has_a_line_now_and_then(plain, monkeypatch):
+def test_a_log_file_has_a_line_now_and_then(composed, monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    settings = plain("logged", "trainer.disable_tqdm=false")
+    settings = composed("logged", "trainer.disable_tqdm=false")
     carry_out(settings)
     log = (Path(settings["run_dir"]) / "run.log").read_text()
     assert re.search(r"Training: step 4 of 4 · loss \S+ · val loss \S+ .*a second", log)

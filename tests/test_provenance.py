@@ -41,13 +41,13 @@ def root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def settings(root, plain):
+def settings(root, composed):
     """Of a run on these images."""
 
     def of(way: str, name: str, *overrides: str):
         common = ("data=folder", f"data.path={root}", "data.test_split=test", "data.validation_split=carve")
         ends = ("trainer.disable_tqdm=true", "trainer.eval_strategy=no", "trainer.save_strategy=no")
-        return plain(f"{root.parent.name}-{name}", *common, *ends, *WAYS[way], *overrides, base=())
+        return composed(f"{root.parent.name}-{name}", *common, *ends, *WAYS[way], *overrides, base=())
 
     return of
 

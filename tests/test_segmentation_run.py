@@ -21,8 +21,8 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def finished(plain):
-    settings = plain("segment", base=TINY)
+def finished(composed):
+    settings = composed("segment", base=TINY)
     carry_out(settings)
     return Path(settings["run_dir"])
 

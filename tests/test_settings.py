@@ -14,7 +14,7 @@ from pydantic import Field
 from llmimg.errors import UserError
 from llmimg.nearest import check_names, choose, nearest
 from llmimg.settings import Positive, Share, Unit, build, one_of, read, settings_of
-from tests.plain_values import converted
+from tests.converted import converted
 
 
 @settings_of("inner")

@@ -116,8 +116,8 @@ def test_without_an_image_all_rows_are_answered_alike(run, readout):
     assert "No row, of training neither, was given an image (data.images=none)" in notes_of(folder)
 
 
-def test_nothing_is_prepared_again(run, plain):
-    cache = Path(plain("own")["tokens"]["cache_dir"])
+def test_nothing_is_prepared_again(run, composed):
+    cache = Path(composed("own")["tokens"]["cache_dir"])
     run("own")
     before = {path for path in cache.rglob("*") if path.is_file()}
     run("other images", "data.images=shuffled")

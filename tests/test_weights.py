@@ -95,7 +95,7 @@ def test_statistics_of_batches_are_averaged_with_the_weights(run):
 
 
 @pytest.mark.parametrize("model", ["gpt2_tiny", "resnet_tiny"])
-def test_a_model_that_was_saved_otherwise_is_noticed(plain, monkeypatch, model):
+def test_a_model_that_was_saved_otherwise_is_noticed(composed, monkeypatch, model):
     from transformers import PreTrainedModel
 
     save = PreTrainedModel.save_pretrained
@@ -111,14 +111,14 @@ def test_a_model_that_was_saved_otherwise_is_noticed(plain, monkeypatch, model):
             save(self, folder, *args, **kwargs)
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", other)
-    settings = plain(f"otherwise {model}", f"model={model}", "trainer.learning_rate=0.1")
+    settings = composed(f"otherwise {model}", f"model={model}", "trainer.learning_rate=0.1")
     with pytest.raises(RuntimeError, match=r"gives other answers than the run was measured by, for \d+ of 37"):
         carry_out(settings)
     folder = Path(settings["run_dir"])
     assert not (folder / "metrics.json").exists() and list((folder / "checkpoints").iterdir())
 
 
-def test_evaluation_is_no_training(plain, monkeypatch):
+def test_evaluation_is_no_training(composed, monkeypatch):
     """Images a second are of training steps alone; the seconds of training are of all of it."""
     import time
 
@@ -126,7 +126,7 @@ def test_evaluation_is_no_training(plain, monkeypatch):
 
     monkeypatch.setattr(BeginEpoch, "on_evaluate", lambda *_, **__: time.sleep(0.2), raising=False)
     monkeypatch.setattr(BeginEpoch, "on_save", lambda *_, **__: time.sleep(0.1), raising=False)
-    settings = plain("slow", "trainer.eval_strategy=steps", "trainer.eval_steps=1", "trainer.max_steps=5")
+    settings = composed("slow", "trainer.eval_strategy=steps", "trainer.eval_steps=1", "trainer.max_steps=5")
     metrics = carry_out(settings)
     epochs = record(Path(settings["run_dir"]))["history"][-1]["epoch"]
     stepping = 64 * epochs / metrics["train/images_per_second"]

@@ -73,19 +73,19 @@ class DataIdentity:
         """32 hexadecimal digits that stand for all splits."""
         return fingerprint(*(f"{name}\0{split.fingerprint}" for name, split in sorted(self.splits.items())))
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """In JSON's types."""
         return {"fingerprint": self.fingerprint, **asdict(self)}
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "DataIdentity":
-        """From what `plain` gave.
+    def from_json(cls, values: Mapping[str, Any]) -> "DataIdentity":
+        """From what `as_json` gave.
 
         Raises:
             KeyError, TypeError, AttributeError: where it did not.
         """
-        splits = {name: SplitIdentity(**split) for name, split in plain["splits"].items()}
-        return cls(splits, dict(plain["sources"]))
+        splits = {name: SplitIdentity(**split) for name, split in values["splits"].items()}
+        return cls(splits, dict(values["sources"]))
 
     def differences(self, now: "DataIdentity") -> list[str]:
         """Say how the data are now different, one phrase each; nothing where they are the same."""

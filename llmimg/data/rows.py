@@ -36,9 +36,9 @@ class Rows:
         self.columns, self.decoding = tuple(columns), decoding
         self.ids: list[str] = data["id"][:]
         self._lies = any(name in ON_THE_IMAGE for name in columns)
-        plain = [name for name in columns if name == "label"]
-        self._arrays = data.select_columns(plain).with_format("numpy")[:] if plain else {}
-        others = [name for name in columns if name not in plain]
+        numbers = [name for name in columns if name == "label"]
+        self._arrays = data.select_columns(numbers).with_format("numpy")[:] if numbers else {}
+        others = [name for name in columns if name not in numbers]
         if self._lies:
             others += ["image", *([_BESIDE] if _BESIDE in data.column_names else [])]
         self._others = data.select_columns(others) if others else None

@@ -69,7 +69,7 @@ def opened(item: Any) -> np.ndarray | Wide:
     if not isinstance(item, bytes | bytearray | memoryview):
         raise UserError(f"an image cannot be a {type(item).__name__}")
     data = bytes(item)
-    channels = plain_png(data)
+    channels = png_channels(data)
     if channels:
         flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
@@ -109,7 +109,7 @@ def _from_array(array: np.ndarray) -> np.ndarray | Wide:
     return array if array.dtype == np.uint8 else Wide(array)
 
 
-def plain_png(data: bytes) -> int | None:
+def png_channels(data: bytes) -> int | None:
     """The channels of a PNG that is nothing but 8-bit gray or RGB samples, whole and with right checksums; else None.
 
     Any other chunk (transparency, gamma, EXIF, text that may hold EXIF, animation) may be read differently by

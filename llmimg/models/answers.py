@@ -69,8 +69,8 @@ class Answers:
         return found
 
     def put(self, key: str, answer: Answer) -> Answer:
-        plain = json.dumps(asdict(answer))
-        self._run(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?)", key, plain, _checksum(key, plain))
+        text = json.dumps(asdict(answer))
+        self._run(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?)", key, text, _checksum(key, text))
         return answer
 
     def _run(self, statement: str, *values: str) -> sqlite3.Cursor:
@@ -86,5 +86,5 @@ class Answers:
         )
 
 
-def _checksum(key: str, plain: str) -> str:
-    return hashlib.sha256(f"{key} {plain}".encode(errors="replace")).hexdigest()
+def _checksum(key: str, text: str) -> str:
+    return hashlib.sha256(f"{key} {text}".encode(errors="replace")).hexdigest()

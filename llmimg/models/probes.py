@@ -67,7 +67,7 @@ def check_echo(endpoint: Endpoint, text: str, anew: bool = False) -> None:
 def _compare(endpoint: Endpoint, prompt: str, behind: str, how: dict[str, float], anew: bool) -> bool | None:
     """As `_agree`, of what the model writes behind a prompt; None where it calls all that certain."""
     (said,) = endpoint.ask([{"prompt": prompt, "max_tokens": _WRITTEN, "logprobs": 1, **how}], anew, estimate=False)
-    written = list(itertools.takewhile(lambda each: _is_plain(each[0]), said.tokens[:_WRITTEN]))
+    written = list(itertools.takewhile(lambda each: _is_its_text(each[0]), said.tokens[:_WRITTEN]))
     if all(value is None or abs(value) < _CERTAIN for _, value in written):
         return None
     text = prompt + "".join(token for token, _ in written) + behind
@@ -76,7 +76,7 @@ def _compare(endpoint: Endpoint, prompt: str, behind: str, how: dict[str, float]
     return _agree(written, echoed_tokens(echoed, text), len(prompt), endpoint)
 
 
-def _is_plain(token: str) -> bool:
+def _is_its_text(token: str) -> bool:
     """Whether a token's text is all there is to it: no mark of its own (`</s>`), no part of a character."""
     return bool(token) and token.isascii() and not (token.startswith("<") and token.endswith(">"))
 

@@ -99,7 +99,7 @@ def _tokens(told: Any, who: str) -> Tokens:
 
 def _spelled(tokens: Tokens, prompt: str, who: str) -> Tokens:
     """The tokens, as text that holds the prompt."""
-    for names in (tokens, _plain(tokens)):
+    for names in (tokens, _unmarked(tokens)):
         if prompt in "".join(token for token, _ in names):
             return names
     spelled = "".join(token for token, _ in tokens)
@@ -112,13 +112,13 @@ def _spelled(tokens: Tokens, prompt: str, who: str) -> Tokens:
 
 def _as_in(tokens: Tokens, text: str) -> Tokens:
     """The tokens, as what the model wrote holds them."""
-    return tokens if "".join(token for token, _ in tokens).strip() == text.strip() else _plain(tokens)
+    return tokens if "".join(token for token, _ in tokens).strip() == text.strip() else _unmarked(tokens)
 
 
-def _plain(tokens: Tokens) -> Tokens:
-    plain = []
+def _unmarked(tokens: Tokens) -> Tokens:
+    unmarked = []
     for token, value in tokens:
         for written, meant in _WRITTEN.items():
             token = token.replace(written, meant)
-        plain.append((token, value))
-    return tuple(plain)
+        unmarked.append((token, value))
+    return tuple(unmarked)

@@ -188,7 +188,7 @@ def _row(name: str, runs: list[RunFolder], measures: Sequence[Measure]) -> Row:
 
 def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The textifier's name, or the model's where it sees pixels; with the settings in which two of one name differ."""
-    plain = [
+    short = [
         each["textify"]["name"]
         if each["model"].get("kind", "language") in ("language", "endpoint")
         else each["model"]["name"]
@@ -196,8 +196,8 @@ def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     flat = [flatten(each) for each in configs]
     named = []
-    for name, settings in zip(plain, flat, strict=True):
-        twins = [other for twin, other in zip(plain, flat, strict=True) if twin == name]
+    for name, settings in zip(short, flat, strict=True):
+        twins = [other for twin, other in zip(short, flat, strict=True) if twin == name]
         keys = sorted({key for twin in twins for key in {*settings, *twin} if twin.get(key) != settings.get(key)})
         differing = [f"{key.removeprefix('textify.')}={settings.get(key)}" for key in keys]
         named.append(" ".join([name, *differing]))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from llmimg.report.numbers import count, percent, plain
+from llmimg.report.numbers import count, four_digits, percent
 from llmimg.report.svg import LINES, MUTED, SECOND, legend, new_axes, short, svg
 from llmimg.tasks.figures import Bars, Curve, Figure, Matrix
 
@@ -81,7 +81,7 @@ def matrix(figure: Matrix) -> str:
 
     alt = f"{figure.title}: {figure.row_title} by {figure.column_title}, {len(values)} × {values.shape[1]}."
     if figure.rows == figure.columns:
-        alt += f" {plain(np.trace(values))} of {plain(values.sum())} lie on the diagonal."
+        alt += f" {four_digits(np.trace(values))} of {four_digits(values.sum())} lie on the diagonal."
     return svg(_name(figure), alt, (width, height), draw)
 
 
@@ -94,7 +94,7 @@ def confusions(figure: Matrix) -> list[tuple[str, str, str]]:
     others = np.where(same, 0, figure.values)
     order = np.argsort(-others, axis=None, kind="stable")[:CONFUSIONS]
     pairs = zip(*np.unravel_index(order, others.shape), strict=True)
-    return [(figure.rows[a], figure.columns[b], plain(others[a, b])) for a, b in pairs if others[a, b] > 0]
+    return [(figure.rows[a], figure.columns[b], four_digits(others[a, b])) for a, b in pairs if others[a, b] > 0]
 
 
 def curve(figure: Curve) -> str:
@@ -140,7 +140,7 @@ def _rows(figure: Bars) -> list[tuple[str, list[Cell], list[str]]]:
 def _cell(value: float, unit: str | None, bar: bool) -> Cell:
     if not np.isfinite(value):
         return Cell("–")
-    return Cell(_WRITE.get(unit or "", plain)(value), min(max(value, 0.0), 1.0) if bar else None)
+    return Cell(_WRITE.get(unit or "", four_digits)(value), min(max(value, 0.0), 1.0) if bar else None)
 
 
 def _name(figure: Figure) -> str:

@@ -30,14 +30,14 @@ def duration(seconds: float) -> str:
     return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def plain(value: float) -> str:
+def four_digits(value: float) -> str:
     """Four significant digits, and whole numbers as they are."""
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"
 
 
 def amount(value: float) -> str:
     """53874.9 → `53,875`; 22.4336 → `22.43`."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else plain(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else four_digits(value)
 
 
 def spread(measure: Measure, mean: float, deviation: float | None) -> str:
@@ -104,7 +104,7 @@ def readings(metrics: Mapping[str, float], measures: Sequence[Measure]) -> tuple
     ends = {end for key in metrics if _ends(key) <= metrics.keys() for end in _ends(key)}
     shown = {reading.key for reading in known}
     others = [key for key in sorted(metrics) if key not in shown and key not in ends]
-    return known, [_reading(metrics, key, Kind(key, plain, "")) for key in others]
+    return known, [_reading(metrics, key, Kind(key, four_digits, "")) for key in others]
 
 
 def _kind(measure: Measure, split: str, meaning: str = "") -> Kind:

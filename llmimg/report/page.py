@@ -79,7 +79,7 @@ def _budget(record: RunRecord) -> dict[str, Any]:
 
 
 def _setting(value: Any) -> str:
-    """A plain value as YAML writes it."""
+    """A value as YAML writes it."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_setting, value))}]"
     return (

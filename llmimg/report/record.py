@@ -1,4 +1,4 @@
-"""What the page is made from: plain values and arrays, so that it can be rebuilt from a run's folder at any time."""
+"""What the page is made from: JSON's types and arrays, so that it can be rebuilt from a run's folder at any time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,7 @@ class RunRecord:
 
     Attributes:
         title: such as "digits · gray · gpt2_tiny".
-        config: resolved; nested plain values.
+        config: resolved; nested, in JSON's types.
         environment: versions, git commit, device.
         metrics: flat: test/accuracy, data/tokens_per_image, …
         measures: the task's, the headline first.

@@ -201,7 +201,7 @@ class LanguageSolver(Solver):
         if not is_first_process():
             return
         learned = merged(self.model, self.settings.adaptation)
-        Recogniser(learned, self.encoder, self.readout, self.began_from, self.identity.plain()).save(folder.model)
+        Recogniser(learned, self.encoder, self.readout, self.began_from, self.identity.as_json()).save(folder.model)
         save_trained_on(self.settings, self.ids["train"].pixels if self.learns else (), folder.model)
         self.notes.extend(check_recogniser(folder.model, self.examples["test"], self.compared, self.arguments))
 

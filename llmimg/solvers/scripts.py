@@ -100,7 +100,7 @@ def _seams(script: Script, task: Task, samples: Sequence[tuple[np.ndarray, str]]
         samples: some images' ids and texts.
     """
     vocabulary = script.vocabulary
-    if vocabulary.plain is not None or vocabulary.of_pieces:
+    if vocabulary.original_tokenizer is not None or vocabulary.of_pieces:
         return []
     before, after = _around(script, task)
     inside = bool(script.shots)

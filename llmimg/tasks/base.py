@@ -83,7 +83,7 @@ class Task(abc.ABC):
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
 
     @classmethod
-    def of(cls, info: DataInfo = NOTHING_KNOWN, **settings: Any) -> Self:
+    def with_settings(cls, info: DataInfo = NOTHING_KNOWN, **settings: Any) -> Self:
         """The task for some data, by the names of its settings."""
         return cls(build(cls.Settings, settings), info)
 
@@ -232,7 +232,7 @@ class Task(abc.ABC):
         """A prediction in a few words; None is an answer that could not be read."""
         return UNREAD if prediction is None else str(prediction)
 
-    def plain(self, prediction: Prediction) -> dict[str, Any]:
+    def as_json(self, prediction: Prediction) -> dict[str, Any]:
         """A prediction in JSON's types, as `predict` prints it: by default a number as it is, all else in words."""
         return {"prediction": prediction if isinstance(prediction, int | float | None) else self.text(prediction)}
 

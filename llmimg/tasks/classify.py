@@ -205,7 +205,7 @@ class Classify(Task):
     def text(self, prediction: Label) -> str:
         return UNREAD if prediction.label is None else self.classes[prediction.label]
 
-    def plain(self, prediction: Label) -> dict[str, Any]:
+    def as_json(self, prediction: Label) -> dict[str, Any]:
         if prediction.scores is None:
             return {"label": None if prediction.label is None else self.text(prediction)}
         (row,) = np.exp(self._log_probabilities([prediction]))

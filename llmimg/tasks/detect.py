@@ -20,9 +20,9 @@ from llmimg.tasks.detections import (
     Detections,
     checked_corners,
     has_area,
+    json_objects,
     no_objects,
     on_image,
-    plain_objects,
     read_written,
     seen_size,
     sure,
@@ -221,13 +221,13 @@ class Detect(Task):
         counts = collections.Counter(prediction.objects.classes.tolist())
         return ", ".join(f"{counts[each]} {self.names[each]}" for each in sorted(counts)) or "nothing"
 
-    def plain(self, prediction: Detections) -> dict[str, Any]:
+    def as_json(self, prediction: Detections) -> dict[str, Any]:
         """Boxes to a hundredth of a pixel, scores to four decimals."""
-        plain = plain_objects(prediction.objects, self.names)
-        for each in plain:
+        found = json_objects(prediction.objects, self.names)
+        for each in found:
             each["box"] = [round(number, 2) for number in each["box"]]
             each |= {"score": round(each["score"], 4)} if "score" in each else {}
-        return {"objects": plain}
+        return {"objects": found}
 
     def bounded(self, prediction: Detections, bounds: DetectBounds) -> Detections:
         return prediction.surest(bounds.score, bounds.most)

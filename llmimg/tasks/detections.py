@@ -122,31 +122,31 @@ def checked_corners(objects: Objects, size: tuple[int, int], names: Sequence[str
     return np.clip(corners, 0, bounds)
 
 
-def plain_objects(objects: Objects, names: Sequence[str]) -> list[dict[str, Any]]:
+def json_objects(objects: Objects, names: Sequence[str]) -> list[dict[str, Any]]:
     """Of each object its `label`, its `box` (x, y, width, height in pixels), its `score` where it has one, and `crowd`
     where it is one."""
-    plain = []
+    listed = []
     for place, (box, each) in enumerate(zip(objects.boxes.tolist(), objects.classes, strict=True)):
         own: dict[str, Any] = {"label": names[each], "box": box}
         if objects.scores is not None:
             own["score"] = float(objects.scores[place])
-        plain.append(own | ({"crowd": True} if objects.crowded[place] else {}))
-    return plain
+        listed.append(own | ({"crowd": True} if objects.crowded[place] else {}))
+    return listed
 
 
 def written(objects: Objects, names: Sequence[str]) -> str:
     """The same as JSON, to the last digit."""
-    return json.dumps(plain_objects(objects, names), ensure_ascii=False)
+    return json.dumps(json_objects(objects, names), ensure_ascii=False)
 
 
 def read_written(texts: Iterable[str], numbers: dict[str, int]) -> list[Objects]:
     """What `written` gave for several images. A label that has no number yet gets the next one."""
     return [
         Objects(
-            np.array([each["box"] for each in plain], float),
-            np.array([numbers.setdefault(each["label"], len(numbers)) for each in plain], np.int64),
-            np.array([each["score"] for each in plain]) if all("score" in each for each in plain) else None,
-            np.array([each.get("crowd", False) for each in plain], bool),
+            np.array([each["box"] for each in listed], float),
+            np.array([numbers.setdefault(each["label"], len(numbers)) for each in listed], np.int64),
+            np.array([each["score"] for each in listed]) if all("score" in each for each in listed) else None,
+            np.array([each.get("crowd", False) for each in listed], bool),
         )
-        for plain in map(json.loads, texts)
+        for listed in map(json.loads, texts)
     ]

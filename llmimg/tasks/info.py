@@ -25,14 +25,14 @@ class DataInfo:
     size: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "DataInfo":
+    def from_json(cls, values: Mapping[str, Any]) -> "DataInfo":
         """From what JSON gives back."""
         of_columns = {
-            name: {column: tuple(values) for column, values in plain[name].items()}
+            name: {column: tuple(each) for column, each in values[name].items()}
             for name in ("classes", "numbers", "counts")
         }
-        size = plain["size"]
-        return cls(tuple(plain["label_names"]), **of_columns, size=None if size is None else (size[0], size[1]))
+        size = values["size"]
+        return cls(tuple(values["label_names"]), **of_columns, size=None if size is None else (size[0], size[1]))
 
 
 NOTHING_KNOWN = DataInfo()

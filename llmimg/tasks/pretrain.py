@@ -153,7 +153,7 @@ class _Pretrain(Task):
     def text(self, prediction: Cost | None) -> str:
         return "" if prediction is None else f"{prediction.nats:.1f} nats"
 
-    def plain(self, prediction: Cost) -> dict[str, Any]:
+    def as_json(self, prediction: Cost) -> dict[str, Any]:
         return {"log_likelihood": -float(prediction.nats), "tokens": int(prediction.tokens)}
 
 

@@ -226,7 +226,7 @@ class Segment(Task):
         names = (*self.names, "void")
         return ", ".join(f"{names[place]} {shares[place]:.1%}" for place in np.argsort(-shares) if shares[place])
 
-    def plain(self, prediction: Mask) -> dict[str, Any]:
+    def as_json(self, prediction: Mask) -> dict[str, Any]:
         """The share of pixels that each class has; those that are of none are void."""
         *shares, void = prediction.shares(len(self.names)).tolist()
         return {"void": void, "classes": dict(zip(self.names, shares, strict=True))}
@@ -241,11 +241,11 @@ class Segment(Task):
         told = (*self.names, "void")
         colours = zip(told, swatches(len(self.names)), strict=True)
         captions, images = zip(*[each for place, each in enumerate(colours) if place != self._ground], strict=True)
-        plain = "" if self._ground is None else f"In drawings; {self.names[self._ground]} is left without one."
+        note = "" if self._ground is None else f"In drawings; {self.names[self._ground]} is left without one."
         return [
             Bars("IoU by class", self.names, columns, units, meaning),
             Matrix("Pixels by class", score.confusion.astype(float), self.names, told, counted="pixels"),
-            Gallery("Colours of classes", images, captions, plain),
+            Gallery("Colours of classes", images, captions, note),
         ]
 
     def draw(self, image: np.ndarray, prediction: Mask) -> np.ndarray:

@@ -111,8 +111,8 @@ def code_files() -> list[Path]:
 def _imported(code: str) -> set[str]:
     """The modules of llmimg that a file names in its imports."""
     names = set()
-    for module, things, plain in _IMPORT.findall(code):
-        names.add(module or plain)
+    for module, things, imported in _IMPORT.findall(code):
+        names.add(module or imported)
         names |= {f"{module}.{thing.split()[0]}" for thing in things.strip("() \n").split(",") if thing.strip()}
     return names
 

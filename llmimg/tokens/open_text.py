@@ -69,7 +69,7 @@ class OpenText:
         self._name, self._tokenizer, self._backend = name, tokenizer, backend
 
     @functools.cached_property
-    def plain(self) -> Tokenizer | None:
+    def original_tokenizer(self) -> Tokenizer | None:
         """The tokenizer as it was before pieces were added to it; None where none were."""
         return open_text_reader(self._tokenizer)
 
@@ -95,7 +95,7 @@ class OpenText:
 
     @property
     def _reader(self) -> Tokenizer:
-        return self.plain or self._tokenizer.backend_tokenizer
+        return self.original_tokenizer or self._tokenizer.backend_tokenizer
 
     def read(self, text: str, inside: bool = False) -> list[int]:
         """Token ids, unframed; what cannot be read is `unknown`.

@@ -206,7 +206,7 @@ def _check_junctions(contexts: Contexts, state: str, kind: str, after: str, insi
             if joint.word_ids[len(ids) - 1] == joint.word_ids[len(ids)]:
                 uncut.add((ids[-1], opening[0]))
     if uncut:
-        if not _is_plain_bpe(contexts.backend):
+        if not _is_simple_bpe(contexts.backend):
             raise NotProven(_junction(contexts.of(kind)[0], openings[0]))
         followers = {
             (inside[piece][0], grammar.lexicon.pieces[piece][0]) for piece, _ in grammar.allowed(after) if inside[piece]
@@ -223,7 +223,7 @@ def _check_pair(backend: Tokenizer, left: int, right: int) -> None:
         raise NotProven(_junction(*texts))
 
 
-def _is_plain_bpe(backend: Tokenizer) -> bool:
+def _is_simple_bpe(backend: Tokenizer) -> bool:
     written = json.loads(backend.to_str())
     model, cutter = written["model"], json.dumps(written["pre_tokenizer"])
     affixes = ("dropout", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")

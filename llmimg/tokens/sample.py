@@ -45,26 +45,26 @@ class Sample:
     prompt: tuple[Part, ...]
     answer: tuple[Part, ...]
 
-    def plain(self) -> dict[str, Any]:
-        """It in JSON's types: strings as they are, `{"image": row}`, and `{"pieces": ids}`."""
-        return {name: [_plain(part) for part in getattr(self, name)] for name in ("prompt", "answer")}
+    def as_json(self) -> dict[str, Any]:
+        """In JSON's types: strings as they are, `{"image": row}`, and `{"pieces": ids}`."""
+        return {name: [_part_as_json(part) for part in getattr(self, name)] for name in ("prompt", "answer")}
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Sample":
-        """It from what `plain` gives."""
-        return cls(*(tuple(map(_part, plain[name])) for name in ("prompt", "answer")))
+    def from_json(cls, values: Mapping[str, Any]) -> "Sample":
+        """From what `as_json` gives."""
+        return cls(*(tuple(map(_part_from_json, values[name])) for name in ("prompt", "answer")))
 
 
-def _plain(part: Part) -> Any:
+def _part_as_json(part: Part) -> Any:
     if isinstance(part, ImageSlot):
         return {"image": part.row}
     return part if isinstance(part, str) else {"pieces": np.asarray(part.ids).tolist()}
 
 
-def _part(plain: Any) -> Part:
-    if isinstance(plain, str):
-        return plain
-    return ImageSlot(plain["image"]) if "image" in plain else Pieces(np.array(plain["pieces"], np.int64))
+def _part_from_json(value: Any) -> Part:
+    if isinstance(value, str):
+        return value
+    return ImageSlot(value["image"]) if "image" in value else Pieces(np.array(value["pieces"], np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,10 +133,10 @@ class Vocabulary:
         return OpenText(self.name, self.tokenizer, self.open)
 
     @property
-    def plain(self) -> Tokenizer | None:
+    def original_tokenizer(self) -> Tokenizer | None:
         """What reads open text (prompts, answers): the tokenizer as it was before pieces were added to it, which would
         take the words of a sentence for themselves; None where it has none."""
-        return self._open_text.plain
+        return self._open_text.original_tokenizer
 
     @property
     def unknown(self) -> int | None:

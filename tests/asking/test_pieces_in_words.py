@@ -21,11 +21,11 @@ ROW = {"id": "r", "size": (16, 16), "placement": None}
 
 
 def detect(**settings):
-    return TASKS["detect"].of(INFO, **{"bins": 16, "most": 2, **settings})
+    return TASKS["detect"].with_settings(INFO, **{"bins": 16, "most": 2, **settings})
 
 
 def segment(**settings):
-    return TASKS["segment"].of(INFO, **{"grid": [2, 4], **settings})
+    return TASKS["segment"].with_settings(INFO, **{"grid": [2, 4], **settings})
 
 
 def read(task, text: str, **said) -> tuple[str | None, str | None]:
@@ -117,14 +117,14 @@ def running(small_tokenizer):
 
 
 @pytest.fixture
-def ask(plain, running, tmp_path):
+def ask(composed, running, tmp_path):
     """(what the server says, settings) → the folder of a run that asks it."""
     running.reset()
 
     def asked(says: list[str], *overrides: str) -> Path:
         running.says = says
         url, cache = f"model.url={running.url}", f"tokens.cache_dir={tmp_path}"
-        settings = plain(tmp_path.name, *overrides, url, cache, base=SCENES)
+        settings = composed(tmp_path.name, *overrides, url, cache, base=SCENES)
         carry_out(settings)
         return Path(settings["run_dir"])
 

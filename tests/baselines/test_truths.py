@@ -56,14 +56,14 @@ def asked(size, model, fit, mask=None) -> dict:
 
 
 def test_the_commonest_class_with_every_class_s_share():
-    task = TASKS["classify"].of(INFO)
+    task = TASKS["classify"].with_settings(INFO)
     (one, other) = predicted("constant", task, [{"label": label} for label in (1, 0, 1, 1)], [{"label": 0}, {}])
     assert task.text(one) == task.text(other) == "b"
     np.testing.assert_allclose(np.exp(one.scores), [0.25, 0.75, 0], atol=1e-9)
 
 
 def test_the_mean_box_of_each_class_where_the_model_saw_it():
-    task = TASKS["detect"].of(INFO)
+    task = TASKS["detect"].with_settings(INFO)
     rows = [
         seen([([0, 0, 4, 2], 0, False), ([10, 5, 10, 5], 1, False)]),
         seen([([2, 2, 4, 4], 0, False), ([0, 0, 20, 10], 1, True)]),
@@ -72,17 +72,17 @@ def test_the_mean_box_of_each_class_where_the_model_saw_it():
     same, padded = predicted(
         "constant", task, rows, [asked((10, 20), (10, 20), "stretch"), asked((5, 5), (10, 20), "pad")]
     )
-    assert task.plain(same)["objects"] == [
+    assert task.as_json(same)["objects"] == [
         {"label": "cat", "box": [1.0, 1.0, 4.0, 3.0], "score": 1.0},
         {"label": "dog", "box": [10.0, 5.0, 10.0, 5.0], "score": 0.5},
     ]
     # What lies beside the image is cut; the cat, from x = 1 to 5, is wholly beside it.
-    assert task.plain(padded)["objects"] == [{"label": "dog", "box": [2.5, 2.5, 2.5, 2.5], "score": 0.5}]
+    assert task.as_json(padded)["objects"] == [{"label": "dog", "box": [2.5, 2.5, 2.5, 2.5], "score": 0.5}]
     assert padded.degenerate == 1
 
 
 def test_the_commonest_class_of_each_cell():
-    task = TASKS["segment"].of(INFO, grid=[2, 2])
+    task = TASKS["segment"].with_settings(INFO, grid=[2, 2])
     masks = [[[0, 1], [2, 255]], [[0, 1], [1, 255]], [[1, 0], [1, 255]]]
     rows = [seen(mask=np.array(mask, np.uint8).repeat(2, 0).repeat(2, 1), size=(4, 4)) for mask in masks]
     of = asked((4, 8), (4, 4), "crop", np.zeros((4, 8), np.uint8))
@@ -107,7 +107,7 @@ def test_what_is_nearest_is_found_exactly_however_many_there_are():
 def test_a_training_image_asked_again_has_its_own_answer(name):
     """… on the source's image, which is three times as wide and twice as high as what the model sees."""
     draws = np.random.default_rng(1)
-    task = TASKS[name].of(INFO)
+    task = TASKS[name].with_settings(INFO)
     images = draws.integers(0, 256, (6, 4, 4, 1), dtype=np.uint8)
     boxes = [[*draws.integers(0, 2, 2), 1 + draws.integers(0, 2), 1 + draws.integers(0, 2)] for _ in images]
     masks = draws.integers(0, 3, (6, 4, 4), dtype=np.uint8)
@@ -128,11 +128,11 @@ def test_a_training_image_asked_again_has_its_own_answer(name):
 
 
 @pytest.fixture(scope="module")
-def scenes(plain):
+def scenes(composed):
     """The folder of a run over a few scenes."""
 
     def carried(name: str, *overrides: str) -> Path:
-        settings = plain(name, *overrides, base=SCENES)
+        settings = composed(name, *overrides, base=SCENES)
         carry_out(settings)
         return Path(settings["run_dir"])
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, PngImagePlugin
 
 from llmimg.data import Decoding, decode, stack
-from llmimg.data.samples import from_pillow, plain_png
+from llmimg.data.samples import from_pillow, png_channels
 from llmimg.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def test_the_fast_path_agrees_with_pillow(image, by_opencv, level):
         data = cv2.imencode(".png", image[:, :, ::-1].copy(), [cv2.IMWRITE_PNG_COMPRESSION, level])[1].tobytes()
     else:
         data = saved(image[:, :, 0] if image.shape[2] == 1 else image, compress_level=level)
-    assert plain_png(data) == image.shape[2]
+    assert png_channels(data) == image.shape[2]
     assert np.array_equal(decode(data), image)
     assert np.array_equal(from_pillow(Image.open(io.BytesIO(data))), image)
 
@@ -269,9 +269,9 @@ def test_metadata_that_cannot_be_read_do_no_harm():
 
 @pytest.mark.parametrize("chunk", [(b"tRNS", bytes(6)), (b"gAMA", struct.pack(">I", 45455)), (b"eXIf", b"MM\0*")])
 def test_more_than_samples_is_not_for_the_fast_path(chunk):
-    assert plain_png(saved(COLOUR)) == 3
-    assert plain_png(with_chunk(saved(COLOUR), *chunk)) is None
-    assert plain_png(saved(RGBA)) is None
+    assert png_channels(saved(COLOUR)) == 3
+    assert png_channels(with_chunk(saved(COLOUR), *chunk)) is None
+    assert png_channels(saved(RGBA)) is None
 
 
 # --- what cannot be read

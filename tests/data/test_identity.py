@@ -26,9 +26,9 @@ def test_pixels_count_and_neither_file_nor_size():
     for decoding in (Decoding(), Decoding((3, 3)), Decoding((9, 9), "pad")):
         small, problems, hashes = decoding.hashed([*files, b"broken"])
         assert hashes[:4] == [pixel_hash(image)] * 4 and hashes[4] is None and list(problems) == [4]
-        plain, told = decoding([*files, b"broken"])
+        whole, told = decoding([*files, b"broken"])
         assert list(told) == [4]
-        assert all(np.array_equal(one, other) for one, other in zip(small[:4], plain[:4], strict=True))
+        assert all(np.array_equal(one, other) for one, other in zip(small[:4], whole[:4], strict=True))
 
 
 def test_gray_is_gray_in_whatever_it_is_stored():
@@ -136,6 +136,6 @@ def test_what_differs_is_said(now, told):
 
     before = DataIdentity({"train": of(dataset([0, 1, 1, 0]))}, {})
     after = DataIdentity({"train": of(dataset(*now))}, {})
-    (difference,) = DataIdentity.of(json.loads(json.dumps(before.plain()))).differences(after)
+    (difference,) = DataIdentity.from_json(json.loads(json.dumps(before.as_json()))).differences(after)
     assert re.fullmatch(f"the train split {told}", difference)
     assert before.differences(before) == [] and before.fingerprint != after.fingerprint

@@ -102,11 +102,11 @@ def test_images_are_the_same_with_and_without_what_lies_on_them():
     seeds = example_seeds(1, 2, range(20))
     masks = [image[..., 0] // 86 for image in images]
     objects = [{"bbox": [[1, 1, 3, 3], [0, 0, 2, 2]], "category": [4, 5], "iscrowd": [0, 1]}] * 20
-    plain, (moved, _, turned) = (
+    unmoved, (moved, _, turned) = (
         augment_all(images, settings, seeds),
         augment_rows(images, settings, seeds, objects, masks),
     )
-    assert all(np.array_equal(one, other) for one, other in zip(plain, moved, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(unmoved, moved, strict=True))
     assert set(np.unique(np.concatenate([mask.ravel() for mask in turned]))) <= {0, 1, 2}  # never mixed, never void
 
 

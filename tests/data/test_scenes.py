@@ -89,9 +89,9 @@ def test_boxes_and_masks_are_those_of_the_painted_pixels(wanted):
 @given(scene_settings(noise=9.0, clutter=3))
 def test_noise_and_clutter_change_pixels_alone(wanted):
     still = dataclasses.replace(wanted, noise=0.0, clutter=0)
-    noisy, plain = (make_scenes(each, "test", 1, np.arange(8)) for each in (wanted, still))
-    assert [row[1:] for row in rows(noisy)] == [row[1:] for row in rows(plain)]
-    difference = abs(noisy.images.astype(float) - plain.images)
+    noisy, clean = (make_scenes(each, "test", 1, np.arange(8)) for each in (wanted, still))
+    assert [row[1:] for row in rows(noisy)] == [row[1:] for row in rows(clean)]
+    difference = abs(noisy.images.astype(float) - clean.images)
     assert difference.any()
     if wanted.things == "shapes":  # squares cover all their pixels: no clutter lies over them
         assert difference[noisy.masks == 2].max(initial=0) <= 3 * wanted.noise

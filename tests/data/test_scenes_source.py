@@ -115,10 +115,10 @@ def test_fresh_rows_are_those_of_the_epoch():
     assert later["label"] == [things[0].category for things in made.things]
 
 
-def test_fresh_is_refused_where_it_means_nothing(plain):
+def test_fresh_is_refused_where_it_means_nothing(composed):
     with pytest.raises(UserError, match=r"data\.fresh means nothing to data\.source=digits: leave it out"):
         load_source(DataSettings("digits", source="digits", fresh=True))
     with pytest.raises(UserError, match=r"Scenes without a thing have no label to learn: set data\.scenes\.least=1"):
         load(settings_of(SceneSettings(train=20, validation=5, test=5, least=0), fresh=True))
     with pytest.raises(UserError, match=r"data\.fresh=true makes images for language models .* model=vit_tiny is none"):
-        Configuration.of(plain("x", "data=scenes", "data.fresh=true", "model=vit_tiny"))
+        Configuration.of(composed("x", "data=scenes", "data.fresh=true", "model=vit_tiny"))

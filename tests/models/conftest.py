@@ -8,7 +8,7 @@ from llmimg.textify import make
 
 @pytest.fixture
 def task():
-    return TASKS["classify"].of(DataInfo(("cat", "dog", "tree")))
+    return TASKS["classify"].with_settings(DataInfo(("cat", "dog", "tree")))
 
 
 @pytest.fixture

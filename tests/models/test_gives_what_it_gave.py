@@ -59,7 +59,7 @@ def setup(readout: str, vocabulary):
     """A readout over a vocabulary's tokens, and what writes images for it."""
     kind = READOUTS[readout]
     name = {"masked": "mlm", "likelihood": "clm"}.get(readout, "classify")
-    task = TASKS[name].of(DataInfo(tuple(NAMES)))
+    task = TASKS[name].with_settings(DataInfo(tuple(NAMES)))
     frame = Frame() if kind.prompted else Frame.of(vocabulary)
     script = script_of(task, vocabulary) if kind.prompted else Script(vocabulary)
     vocabulary = script.vocabulary
@@ -176,9 +176,9 @@ def test_each_weight_is_counted_once(architecture, readout, bases):
     vocabulary = make_vocabulary("extend", TEXTIFIER, load_tokenizer(str(bases(architecture, readout))))
     of_run, _ = setup(readout, vocabulary)
     settings = ModelSettings("base", path=str(bases(architecture, readout)))
-    plain = made(settings, of_run, ADAPTATIONS["full"])
-    whole = sum(weight.numel() for weight in plain.parameters())
-    assert parameter_counts(plain) == (whole, whole)
+    full = made(settings, of_run, ADAPTATIONS["full"])
+    whole = sum(weight.numel() for weight in full.parameters())
+    assert parameter_counts(full) == (whole, whole)
     lora = made(settings, of_run, ADAPTATIONS["merged"])
     adapters = sum(weight.numel() for name, weight in lora.named_parameters() if "lora_" in name)
     assert parameter_counts(lora)[0] == whole + adapters

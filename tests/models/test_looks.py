@@ -182,8 +182,8 @@ def test_where_tokens_stand_elsewhere_in_each_image_positions_begin_at_random(ru
         ),
     ],
 )
-def test_what_has_no_look_is_refused_before_training(plain, overrides, message):
+def test_what_has_no_look_is_refused_before_training(composed, overrides, message):
     with pytest.raises(UserError, match=message):
-        carry_out(plain("refused", "model.embeddings=appearance", *overrides))
+        carry_out(composed("refused", "model.embeddings=appearance", *overrides))
     with pytest.raises(UserError, match=r"model\.embeddings .?looks"):
-        carry_out(plain("refused", "model.embeddings=looks"))
+        carry_out(composed("refused", "model.embeddings=looks"))

@@ -36,7 +36,7 @@ def folder(tmp_path_factory, scratch):
     """A tiny pretrained BERT with the tokenizer of another textifier, in Hugging Face's layout."""
     place = tmp_path_factory.mktemp("pretrained")
     vocabulary = make_vocabulary("own", make("region_color", grid=2), None)
-    head = class_names(TASKS["classify"].of(DataInfo(("cat", "dog", "tree"))))
+    head = class_names(TASKS["classify"].with_settings(DataInfo(("cat", "dog", "tree"))))
     torch.manual_seed(0)
     make_model(scratch("bert"), vocabulary, 40, Head.auto_class, head).save_pretrained(place)
     vocabulary.tokenizer.save_pretrained(place)

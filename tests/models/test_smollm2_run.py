@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from llmimg import Recogniser
 from llmimg.carry_out import carry_out
 from llmimg.command_line import command_line
-from llmimg.compose import plain_values
+from llmimg.compose import resolve
 from llmimg.data import DataSettings, load
 
 SAMPLES = {"train_samples": 4, "val_samples": 2, "test_samples": 3}
@@ -35,7 +35,7 @@ OVERRIDES = (
 def test_smollm2_learns_digits(smollm2_file, tmp_path):
     ours = (f"model.path={smollm2_file}", f"run_dir={tmp_path / 'run'}", f"tokens.cache_dir={tmp_path / 'cache'}")
     with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
-        metrics = carry_out(plain_values(compose("config", command_line([*OVERRIDES, *ours]))))
+        metrics = carry_out(resolve(compose("config", command_line([*OVERRIDES, *ours]))))
     history = json.loads((tmp_path / "run" / "record.json").read_text())["history"]
     losses = [entry["loss"] for entry in history if "loss" in entry]
     assert len(losses) == 5 and losses[-1] < losses[0] - 0.5

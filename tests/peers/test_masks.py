@@ -35,9 +35,9 @@ CLASSES = 5  # the ground, and four shapes
 
 
 @pytest.fixture(scope="module", params=["rows", "runs"])
-def finished(request, plain):
+def finished(request, composed):
     """The folder of a run, and the rows of its test split."""
-    settings = plain(request.param, f"task.format={request.param}", base=TINY)
+    settings = composed(request.param, f"task.format={request.param}", base=TINY)
     carry_out(settings)
     data = load(Configuration.of(settings).data, needs=("mask",))
     return Path(settings["run_dir"]), Rows(data.test, ("mask",), data.decoding).scored(np.arange(9))

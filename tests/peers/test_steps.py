@@ -99,7 +99,7 @@ def parts(name: str):
     task_name, readout_name, architecture, settings = KINDS[name]
     torch.manual_seed(0)
     shape = ModelSettings(name="tiny", architecture=architecture, layers=1, width=16, heads=2)
-    task = TASKS[task_name].of(INFO, **settings)
+    task = TASKS[task_name].with_settings(INFO, **settings)
     if readout_name is None:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (ROWS, 8, 8, 1)).astype(np.uint8)

@@ -19,7 +19,7 @@ def made(task: str, architecture: str, **settings):
     textifier = make("gray")
     vocabulary = make_vocabulary("own", textifier, None)
     name = {"clm": "likelihood", "mlm": "masked"}[task]
-    readout = READOUTS[name](TASKS[task].of(**settings), Layout.of(vocabulary, 12), Script(vocabulary))
+    readout = READOUTS[name](TASKS[task].with_settings(**settings), Layout.of(vocabulary, 12), Script(vocabulary))
     torch.manual_seed(0)
     shape = ModelSettings(architecture, architecture=architecture, layers=2, width=32, heads=2)
     return readout, make_model(shape, vocabulary, 20, readout.auto_class, readout.head()).eval()
@@ -60,10 +60,10 @@ def test_hidden_tokens_are_what_is_learned(mask, rows):
     batch = readout.batch(rows)
     learned = readout.training_batch(rows)
     assert torch.equal(learned["labels"], batch["hidden"]) and torch.equal(learned["input_ids"], batch["input_ids"])
-    plain = torch.from_numpy(readout.layout.of_images([row.image for row in rows]).ids)
+    unmasked = torch.from_numpy(readout.layout.of_images([row.image for row in rows]).ids)
     hidden = batch["hidden"] != -100
-    assert torch.equal(batch["hidden"][hidden], plain[hidden])
-    assert torch.equal(batch["input_ids"][~hidden], plain[~hidden])
+    assert torch.equal(batch["hidden"][hidden], unmasked[hidden])
+    assert torch.equal(batch["input_ids"][~hidden], unmasked[~hidden])
     assert hidden.sum(dim=1).tolist() == [2, 1, 4]
     assert not hidden[:, 0].any()
     nats, tokens = readout.outputs(model, batch).sum(dim=0)
@@ -78,7 +78,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused():
 
 
 def test_metrics():
-    clm, mlm = TASKS["clm"].of(), TASKS["mlm"].of()
+    clm, mlm = TASKS["clm"].with_settings(), TASKS["mlm"].with_settings()
     output = [Cost(2.0, 4.0), Cost(6.0, 4.0)]
     assert clm.metrics(output, [{}, {}]) == pytest.approx(
         {"loss": 1.0, "perplexity": np.e, "bits_per_image": 4 * np.log2(np.e)}
@@ -106,7 +106,7 @@ def test_what_a_recogniser_hides_follows_from_the_image_and_from_nothing_else():
 def test_rectangles_are_hidden_in_the_image_whatever_its_tokens_order(permute):
     vocabulary = make_vocabulary("own", make("gray"), None)
     boxes = np.array([[x, y, x + 1, y + 1] for y in range(8) for x in range(8)], np.int32)
-    task = TASKS["mlm"].of(mask="block", block=0.5)
+    task = TASKS["mlm"].with_settings(mask="block", block=0.5)
     kind, layouts = READOUTS["masked"], [Layout.of(vocabulary, 70, permute=each) for each in ("none", permute)]
     row = Example(np.random.default_rng(0).integers(5, 20, 64).astype(np.uint16), {})
     as_it_is, moved = (

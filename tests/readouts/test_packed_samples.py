@@ -42,7 +42,7 @@ def rows() -> list[Example]:
 
 def readout_of(shots: int = 0, begins: str = "", **settings):
     """Detection of objects in random order, with training rows in front, or behind a prompt that begins with words."""
-    task = TASKS["detect"].of(INFO, **{"bins": 4, "most": 4, "order": "random", **settings})
+    task = TASKS["detect"].with_settings(INFO, **{"bins": 4, "most": 4, "order": "random", **settings})
     if begins:
 
         class Asked(type(task)):
@@ -92,11 +92,11 @@ def test_a_packed_batch_costs_what_its_samples_cost_in_rows_of_their_own(archite
     readout = readout_of(**how, image_loss=image_loss, samples=SAMPLES)
     model = model_for(readout, architecture)
     alone, single = apart(readout, rows)
-    batch, plain = readout.training_batch(rows), alone.training_batch(single)
-    assert len(batch["input_ids"]) == len(rows) and len(plain["input_ids"]) == SAMPLES * len(rows)
-    assert (batch["owners"] >= 0).sum() < 0.7 * plain["attention_mask"].sum()
-    assert losses(readout, model, batch) == pytest.approx(losses(alone, model, plain), abs=1e-5)
-    assert (batch["labels"] != -100).sum() == (plain["labels"] != -100).sum()
+    batch, unpacked = readout.training_batch(rows), alone.training_batch(single)
+    assert len(batch["input_ids"]) == len(rows) and len(unpacked["input_ids"]) == SAMPLES * len(rows)
+    assert (batch["owners"] >= 0).sum() < 0.7 * unpacked["attention_mask"].sum()
+    assert losses(readout, model, batch) == pytest.approx(losses(alone, model, unpacked), abs=1e-5)
+    assert (batch["labels"] != -100).sum() == (unpacked["labels"] != -100).sum()
     if image_loss:  # once
         assert (batch["image_labels"] != -100).sum() == sum(len(each.image) for each in rows)
 

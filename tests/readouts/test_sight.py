@@ -60,7 +60,7 @@ def rows() -> list[Example]:
 
 def readout_of(task: str, name: str, **settings):
     vocabulary = make_vocabulary("own", make("gray"), None)
-    task = TASKS[task].of(DataInfo(("cat", "dog", "hot dog")), **settings)
+    task = TASKS[task].with_settings(DataInfo(("cat", "dog", "hot dog")), **settings)
     if not READOUTS[name].prompted:
         return READOUTS[name](task, Layout.of(vocabulary, 60), Script(vocabulary))
     script = script_of(task, vocabulary)

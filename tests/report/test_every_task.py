@@ -37,7 +37,7 @@ def scenes() -> Scenes:
 def bound(name: str) -> Task:
     info = DataInfo(label_names=NAMES, classes={"objects": NAMES, "mask": ("ground", *NAMES)}, size=(32, 32))
     settings = {"segment": {"grid": (8, 8)}}.get(name, {})
-    return TASKS[name].of(info, **settings).bind(info, make("gray"))
+    return TASKS[name].with_settings(info, **settings).bind(info, make("gray"))
 
 
 def rows_of(scenes: Scenes) -> list[Row]:

@@ -189,7 +189,7 @@ def test_whatever_is_written_is_read(data, most):
     assert len(pieces) <= detect.longest == 5 * most
     assert (found.objects.boxes[:, 2:] > 0).all()
     assert found.objects.scores == pytest.approx(np.exp(-2))
-    json.dumps(detect.plain(found))
+    json.dumps(detect.as_json(found))
 
 
 def test_a_box_is_as_sure_as_its_class_and_the_mean_of_its_corners():
@@ -198,7 +198,7 @@ def test_a_box_is_as_sure_as_its_class_and_the_mean_of_its_corners():
     shares = np.array([0.5, 0.5, 0.125, 0.125, 0.8, 1, 1, 1, 1, 0.5])
     found = detect.read(answered(detect, example, np.log(shares).astype(np.float32)), example)
     assert found.objects.scores == pytest.approx([0.25 * 0.8, 0.5])
-    assert detect.plain(found)["objects"][0] == {"label": "cat", "box": [0, 0, 4, 4], "score": 0.2}
+    assert detect.as_json(found)["objects"][0] == {"label": "cat", "box": [0, 0, 4, 4], "score": 0.2}
     unknown = detect.read(answered(detect, example), example)
     assert unknown.objects.scores.tolist() == [1, 1]
 
@@ -394,12 +394,12 @@ def test_boxes_are_drawn_on_an_image_that_can_be_read(height, width, channels):
     image = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
     before = image.copy()
     found = detect.truth(row([(0, 0, width / 2, height / 2), (width / 2, height / 2, width / 2, height / 2)], [0, 1]))
-    drawn, plain = detect.draw(image, found), detect.draw(image, detect.truth(row([], [])))
+    drawn, undrawn = detect.draw(image, found), detect.draw(image, detect.truth(row([], [])))
     factor = max(1, -(-256 // max(height, width)))
     assert drawn.shape == (height * factor, width * factor, 3) and drawn.dtype == np.uint8
     assert np.array_equal(image, before)
-    assert np.array_equal(plain[::factor, ::factor], np.broadcast_to(image, (height, width, 3)))
-    assert (drawn != plain).any(axis=2).mean() > 0.01
+    assert np.array_equal(undrawn[::factor, ::factor], np.broadcast_to(image, (height, width, 3)))
+    assert (drawn != undrawn).any(axis=2).mean() > 0.01
 
 
 def test_an_empty_answer_is_an_answer():
@@ -407,4 +407,4 @@ def test_an_empty_answer_is_an_answer():
     assert START in detect.grammar.final
     found = detect.read(Answer(pieces=np.zeros(0, np.int64), log_probabilities=np.zeros(0, np.float32)), example)
     assert len(found.objects) == 0 and found.problem is None
-    assert detect.plain(found) == {"objects": []}
+    assert detect.as_json(found) == {"objects": []}

@@ -228,7 +228,7 @@ def test_the_prompt_is_the_image_and_some_words():
 
 def test_plain_values_are_the_shares():
     segment = task()
-    found = segment.plain(segment.truth(row([[0, 0, 2, VOID]])))
+    found = segment.as_json(segment.truth(row([[0, 0, 2, VOID]])))
     assert found == {"void": 0.25, "classes": {"sky": 0.5, "road": 0.0, "car": 0.25}}
 
 

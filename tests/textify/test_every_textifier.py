@@ -239,14 +239,14 @@ def test_what_has_not_learned_says_so(name):
 
 
 def test_more_than_the_images_hold_cannot_be_learned():
-    plain = [np.zeros((8, 8, 1), np.uint8)] * 5
+    blank = [np.zeros((8, 8, 1), np.uint8)] * 5
     for name, chosen, message in [
         ("palette", {"colors": "fitted"}, "1 different colours, and textify.count=16"),
         ("patch_words", {}, "1 different patches, and textify.codes=256"),
         ("sift", {"codes": 4}, "keypoints, and textify.codes=4"),
     ]:
         with pytest.raises(UserError, match=message):
-            make(name, **chosen).learn(plain)
+            make(name, **chosen).learn(blank)
 
 
 @pytest.mark.parametrize("shape", [(2, 301, 77, 3), (1, 64, 511, 1), (150, 9, 8, 3), (1, 512, 512, 3)])

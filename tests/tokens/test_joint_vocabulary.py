@@ -247,13 +247,13 @@ QUESTIONS = ["What colour is the cat?", "How many dogs are there?", "0 1 2", " 1
 
 @pytest.mark.parametrize("name", ["own", "learn"])
 def test_open_text_is_read_whatever_it_is(name, tmp_path):
-    plain = make_vocabulary(name, GRAYS, basis(name, None), OBJECTS).with_words(["see: "])
+    closed = make_vocabulary(name, GRAYS, basis(name, None), OBJECTS).with_words(["see: "])
     with pytest.raises(UserError, match="has no tokens for the text"):
-        plain.open_ids(QUESTIONS[0])
-    vocabulary = plain.with_open(QUESTIONS, 300)
-    first, size = len(plain.tokenizer), len(vocabulary.tokenizer)
+        closed.open_ids(QUESTIONS[0])
+    vocabulary = closed.with_open(QUESTIONS, 300)
+    first, size = len(closed.tokenizer), len(vocabulary.tokenizer)
     assert 256 < size - first <= 300 and vocabulary.with_open(["others"], 400) is vocabulary
-    assert vocabulary.open_ids("see: ") == plain.open_ids("see: ") and vocabulary.open_ids("see: ")[0] < first
+    assert vocabulary.open_ids("see: ") == closed.open_ids("see: ") and vocabulary.open_ids("see: ")[0] < first
     vocabulary.save(tmp_path)
     (tmp_path / "recogniser.json").write_text("{}")
     loaded = make_vocabulary(name, GRAYS, load_tokenizer(str(tmp_path)), OBJECTS)

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from llmimg import Recogniser, UserError
 from llmimg.carry_out import carry_out
 from llmimg.command_line import command_line
-from llmimg.compose import plain_values
+from llmimg.compose import resolve
 from llmimg.data import DataSettings, Decoding, load
 from llmimg.textify import make
 from llmimg.textify.patch import PatchWords
@@ -86,7 +86,7 @@ def test_a_recogniser_has_all_it_takes(chosen, tmp_path):
     few = ("data.train_samples=100", "data.test_samples=20", "trainer.max_steps=2", "trainer.save_strategy=no")
     ours = (f"run_dir={tmp_path / 'run'}", f"tokens.cache_dir={tmp_path / 'cache'}")
     with initialize_config_dir(CONF, version_base="1.3"):
-        metrics = carry_out(plain_values(compose("config", command_line([*few, *ours, *chosen]))))
+        metrics = carry_out(resolve(compose("config", command_line([*few, *ours, *chosen]))))
     assert 0 < metrics["data/bits_per_token"] <= metrics["data/bits_per_image"]
     (tmp_path / "run" / "model").rename(tmp_path / "moved")
     images = load(DataSettings(name="digits", source="digits", train_samples=100, test_samples=20)).test["image"]

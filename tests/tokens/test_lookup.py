@@ -108,13 +108,13 @@ def test_offsets_without_their_spaces_do_not_move_spans(gpt2):
     trimming = Tokenizer.from_str(gpt2.backend_tokenizer.to_str())
     trimming.post_processor = processors.ByteLevel(trim_offsets=True)
     textifier = make("gray", levels=6, style="ramp")
-    plain = BatchTokenizer(textifier.lexicon, gpt2.backend_tokenizer)
+    untrimmed = BatchTokenizer(textifier.lexicon, gpt2.backend_tokenizer)
     trimmed = BatchTokenizer(textifier.lexicon, trimming)
     pieces = textifier.write(np.random.default_rng(0).integers(0, 256, (50, 4, 5, 1)).astype(np.uint8))
     offsets = trimming.encode(textifier.texts(pieces)[0], add_special_tokens=False).offsets
     assert any(begin == end for begin, end in offsets)
-    assert (trimmed(pieces).values == plain(pieces).values).all()
-    assert (trimmed.spans(pieces) == plain.spans(pieces)).all()
+    assert (trimmed(pieces).values == untrimmed(pieces).values).all()
+    assert (trimmed.spans(pieces) == untrimmed.spans(pieces)).all()
 
 
 def test_a_tokens_box_is_the_union_of_its_pieces(gpt2):

@@ -23,7 +23,7 @@ def own():
 
 
 def classify(*names: str, **settings):
-    return TASKS["classify"].of(DataInfo(names or NAMES), **settings)
+    return TASKS["classify"].with_settings(DataInfo(names or NAMES), **settings)
 
 
 def shot(task, label: int, image: list[int]) -> Shot:
@@ -126,7 +126,7 @@ def test_a_conversation(smollm2):
 
 def test_an_answer_in_pieces_ends(gpt2):
     """… and behind a shot too, so that the next sample begins apart from it."""
-    task = TASKS["detect"].of(DataInfo(classes={"objects": ("cat",)}), bins=4, most=2)
+    task = TASKS["detect"].with_settings(DataInfo(classes={"objects": ("cat",)}), bins=4, most=2)
     row = {"id": "0", "size": (4, 4), "objects": {"bbox": [[0, 1, 2, 3]], "category": [0]}}
     answer = task.answer(row, None)
     for vocabulary in (
@@ -144,7 +144,7 @@ def test_an_answer_in_pieces_ends(gpt2):
 
 @pytest.mark.parametrize("name", ["own", "reuse"])
 def test_an_answer_that_breaks_off_is_read_up_to_its_last_whole_piece(name, gpt2):
-    task = TASKS["detect"].of(DataInfo(classes={"objects": ("cat", "hot dog")}), bins=40, most=2)
+    task = TASKS["detect"].with_settings(DataInfo(classes={"objects": ("cat", "hot dog")}), bins=40, most=2)
     objects = {"bbox": [[0, 10, 20, 30], [3, 4, 5, 6]], "category": [1, 0]}
     (answer,) = task.answer({"id": "0", "size": (40, 40), "objects": objects}, None)
     vocabulary = make_vocabulary(name, make("gray"), None if name == "own" else copy.deepcopy(gpt2), task.grammar)

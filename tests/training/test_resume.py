@@ -12,9 +12,9 @@ FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "
 
 
 def manifest(step: int = 2, **given) -> Manifest:
-    plain = {"data": "these", "base": "", "processes": 1, "global_batch": 32, "ended": False, "resumable": True}
+    common = {"data": "these", "base": "", "processes": 1, "global_batch": 32, "ended": False, "resumable": True}
     return Manifest(
-        step=step, **{**plain, "best": None, "loss": 0.0, "logged": step, "gradient": None, "rate": None, **given}
+        step=step, **{**common, "best": None, "loss": 0.0, "logged": step, "gradient": None, "rate": None, **given}
     )
 
 

@@ -56,7 +56,7 @@ def augmented(images, encoder) -> LiveExamples:
 
 def head(encoder):
     """What makes batches for a classification head."""
-    task = TASKS["classify"].of(DataInfo(("cat", "dog", "tree")))
+    task = TASKS["classify"].with_settings(DataInfo(("cat", "dog", "tree")))
     return READOUTS["head"](task, Layout.of(encoder.vocabulary, 18), Script(encoder.vocabulary)).training_batch
 
 

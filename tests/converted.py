@@ -1,4 +1,4 @@
-"""What plain values are as a type, by a reading of our own, from which pydantic took over: an oracle."""
+"""What values of a configuration are as a type, by a reading of our own, from which pydantic took over: an oracle."""
 
 import types
 import typing
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def converted(value: Any, kind: Any) -> Any:
-    """`value` as `kind`, a type hint of plain values and lists of them. Raises ValueError where it cannot be."""
+    """`value` as `kind`, a type hint of JSON's types. Raises ValueError where it cannot be."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if type(None) in inner and (value is None or value in ("null", "none")):
