@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.settings import Positive, build, settings_of
 
 PARTS = ("tokens", "textify", "breakdown", "prepare", "growth", "warm", "training", "generate", "packing")
@@ -55,7 +55,7 @@ def parse(arguments: list[str]) -> tuple[list[str], Settings]:
     names = [argument for argument in arguments if "=" not in argument]
     for name in names:
         if name not in PARTS:
-            raise UserError(f"There is no benchmark '{name}': {nearest(name, PARTS)}")
+            raise UserError(f"There is no benchmark '{name}': {did_you_mean(name, PARTS)}")
     return [name for name in PARTS if name in names or not names], build(Settings, pairs)
 
 

@@ -13,7 +13,7 @@ from llmimg.data.rows import Rows
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS, TextReadout
-from llmimg.readouts.head import class_names
+from llmimg.readouts.head import label_config
 from llmimg.tasks.base import TASKS, Task
 from llmimg.tasks.info import DataInfo
 from llmimg.tokens.encoder import Encoder
@@ -50,7 +50,7 @@ def small_gpt2(encoder: Encoder, layout: Layout, task: Task) -> PreTrainedModel:
     """2 layers, width 64, no dropout, float32; the same weights every time."""
     set_seed(SEED)
     settings = ModelSettings(name="gpt2_tiny", architecture="gpt2", layers=2, width=64, heads=4)
-    return make_model(settings, encoder.vocabulary, layout.context, READOUTS["head"].auto_class, class_names(task))
+    return make_model(settings, encoder.vocabulary, layout.context, READOUTS["head"].auto_class, label_config(task))
 
 
 def head(encoder: Encoder, layout: Layout, task: Task) -> TextReadout:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmimg.errors import UserError
-from llmimg.nearest import choose, nearest
+from llmimg.nearest import choose, did_you_mean
 from llmimg.ranks import is_first_of_machine
 
 USAGE = """llmimg: a language model sees an image only as text
@@ -178,7 +178,7 @@ def _cache(words: list[str], given: dict[str, str]) -> None:
 def _known(command: str, given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in defaults:
-            raise UserError(f"{command} has no setting '{name}': {nearest(name, defaults)}")
+            raise UserError(f"{command} has no setting '{name}': {did_you_mean(name, defaults)}")
     return {**defaults, **given}
 
 

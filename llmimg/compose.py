@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.ranks import is_first_of_machine
 from llmimg.readouts.settings import chosen_readout
 from llmimg.run_folder import FREE, flatten
@@ -131,7 +131,7 @@ def _about_choice(error: MissingConfigException) -> str:
         return str(error).splitlines()[0]
     group, _, choice = error.missing_cfg_file.rpartition("/")
     options = [option for option in error.options if not option.startswith("_")]
-    return f"There is no {group} '{choice}': {nearest(choice, options)}"
+    return f"There is no {group} '{choice}': {did_you_mean(choice, options)}"
 
 
 def _about_key(error: ConfigCompositionException) -> str:
@@ -142,4 +142,4 @@ def _about_key(error: ConfigCompositionException) -> str:
     if not isinstance(known, DictConfig) or cause.key in known:  # the name is right, and the value is not
         return f"The setting '{key}' cannot be set so: {str(cause).splitlines()[0]}"
     names = known if "." in key else {*map(str, known), *GROUPS}
-    return f"There is no setting '{key}': {nearest(str(cause.key), names)}"
+    return f"There is no setting '{key}': {did_you_mean(str(cause.key), names)}"

@@ -7,7 +7,7 @@ from typing import Any
 from llmimg.errors import UserError
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint to put behind an error: the nearest known name, or all of them where none is near."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
@@ -21,7 +21,7 @@ def choose(name: str, known: Mapping[str, Any], what: str) -> Any:
         UserError: where there is no such name; it says the nearest.
     """
     if name not in known:
-        raise UserError(f"There is no {what} '{name}': {nearest(str(name), known)}")
+        raise UserError(f"There is no {what} '{name}': {did_you_mean(str(name), known)}")
     return known[name]
 
 
@@ -35,4 +35,4 @@ def check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
     for name in given:
         if name not in known:
             dotted = f"{where}.{name}" if where else name
-            raise UserError(f"There is no setting '{dotted}': {nearest(name, known)}")
+            raise UserError(f"There is no setting '{dotted}': {did_you_mean(name, known)}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.measure import LOSS, Measure
 
@@ -53,5 +53,5 @@ def objective(resolved: Mapping[str, Any], metrics: Mapping[str, float]) -> floa
     """
     key, _ = objective_of(resolved)
     if resolved.get("objective") and metrics and key not in metrics:
-        raise UserError(f"The run has no number '{key}' (objective): {nearest(key, metrics)}")
+        raise UserError(f"The run has no number '{key}' (objective): {did_you_mean(key, metrics)}")
     return metrics.get(key)

@@ -9,7 +9,7 @@ from llmimg.atomic import replacing
 from llmimg.data import decode
 from llmimg.data.png import png_files
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.paths import file_name
 from llmimg.recogniser import Recogniser
 from llmimg.settings import build
@@ -67,7 +67,7 @@ def _check(given: Mapping[str, str]) -> None:
     known = {"out"} | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
     for name in given:
         if name not in known:
-            raise UserError(f"predict has no setting '{name}': {nearest(name, known)}")
+            raise UserError(f"predict has no setting '{name}': {did_you_mean(name, known)}")
 
 
 def _bounds(task: Task, given: Mapping[str, str]) -> Any:

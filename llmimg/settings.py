@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.setting_types import CHOICE, choices_of, class_in, one_of, parted, setting_types, takes
 
 __all__ = [
@@ -172,7 +172,7 @@ def _sentence(error: ValidationError, kind: Any, where: str) -> str:
     if first["type"] == "unexpected_keyword_argument":
         name = str(first["loc"][-1])
         setting = f"{dotted}.{name}".removeprefix(".")
-        return f"There is no setting '{setting}': {nearest(name, setting_types(class_in(hint)))}"
+        return f"There is no setting '{setting}': {did_you_mean(name, setting_types(class_in(hint)))}"
     if first["type"] == "missing" and not inside:
         return f"The setting '{dotted}' has no default: give it a value."
     if first["type"] in ("unexpected_positional_argument", "multiple_argument_values"):
@@ -185,7 +185,7 @@ def _sentence(error: ValidationError, kind: Any, where: str) -> str:
     simple = isinstance(value, str | int | float) and not isinstance(value, bool)
     names = [each for each in choices_of(hint) if isinstance(each, str)]
     if simple and names and (isinstance(value, str) or mistakes <= _CHOICES):
-        return f"There is no {dotted.removesuffix('.name')} '{value}': {nearest(str(value), names)}"
+        return f"There is no {dotted.removesuffix('.name')} '{value}': {did_you_mean(str(value), names)}"
     if mistakes & _RANGES or (simple and mistakes <= _CHOICES):
         return f"{dotted}={shown} is out of range: it takes {takes(hint, True)}."
     return f"The setting '{dotted}' cannot be {shown!r}: it takes {takes(hint, False)}."

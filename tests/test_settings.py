@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from llmimg.errors import UserError
-from llmimg.nearest import check_names, choose, nearest
+from llmimg.nearest import check_names, choose, did_you_mean
 from llmimg.settings import Positive, Share, Unit, build, one_of, read, settings_of
 from tests.converted import converted
 
@@ -202,8 +202,8 @@ def test_plain_values_are_read_as_ever(hint, value):
 
 
 def test_nearest_names_one_or_all():
-    assert nearest("cifra10", ["cifar100", "cifar10", "mnist"]) == "did you mean 'cifar10'?"
-    assert nearest("zzz", ["b", "a"]) == "known: a, b."
+    assert did_you_mean("cifra10", ["cifar100", "cifar10", "mnist"]) == "did you mean 'cifar10'?"
+    assert did_you_mean("zzz", ["b", "a"]) == "known: a, b."
 
 
 def test_choose_and_check_names():

@@ -8,7 +8,7 @@ import numpy as np
 from llmimg.baselines.base import BASELINES, Baseline, Fitted
 from llmimg.settings import settings_of
 from llmimg.tasks.base import Prediction, Row, Task
-from llmimg.textify.codebook import nearest
+from llmimg.textify.codebook import nearest_codes
 
 _AT_ONCE, _BYTES = 2048, 1 << 26  # images that are compared with as many at once; what these take as floats, at most
 
@@ -66,7 +66,7 @@ def nearest_images(images: np.ndarray, known: np.ndarray) -> np.ndarray:
         part, least = asked[start : start + some], np.full(len(asked[start : start + some]), np.iinfo(np.int64).max)
         for first in range(0, len(known), some):
             block = known[first : first + some]
-            place = nearest(part, block)
+            place = nearest_codes(part, block)
             apart = ((part.astype(np.int64) - block[place]) ** 2).sum(axis=1)
             closer = apart < least
             found[start : start + some][closer] = first + place[closer]

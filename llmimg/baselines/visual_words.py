@@ -7,7 +7,7 @@ import numpy as np
 
 from llmimg.baselines.base import BASELINES, Classifier
 from llmimg.settings import Above0, Positive, settings_of
-from llmimg.textify.codebook import fit_codes, nearest
+from llmimg.textify.codebook import fit_codes, nearest_codes
 from llmimg.textify.pixel import brightness
 
 _FIT_DESCRIPTORS = 50_000
@@ -57,7 +57,7 @@ class SiftBow(Classifier):
         """float64 `[N, 5 · words]`: the image's, and its four quarters'."""
         looks = self.descriptors(images)
         count, places, size = looks.shape
-        word = nearest(looks.reshape(-1, size), codes).reshape(count, places)
+        word = nearest_codes(looks.reshape(-1, size), codes).reshape(count, places)
         factor = max(1, -(-self.side // min(images.shape[1:3])))
         rows, columns = (len(np.arange(self.step // 2, side * factor, self.step)) for side in images.shape[1:3])
         row, column = np.divmod(np.arange(places), columns)

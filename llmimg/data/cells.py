@@ -3,7 +3,7 @@
 import numpy as np
 
 from llmimg.data.annotations.moving import VOID
-from llmimg.data.placement import nearest, stretched
+from llmimg.data.placement import nearest_pixels, stretched
 
 
 def pooled(mask: np.ndarray, grid: tuple[int, int], classes: int, last: int | None = None) -> np.ndarray:
@@ -23,7 +23,7 @@ def pooled(mask: np.ndarray, grid: tuple[int, int], classes: int, last: int | No
     """
     height, width = (max(pixels, cells) for pixels, cells in zip(mask.shape, grid, strict=True))
     mask = stretched(mask, (height, width))
-    cell = nearest(height, grid[0])[:, None] * grid[1] + nearest(width, grid[1])
+    cell = nearest_pixels(height, grid[0])[:, None] * grid[1] + nearest_pixels(width, grid[1])
     votes = class_counts(mask, cell, grid[0] * grid[1], classes)
     standing = 2 * votes
     if last is not None:

@@ -80,7 +80,7 @@ class Placement:
         return canvas
 
 
-def nearest(count: int, length: int) -> np.ndarray:
+def nearest_pixels(count: int, length: int) -> np.ndarray:
     """int64 [count]: which of `length` pixels lies in the middle of each of `count` even parts of them."""
     return (2 * np.arange(count) + 1) * length // (2 * count)
 
@@ -89,7 +89,7 @@ def stretched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Class numbers [H, W] → [*size]: each pixel takes its nearest one's."""
     if mask.shape == tuple(size):
         return mask
-    rows, columns = (nearest(count, length) for count, length in zip(size, mask.shape, strict=True))
+    rows, columns = (nearest_pixels(count, length) for count, length in zip(size, mask.shape, strict=True))
     return mask[rows[:, None], columns]
 
 

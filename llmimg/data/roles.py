@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from llmimg.data.settings import CARVE, DataSettings
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 
 USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
@@ -24,7 +24,7 @@ def choose_splits(source: Iterable[str], settings: DataSettings) -> dict[str, st
             wanted[role] = free[0] if free and split is None else None
         elif split not in source:
             raise UserError(
-                f"{settings.name} has no split '{split}' (data.{role}_split): {nearest(str(split), source)}"
+                f"{settings.name} has no split '{split}' (data.{role}_split): {did_you_mean(str(split), source)}"
             )
         elif named.count(split) > 1:
             raise UserError(f"data.{role}_split={split} is named for another purpose too: each split serves one.")

@@ -14,7 +14,7 @@ from llmimg.models.loading import Loaded, with_classes
 _SHOWN = 12
 
 
-def class_names(config: PreTrainedConfig) -> list[str] | None:
+def output_names(config: PreTrainedConfig) -> list[str] | None:
     """The names of a head's outputs, in their order; None where it gives none (`LABEL_0`, …)."""
     names = [str(name) for _, name in sorted((config.id2label or {}).items())]
     unnamed = all(name == f"LABEL_{place}" for place, name in enumerate(names))

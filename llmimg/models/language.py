@@ -9,7 +9,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from llmimg.errors import UserError
 from llmimg.hub import load_config, new_model
-from llmimg.models.classes import class_names, fit_classes
+from llmimg.models.classes import fit_classes, output_names
 from llmimg.models.embeddings import fit_embeddings
 from llmimg.models.loading import Loaded, are_adapters, load_model, with_positions
 from llmimg.models.looks import Looks, begin_as
@@ -146,7 +146,7 @@ def _checkpoint(
     """The checkpoint's weights, under a head for the data's classes."""
     path, gguf_file = settings.known_location
     config = load_config(path, settings.revision, gguf_file)
-    had, wanted = class_names(config), list(head.get("id2label", {}).values())
+    had, wanted = output_names(config), list(head.get("id2label", {}).values())
     # Of the same names, in whatever order, or of adapters: as it is first, and brought to the data's order then.
     if wanted and not are_adapters(path) and (had is None or sorted(had) != sorted(wanted)):
         config.update(head)

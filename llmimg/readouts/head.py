@@ -22,7 +22,7 @@ class Head(TextReadout):
     auto_class = AutoModelForSequenceClassification
 
     def head(self) -> dict[str, Any]:
-        return class_names(self.task)
+        return label_config(self.task)
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
         return {**self.batch(examples), **tensors(labels=class_targets(self.task, examples))}
@@ -31,7 +31,7 @@ class Head(TextReadout):
         return model(**batch).logits.float()
 
 
-def class_names(task: Task) -> dict[str, Any]:
+def label_config(task: Task) -> dict[str, Any]:
     """What a model's configuration says of a task whose answers are one of few."""
     names = dict(enumerate(task.classes or ()))
     return {"num_labels": len(names), "id2label": names, "label2id": {name: label for label, name in names.items()}}

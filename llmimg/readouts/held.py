@@ -42,7 +42,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Written:
+class Generated:
     """What was written, n answers a row: those of beam search with the likeliest first.
 
     Attributes:
@@ -103,7 +103,7 @@ def write(
     exact: bool = True,
     state: np.ndarray | None = None,
     seeds: np.ndarray | None = None,
-) -> Written:
+) -> Generated:
     """Answers to prompts, up to `most` tokens each, the end among them.
 
     Args:
@@ -146,7 +146,7 @@ def write(
         out = model(input_ids=written, attention_mask=mask, position_ids=last, past_key_values=cache, use_cache=True)
         logits = out.logits[:, -1]
     shape = (len(ids), count, -1)
-    return Written(
+    return Generated(
         tables.alphabet[torch.stack(tokens, dim=1)].view(shape),
         torch.stack(log_probabilities, dim=1).view(shape),
         (here == tables.done).view(shape[:2]),

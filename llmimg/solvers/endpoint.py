@@ -15,10 +15,10 @@ from llmimg.data.rng import sampled
 from llmimg.data.rows import Rows
 from llmimg.data.shown import images_shown
 from llmimg.errors import UserError
-from llmimg.models.asked import Asking
-from llmimg.models.asked_classes import score_classes, write_classes
-from llmimg.models.asked_pieces import write_pieces
 from llmimg.models.endpoint import Endpoint
+from llmimg.models.endpoint_classes import score_classes, write_classes
+from llmimg.models.endpoint_pieces import write_pieces
+from llmimg.models.endpoint_requests import RequestFormat
 from llmimg.models.settings import EndpointOptions
 from llmimg.provenance import parts_of, read_hashes, shown_rows
 from llmimg.ranks import world_size
@@ -50,7 +50,7 @@ class EndpointSolver(Solver):
         self.endpoint = Endpoint(settings.model.url or "", settings.model.path or "", options, cache)
         self.hashes = read_hashes(settings, data, parts_of(settings, data))
         self.textifier = make_textifier(settings, data, data.decoding)
-        self.asking = self._asking()
+        self.request_format = self._request_format()
         images, problems = data.decoding(data.test["image"], data.test["id"])
         if settings.data.broken != "skip":
             refuse_broken(problems)
@@ -73,13 +73,13 @@ class EndpointSolver(Solver):
         data = self.settings.data
         return images_shown(data.images, whole, count, data.split_seed)
 
-    def _asking(self) -> Asking:
+    def _request_format(self) -> RequestFormat:
         """What stands in front of each image: training images that the prompt shows, with their answers."""
         chat, lexicon, train = self.task.settings.chat, self.task.lexicon, self.data.train
         end = "\n" if self.task.candidates is None else ""  # a class has what the template says
         numbers = shown_rows(self.settings, self.data)
         if not len(numbers):
-            return Asking(chat=chat, lexicon=lexicon, end=end)
+            return RequestFormat(chat=chat, lexicon=lexicon, end=end)
         shown = self._shown(np.arange(len(train)), len(train))[numbers]
         texts = [""] * len(numbers)
         if (shown >= 0).all():
@@ -87,7 +87,7 @@ class EndpointSolver(Solver):
             texts = self.textifier.texts(write_all(self.textifier, images))
         rows = Rows(train, self.task.columns, self.data.decoding).seen(numbers)
         samples = [shot_sample(self.task, row, place) for place, row in enumerate(rows)]
-        return Asking(tuple(zip(samples, texts, strict=True)), chat, lexicon, end)
+        return RequestFormat(tuple(zip(samples, texts, strict=True)), chat, lexicon, end)
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
         return {}
@@ -98,11 +98,11 @@ class EndpointSolver(Solver):
         rows = Rows(self.data.test, self.task.columns, self.data.decoding).scored(self.numbers)
         if settings.readout_name == "score":
             normalise = settings.readout_settings.normalise
-            found = score_classes(self.endpoint, self.task, self.asking, self.texts, normalise, settings.force)
+            found = score_classes(self.endpoint, self.task, self.request_format, self.texts, normalise, settings.force)
         elif self.task.candidates is None:
-            found = write_pieces(self.endpoint, self.task, self.asking, rows, self.texts, settings.force)
+            found = write_pieces(self.endpoint, self.task, self.request_format, rows, self.texts, settings.force)
         else:
-            found = write_classes(self.endpoint, self.task, self.asking, self.texts, settings.force)
+            found = write_classes(self.endpoint, self.task, self.request_format, self.texts, settings.force)
         self.seconds = time.perf_counter() - started
         self.notes.extend(found.notes)
         for note in found.notes:

@@ -7,7 +7,7 @@ from transformers import enable_full_determinism, set_seed
 from llmimg.data.identity import DataIdentity
 from llmimg.models.image import make_image_model
 from llmimg.ranks import is_first_process
-from llmimg.readouts.head import class_names
+from llmimg.readouts.head import label_config
 from llmimg.readouts.pixel_head import PixelHead
 from llmimg.reloaded import check_image_model
 from llmimg.run_folder import RunFolder
@@ -37,7 +37,7 @@ class ImageSolver(PixelSolver):
         start = starting_point(folder.checkpoints, self.arguments, learns, self.notes, identity.fingerprint)
         (enable_full_determinism if self.arguments.full_determinism else set_seed)(settings.seed)
         shape = self.pixels["train"].images.shape[1:]
-        self.model = make_image_model(settings.model, shape, class_names(self.task))
+        self.model = make_image_model(settings.model, shape, label_config(self.task))
         self.readout = PixelHead(self.task, self.model.config)
         self.examples = {split: self._examples(split) for split in self.pixels}
         self.trainer = make_trainer(

@@ -14,7 +14,7 @@ from llmimg.data.annotations.moving import VOID
 from llmimg.data.cells import class_counts, pooled
 from llmimg.errors import UserError
 from llmimg.metrics.segmentation import Segmentation, mean_iou_of
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.paths import file_name
 from llmimg.settings import one_of, settings_of
 from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
@@ -104,7 +104,7 @@ class Segment(Task):
         if ground in (numbers := [str(number) for number in self._numbers]):
             return numbers.index(ground)
         if ground not in (None, COMMONEST):
-            raise UserError(f"task.ground={ground} is no class of these masks: {nearest(ground, names)}")
+            raise UserError(f"task.ground={ground} is no class of these masks: {did_you_mean(ground, names)}")
         counts = self.info.counts.get("mask")
         return None if counts is None else int(np.argmax(counts))
 

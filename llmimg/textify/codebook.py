@@ -21,7 +21,7 @@ def fit_codes(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.rint(means.cluster_centers_).astype(np.int16)
 
 
-def nearest(vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def nearest_codes(vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """int64 `[M]`: which code has the least Euclidean distance to each vector, the first of equals.
 
     Args:

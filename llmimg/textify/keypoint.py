@@ -11,7 +11,7 @@ from llmimg.errors import UserError
 from llmimg.settings import Positive, Seed, settings_of
 from llmimg.textify.appearance import appearance_of, steps
 from llmimg.textify.base import TEXTIFIERS, Textifier
-from llmimg.textify.codebook import fit_codes, nearest
+from llmimg.textify.codebook import fit_codes, nearest_codes
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.pixel import brightness
 from llmimg.textify.ragged import Ragged, ends_to_offsets
@@ -116,7 +116,9 @@ class Keypoints(Textifier):
         }
         if self.codes:
             looks = [look for _, look in found if len(look)]
-            words["word"] = nearest(np.concatenate(looks), self.state["codes"]) if looks else np.empty(0, np.int64)
+            words["word"] = (
+                nearest_codes(np.concatenate(looks), self.state["codes"]) if looks else np.empty(0, np.int64)
+            )
         kinds = self.lexicon.kinds
         ids = np.stack([words[name] + kinds[name].start for name in self._fields], axis=1)
         ids[ends_to_offsets(counts)[:-1][counts > 0], 0] += kinds["first"].start - kinds["x"].start

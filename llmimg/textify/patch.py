@@ -10,7 +10,7 @@ from pydantic import Field
 from llmimg.errors import UserError
 from llmimg.settings import Positive, Seed, settings_of
 from llmimg.textify.base import TEXTIFIERS, Textifier
-from llmimg.textify.codebook import fit_codes, nearest
+from llmimg.textify.codebook import fit_codes, nearest_codes
 from llmimg.textify.grammar import START, Grammar, Lexicon
 from llmimg.textify.order import Order, reading_order
 from llmimg.textify.pixel import as_rgb, brightness
@@ -72,7 +72,7 @@ class PatchWords(Textifier):
             codes = fit_codes(rest, self.codes - (stage > 0), self.fit_seed)
             if stage:
                 codes = np.concatenate([np.zeros_like(codes[:1]), codes])
-            rest = rest - codes[nearest(rest, codes)]
+            rest = rest - codes[nearest_codes(rest, codes)]
             stages.append(codes)
         return {"codes": np.stack(stages)}
 
@@ -95,7 +95,7 @@ class PatchWords(Textifier):
         for start in range(0, len(rest), _CHUNK):
             part = rest[start : start + _CHUNK]
             for stage, codes in enumerate(self.state["codes"]):
-                code = nearest(part, codes)
+                code = nearest_codes(part, codes)
                 ids[start : start + _CHUNK, stage] = code + self.lexicon.kinds[f"word_{stage}"].start
                 part = part - codes[code]
         ids = ids.reshape(len(images), rows * columns, self.words)[:, reading_order(self.order, rows, columns)]

@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.readouts.base import Readout
 from llmimg.readouts.loss import counts
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, RestoreProgress, SaveWhenEvaluated, StopOnNaN
@@ -181,7 +181,7 @@ def make_trainer(
         found = readout.metrics(outcome.predictions, rows)
         if best and best not in found:
             setting = "trainer.metric_for_best_model" if patience is None else "early_stopping.metric"
-            raise UserError(f"{setting}={best} is no validation score: {nearest(best, found)}")
+            raise UserError(f"{setting}={best} is no validation score: {did_you_mean(best, found)}")
         return found
 
     with _evaluated_alone(model):

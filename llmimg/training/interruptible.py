@@ -9,7 +9,7 @@ from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.training.callbacks import Clock
 from llmimg.training.checkpoint import Manifest
 from llmimg.training.ema import EMA
@@ -72,7 +72,7 @@ class Interruptible(Trainer):
         name = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
         known = sorted(key.removeprefix("eval_") for key in metrics if key.startswith("eval_"))
         if name not in known:
-            raise UserError(f"trainer.metric_for_best_model={name} is no validation score: {nearest(name, known)}")
+            raise UserError(f"trainer.metric_for_best_model={name} is no validation score: {did_you_mean(name, known)}")
         return super()._determine_best_metric(metrics, trial)
 
     def _maybe_log_save_evaluate(self, tr_loss, grad_norm, *args, learning_rate=None, **kwargs):

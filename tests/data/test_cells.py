@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from llmimg.data import VOID
 from llmimg.data.cells import class_counts, pooled
-from llmimg.data.placement import nearest, stretched
+from llmimg.data.placement import nearest_pixels, stretched
 
 sides = st.integers(1, 12)
 seeds = st.integers(0, 2**32 - 1)
@@ -54,10 +54,10 @@ def test_ties_go_to_what_stands_out():
 
 
 def test_the_nearest_pixel_is_that_in_the_middle():
-    assert nearest(4, 4).tolist() == [0, 1, 2, 3]
-    assert nearest(2, 6).tolist() == [1, 4]
-    assert nearest(6, 2).tolist() == [0, 0, 0, 1, 1, 1]
-    assert nearest(1, 1).tolist() == [0]
+    assert nearest_pixels(4, 4).tolist() == [0, 1, 2, 3]
+    assert nearest_pixels(2, 6).tolist() == [1, 4]
+    assert nearest_pixels(6, 2).tolist() == [0, 0, 0, 1, 1, 1]
+    assert nearest_pixels(1, 1).tolist() == [0]
 
 
 def test_classes_are_counted_by_group():

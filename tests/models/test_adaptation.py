@@ -7,7 +7,7 @@ from llmimg.errors import UserError
 from llmimg.models.adaptation import adapted, merged
 from llmimg.models.language import make_model
 from llmimg.models.settings import AdaptationSettings
-from llmimg.readouts.head import class_names
+from llmimg.readouts.head import label_config
 from llmimg.tokens.vocabulary import make_vocabulary
 
 
@@ -16,7 +16,7 @@ def model(request, scratch, textifier, task):
     torch.manual_seed(0)
     vocabulary = make_vocabulary("own", textifier, None)
     settings = scratch(request.param, initializer_range=0.2)
-    return make_model(settings, vocabulary, 40, AutoModelForSequenceClassification, class_names(task))
+    return make_model(settings, vocabulary, 40, AutoModelForSequenceClassification, label_config(task))
 
 
 def learning(model) -> set[str]:

@@ -11,7 +11,7 @@ from llmimg.errors import UserError
 from llmimg.models.adaptation import adapted
 from llmimg.models.language import make_model
 from llmimg.models.settings import AdaptationSettings, ModelSettings
-from llmimg.readouts.head import class_names
+from llmimg.readouts.head import label_config
 from llmimg.recogniser import Recogniser
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.info import DataInfo
@@ -27,7 +27,7 @@ OF_OTHERS = {"roberta": {}, "bart": {"d_model": 16, "encoder_layers": 1, "decode
 def folder(request, tmp_path, textifier, scratch):
     """A model with a head for three classes: of ours, with a head of two layers, with encoder and decoder."""
     vocabulary = make_vocabulary("own", textifier, None)
-    head = class_names(TASKS["classify"].with_settings(DataInfo(tuple(NAMES))))
+    head = label_config(TASKS["classify"].with_settings(DataInfo(tuple(NAMES))))
     torch.manual_seed(0)
     if request.param in OF_OTHERS:
         size = {"vocab_size": len(vocabulary.tokenizer), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
@@ -50,7 +50,7 @@ def loaded(folder, textifier, names, **how):
     notes: list[str] = []
     vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
     settings = ModelSettings("pretrained", path=str(folder))
-    head = class_names(TASKS["classify"].with_settings(DataInfo(tuple(names))))
+    head = label_config(TASKS["classify"].with_settings(DataInfo(tuple(names))))
     model = make_model(settings, vocabulary, 40, AutoModelForSequenceClassification, head, notes=notes, **how)
     return model.eval(), notes
 
@@ -112,7 +112,7 @@ def test_adapters_keep_their_classes_by_name(tmp_path, textifier, scratch):
     base = make_model(scratch("gpt2"), own, 40, AutoModelForSequenceClassification, {"num_labels": 2})
     base.save_pretrained(tmp_path / "base")
     settings = ModelSettings("pretrained", path=str(tmp_path / "base"))
-    head = class_names(TASKS["classify"].with_settings(DataInfo(tuple(NAMES))))
+    head = label_config(TASKS["classify"].with_settings(DataInfo(tuple(NAMES))))
     vocabulary = make_vocabulary("reuse", textifier, copy.deepcopy(own.tokenizer))
     how = AdaptationSettings("lora", save="adapters")
     model = adapted(make_model(settings, vocabulary, 40, AutoModelForSequenceClassification, head), how)

@@ -17,7 +17,7 @@ from transformers import (
 from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts.head import Head, class_names
+from llmimg.readouts.head import Head, label_config
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
@@ -36,7 +36,7 @@ def folder(tmp_path_factory, scratch):
     """A tiny pretrained BERT with the tokenizer of another textifier, in Hugging Face's layout."""
     place = tmp_path_factory.mktemp("pretrained")
     vocabulary = make_vocabulary("own", make("region_color", grid=2), None)
-    head = class_names(TASKS["classify"].with_settings(DataInfo(("cat", "dog", "tree"))))
+    head = label_config(TASKS["classify"].with_settings(DataInfo(("cat", "dog", "tree"))))
     torch.manual_seed(0)
     make_model(scratch("bert"), vocabulary, 40, Head.auto_class, head).save_pretrained(place)
     vocabulary.tokenizer.save_pretrained(place)
@@ -74,7 +74,7 @@ def test_smollm2(smollm2_file, smollm2, pretrained, textifier, task):
     settings = pretrained(smollm2_file)
     assert context_limit(settings) == 8192
     vocabulary = make_vocabulary("extend", textifier, copy.deepcopy(smollm2))
-    model = make_model(settings, vocabulary, 512, Head.auto_class, class_names(task))
+    model = make_model(settings, vocabulary, 512, Head.auto_class, label_config(task))
     described(model, vocabulary, task)
     assert len(vocabulary.replaced) > 200
     begin_as_means(model, vocabulary)
@@ -86,7 +86,7 @@ def test_minilm(minilm_folder, minilm, pretrained, textifier, task):
     assert context_limit(settings) == 512
     vocabulary = make_vocabulary("reuse", textifier, minilm)
     torch.manual_seed(0)
-    model = make_model(settings, vocabulary, 512, Head.auto_class, class_names(task))
+    model = make_model(settings, vocabulary, 512, Head.auto_class, label_config(task))
     described(model, vocabulary, task)
     reads_alike(model, vocabulary, textifier, 1e-3)
 
@@ -96,7 +96,7 @@ def test_an_own_vocabulary_on_a_pretrained_model_has_fresh_embeddings_and_keeps_
 ):
     vocabulary = make_vocabulary("own", textifier, None)
     settings = pretrained(minilm_folder)
-    model = make_model(settings, vocabulary, 512, Head.auto_class, class_names(task))
+    model = make_model(settings, vocabulary, 512, Head.auto_class, label_config(task))
     described(model, vocabulary, task)
     embeddings = model.get_input_embeddings().weight
     assert len(embeddings) == model.config.vocab_size == len(vocabulary.tokenizer)
@@ -110,11 +110,11 @@ def test_an_own_vocabulary_on_a_pretrained_model_has_fresh_embeddings_and_keeps_
 
 def test_added_pieces_begin_as_the_mean_of_what_they_replace(minilm_folder, minilm, pretrained, textifier, task):
     before = make_model(
-        pretrained(minilm_folder), make_vocabulary("reuse", textifier, minilm), 512, Head.auto_class, class_names(task)
+        pretrained(minilm_folder), make_vocabulary("reuse", textifier, minilm), 512, Head.auto_class, label_config(task)
     )
     old = before.get_input_embeddings().weight.detach()
     vocabulary = make_vocabulary("extend", textifier, copy.deepcopy(minilm))
-    model = make_model(pretrained(minilm_folder), vocabulary, 512, Head.auto_class, class_names(task))
+    model = make_model(pretrained(minilm_folder), vocabulary, 512, Head.auto_class, label_config(task))
     described(model, vocabulary, task)
     begin_as_means(model, vocabulary)
     new = model.get_input_embeddings().weight
@@ -156,7 +156,7 @@ def test_what_writes_tokens_has_rows_for_new_ones_too(architecture, scratch, pre
 
 def test_a_folder_in_hugging_face_s_layout(folder, pretrained, textifier, task):
     vocabulary = make_vocabulary("reuse", textifier, load_tokenizer(str(folder)))
-    model = make_model(pretrained(folder), vocabulary, 40, Head.auto_class, class_names(task))
+    model = make_model(pretrained(folder), vocabulary, 40, Head.auto_class, label_config(task))
     described(model, vocabulary, task)
     assert context_limit(pretrained(folder)) == 40
     saved = Head.auto_class.from_pretrained(folder)
@@ -166,14 +166,14 @@ def test_a_folder_in_hugging_face_s_layout(folder, pretrained, textifier, task):
 def test_a_folder_without_weights(gpt2_folder, gpt2, pretrained, textifier, task):
     vocabulary = make_vocabulary("reuse", textifier, gpt2)
     with pytest.raises(UserError, match=r"holds no model .* that transformers can read: give model\.path="):
-        make_model(pretrained(gpt2_folder), vocabulary, 512, Head.auto_class, class_names(task))
+        make_model(pretrained(gpt2_folder), vocabulary, 512, Head.auto_class, label_config(task))
 
 
 def test_a_folder_with_a_configuration_and_no_weights(tmp_path, folder, pretrained, textifier, task):
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     vocabulary = make_vocabulary("own", textifier, None)
     with pytest.raises(UserError, match=r"holds no model weights that transformers can read"):
-        make_model(pretrained(tmp_path), vocabulary, 40, Head.auto_class, class_names(task))
+        make_model(pretrained(tmp_path), vocabulary, 40, Head.auto_class, label_config(task))
 
 
 def test_a_folder_with_half_of_its_weights(tmp_path, folder, pretrained, textifier, task):
@@ -181,14 +181,14 @@ def test_a_folder_with_half_of_its_weights(tmp_path, folder, pretrained, textifi
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
     vocabulary = make_vocabulary("own", textifier, None)
     with pytest.raises(UserError, match=r"holds no model weights that transformers can read"):
-        make_model(pretrained(tmp_path), vocabulary, 40, Head.auto_class, class_names(task))
+        make_model(pretrained(tmp_path), vocabulary, 40, Head.auto_class, label_config(task))
 
 
 def test_a_model_that_is_not_here_and_no_network(pretrained, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
     for call in (
         lambda: context_limit(pretrained("nobody/nothing")),
-        lambda: make_model(pretrained("nobody/nothing"), vocabulary, 40, Head.auto_class, class_names(task)),
+        lambda: make_model(pretrained("nobody/nothing"), vocabulary, 40, Head.auto_class, label_config(task)),
     ):
         with pytest.raises(UserError, match=r"'nobody/nothing' is no local folder.*model\.path=.*model=gpt2_tiny"):
             call()
@@ -203,7 +203,7 @@ def test_a_model_of_an_unknown_kind(tmp_path, pretrained):
 def test_a_model_without_such_a_head(scratch, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
     with pytest.raises(UserError, match=r"no ImageClassification head .*choose another model or readout"):
-        make_model(scratch("gpt2"), vocabulary, 40, AutoModelForImageClassification, class_names(task))
+        make_model(scratch("gpt2"), vocabulary, 40, AutoModelForImageClassification, label_config(task))
 
 
 def test_a_pretrained_model_needs_a_path():
@@ -222,7 +222,7 @@ def test_controls_have_the_shape_and_nothing_of_what_was_learned(folder, textifi
     def weights(init: str) -> dict[str, torch.Tensor]:
         torch.manual_seed(1)
         settings = ModelSettings("control", path=str(folder), init=init)
-        return make_model(settings, vocabulary, 40, Head.auto_class, class_names(task)).state_dict()
+        return make_model(settings, vocabulary, 40, Head.auto_class, label_config(task)).state_dict()
 
     known, random, shuffled = (weights(init) for init in ("pretrained", "random", "shuffled"))
     assert known.keys() == random.keys() == shuffled.keys()

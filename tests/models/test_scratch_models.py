@@ -6,7 +6,7 @@ from transformers import AutoModelForSequenceClassification
 from llmimg.errors import UserError
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.scratch import ARCHITECTURES
-from llmimg.readouts.head import Head, class_names
+from llmimg.readouts.head import Head, label_config
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.vocabulary import make_vocabulary
 
@@ -17,7 +17,7 @@ def made(request, scratch, textifier, task):
     torch.manual_seed(0)
     vocabulary = make_vocabulary("own", textifier, None)
     model = make_model(
-        scratch(request.param, initializer_range=0.2), vocabulary, 40, Head.auto_class, class_names(task)
+        scratch(request.param, initializer_range=0.2), vocabulary, 40, Head.auto_class, label_config(task)
     )
     return model, Layout.of(vocabulary, 40, "error")
 
@@ -77,7 +77,7 @@ def test_it_is_saved_and_loaded(made, tmp_path):
 def test_dtype_and_shape_can_be_chosen(scratch, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
     settings = scratch("gpt2", layers=3, dtype="bfloat16")
-    model = make_model(settings, vocabulary, 40, Head.auto_class, class_names(task))
+    model = make_model(settings, vocabulary, 40, Head.auto_class, label_config(task))
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
     assert len(model.transformer.h) == 3 and model.config.hidden_size == 16
 
@@ -86,7 +86,7 @@ def test_dropout_reaches_the_model(scratch, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
     for architecture in ARCHITECTURES:
         settings = scratch(architecture, dropout=0.25)
-        model = make_model(settings, vocabulary, 40, Head.auto_class, class_names(task))
+        model = make_model(settings, vocabulary, 40, Head.auto_class, label_config(task))
         layout = Layout.of(vocabulary, 40, "error")
         ids, mask = map(torch.from_numpy, layout.of_images(texts(model, layout, [20]))[:2])
         model.train()
@@ -99,4 +99,4 @@ def test_from_scratch_the_data_set_the_context(scratch):
 
 def test_an_unknown_architecture_is_answered_with_the_nearest(scratch, textifier, task):
     with pytest.raises(UserError, match=r"model architecture 'gpt3': did you mean 'gpt2'"):
-        make_model(scratch("gpt3"), make_vocabulary("own", textifier, None), 40, Head.auto_class, class_names(task))
+        make_model(scratch("gpt3"), make_vocabulary("own", textifier, None), 40, Head.auto_class, label_config(task))

@@ -20,7 +20,7 @@ from llmimg.models.image import make_image_model
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.base import READOUTS
-from llmimg.readouts.head import class_names
+from llmimg.readouts.head import label_config
 from llmimg.readouts.pixel_head import PixelHead
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.info import DataInfo
@@ -105,7 +105,7 @@ def parts(name: str):
         pixels = rng.integers(0, 256, (ROWS, 8, 8, 1)).astype(np.uint8)
         labels = rng.integers(3, size=ROWS)
         examples = [Example(image, {"label": label}) for image, label in zip(pixels, labels, strict=True)]
-        model = make_image_model(shape, (8, 8, 1), class_names(task))
+        model = make_image_model(shape, (8, 8, 1), label_config(task))
         return model, Rows(examples), PixelHead(task, model.config)
     kind = READOUTS[readout_name]
     textifier = make("gray", levels=16)

@@ -45,11 +45,11 @@ def readout_of(shots: int = 0, begins: str = "", **settings):
     task = TASKS["detect"].with_settings(INFO, **{"bins": 4, "most": 4, "order": "random", **settings})
     if begins:
 
-        class Asked(type(task)):
+        class Begun(type(task)):
             def prompt(self, row, seed):
                 return (begins, *super().prompt(row, seed), *(() if seed is None else (f" by {seed % 3}:",)))
 
-        task = Asked(task.settings, task.info)
+        task = Begun(task.settings, task.info)
     vocabulary = make_vocabulary("own", make("gray"), None, task.grammar)
     shown = example(99, 2, np.random.default_rng(1))
     sample = Sample((ImageSlot(0), " is"), task.answer(shown.row, None))

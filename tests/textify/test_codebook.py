@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from llmimg.textify.codebook import fit_codes, nearest
+from llmimg.textify.codebook import fit_codes, nearest_codes
 
 LARGE = 2**15 - 1
 
@@ -22,7 +22,7 @@ def wholes(largest: int, size: int = 5):
 def test_the_nearest_code_is_exact_and_the_first_of_equals(drawn):
     vectors, codes = drawn
     distances = [[sum((int(v) - int(c)) ** 2 for v, c in zip(a, b, strict=True)) for b in codes] for a in vectors]
-    found = nearest(vectors, codes)
+    found = nearest_codes(vectors, codes)
     assert found.dtype == np.int64
     assert found.tolist() == [row.index(min(row)) for row in distances]
 
@@ -31,8 +31,8 @@ def test_large_numbers_are_told_apart_by_one():
     vector = np.arange(30_000, 30_005)
     steps = np.array([[1, 1, 1, 1, 0], [0, 1, 1, 1, 1], [0, 0, 1, 0, 0], [0, 1, 0, 1, 0]])
     codes = (vector + steps).astype(np.int16)
-    assert nearest(vector[None], codes).tolist() == [2]
-    assert nearest(vector[None], codes[::-1]).tolist() == [1]
+    assert nearest_codes(vector[None], codes).tolist() == [2]
+    assert nearest_codes(vector[None], codes[::-1]).tolist() == [1]
 
 
 def test_the_nearest_code_does_not_depend_on_the_batch():
@@ -42,12 +42,12 @@ def test_the_nearest_code_does_not_depend_on_the_batch():
     codes = np.repeat(draw.integers(0, 4, (32, 192)) * 85, 2, axis=0).astype(np.int16)
     codes[1::2] = codes[1::2][:, ::-1]
     vectors = np.concatenate([vectors, vectors[:, ::-1]])
-    whole = nearest(vectors, codes)
-    assert (np.concatenate([nearest(part, codes) for part in np.array_split(vectors, 700)]) == whole).all()
+    whole = nearest_codes(vectors, codes)
+    assert (np.concatenate([nearest_codes(part, codes) for part in np.array_split(vectors, 700)]) == whole).all()
 
 
 def test_no_vectors_have_no_codes():
-    assert nearest(np.empty((0, 3), np.int16), np.ones((2, 3), np.int16)).tolist() == []
+    assert nearest_codes(np.empty((0, 3), np.int16), np.ones((2, 3), np.int16)).tolist() == []
 
 
 def test_codes_are_the_middles_of_what_lies_together():

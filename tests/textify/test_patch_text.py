@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
 from llmimg.textify import make
-from llmimg.textify.codebook import nearest
+from llmimg.textify.codebook import nearest_codes
 
 
 def pictures(count: int, seed: int = 0, channels: int = 1) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_the_nearest_code_is_the_nearest(seed):
     size = draw.integers(1, 200)
     vectors, codes = draw.integers(-255, 256, (20, size)), draw.integers(-255, 256, (7, size)).astype(np.int16)
     distance = ((vectors[:, None] - codes.astype(np.int64)) ** 2).sum(axis=-1)
-    assert (nearest(vectors.astype(np.int16), codes) == distance.argmin(axis=1)).all()
+    assert (nearest_codes(vectors.astype(np.int16), codes) == distance.argmin(axis=1)).all()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ RUNS = Grammar(
 )
 
 
-class Written:
+class Writer:
     """Something that writes with pieces: as much of a textifier as a vocabulary asks for."""
 
     is_learned, state = False, {}
@@ -74,8 +74,8 @@ def lookup(request):
 
     def made(grammar: Grammar):
         if request.param == "own":
-            return make_vocabulary("own", Written(grammar), None).lookup
-        vocabulary = make_vocabulary("reuse", Written(grammar), request.getfixturevalue(request.param))
+            return make_vocabulary("own", Writer(grammar), None).lookup
+        vocabulary = make_vocabulary("reuse", Writer(grammar), request.getfixturevalue(request.param))
         assert vocabulary.is_table
         return vocabulary.lookup
 

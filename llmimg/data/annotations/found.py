@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from llmimg.data.annotations.words import WORDS, is_words
 from llmimg.data.names import folded, shown
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -69,7 +69,7 @@ def annotation_columns(
         named = getattr(settings, f"{which}_column")
         if named is not None and named not in features:
             raise UserError(
-                f"'{settings.path}' has no column '{named}' (data.{which}_column): {nearest(named, features)}"
+                f"'{settings.path}' has no column '{named}' (data.{which}_column): {did_you_mean(named, features)}"
             )
         if named is not None or which in needs:
             found[which] = named or _found(settings, which, features, image)
@@ -122,7 +122,7 @@ def _one(settings: "DataSettings", which: str, features: Mapping[str, Any], kind
     if wanted is not None:
         if wanted not in features:
             raise UserError(
-                f"'{settings.path}' has no column '{wanted}' (data.{which}_column): {nearest(wanted, features)}"
+                f"'{settings.path}' has no column '{wanted}' (data.{which}_column): {did_you_mean(wanted, features)}"
             )
         return wanted
     found = [name for name, feature in features.items() if isinstance(feature, kind)]

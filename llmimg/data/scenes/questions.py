@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from llmimg.data.scenes.settings import QUESTIONS
 from llmimg.data.scenes.words import Thing, Words, article, offset
 
-Asked = tuple[str, str]
+QuestionAnswer = tuple[str, str]
 _EDGES: dict[str, Callable[[Thing], int]] = {
     "leftmost": lambda thing: thing.box[0],
     "rightmost": lambda thing: -thing.box[0] - thing.box[2],
@@ -26,23 +26,23 @@ _RELATIONS: dict[str, Callable[[int, int], bool]] = {
 NUMBERS = 3  # random numbers a question takes
 
 
-def ask(question: str, things: Sequence[Thing], words: Words, numbers: Sequence[int]) -> Asked | None:
+def ask(question: str, things: Sequence[Thing], words: Words, numbers: Sequence[int]) -> QuestionAnswer | None:
     """A question of this type (of QUESTIONS) and its answer; `numbers` are NUMBERS integers of 0 or more."""
     return _TYPES[question](things, words, *numbers)
 
 
-def _count(things: Sequence[Thing], words: Words, *_: int) -> Asked:
+def _count(things: Sequence[Thing], words: Words, *_: int) -> QuestionAnswer:
     return f"How many {words.kind}s are there?", str(len(things))
 
 
-def _count_of(things: Sequence[Thing], words: Words, a: int, b: int, _: int) -> Asked:
+def _count_of(things: Sequence[Thing], words: Words, a: int, b: int, _: int) -> QuestionAnswer:
     # Every second time of a class that is there.
     category = things[b % len(things)].category if a % 2 and things else b % len(words.names)
     count = sum(thing.category == category for thing in things)
     return f"How many {words.plural(category)} are there?", str(count)
 
 
-def _exists(things: Sequence[Thing], words: Words, a: int, b: int, c: int) -> Asked:
+def _exists(things: Sequence[Thing], words: Words, a: int, b: int, c: int) -> QuestionAnswer:
     have = {(thing.color, thing.category) for thing in things}
     if a % 2 and have:
         thing = things[b % len(things)]
@@ -58,7 +58,7 @@ def _exists(things: Sequence[Thing], words: Words, a: int, b: int, c: int) -> As
     return f"Is there {article(words.short(*lacking[c % len(lacking)]))}?", "no"
 
 
-def _extreme(things: Sequence[Thing], words: Words, a: int, *_: int) -> Asked | None:
+def _extreme(things: Sequence[Thing], words: Words, a: int, *_: int) -> QuestionAnswer | None:
     for turn in range(len(_EDGES)):
         name = list(_EDGES)[(a + turn) % len(_EDGES)]
         edges = sorted((_EDGES[name](thing), thing.category) for thing in things)
@@ -67,7 +67,7 @@ def _extreme(things: Sequence[Thing], words: Words, a: int, *_: int) -> Asked | 
     return None
 
 
-def _relation(things: Sequence[Thing], words: Words, a: int, b: int, c: int) -> Asked | None:
+def _relation(things: Sequence[Thing], words: Words, a: int, b: int, c: int) -> QuestionAnswer | None:
     only = _only(things, "category")
     if len(only) < 2:
         return None
@@ -77,7 +77,7 @@ def _relation(things: Sequence[Thing], words: Words, a: int, b: int, c: int) -> 
     return f"Is the {words.names[one.category]} {name} the {words.names[other.category]}?", "yes" if holds else "no"
 
 
-def _size(things: Sequence[Thing], words: Words, a: int, *_: int) -> Asked | None:
+def _size(things: Sequence[Thing], words: Words, a: int, *_: int) -> QuestionAnswer | None:
     only = _only(things, "category")
     if not only:
         return None
@@ -85,7 +85,7 @@ def _size(things: Sequence[Thing], words: Words, a: int, *_: int) -> Asked | Non
     return f"What size is the {words.names[thing.category]}?", words.sizes[thing.size]
 
 
-def _color(things: Sequence[Thing], words: Words, a: int, *_: int) -> Asked | None:
+def _color(things: Sequence[Thing], words: Words, a: int, *_: int) -> QuestionAnswer | None:
     only = _only(things, "category")
     if not only:
         return None
@@ -93,7 +93,7 @@ def _color(things: Sequence[Thing], words: Words, a: int, *_: int) -> Asked | No
     return f"What color is the {words.names[thing.category]}?", words.colors[thing.color]
 
 
-def _shape(things: Sequence[Thing], words: Words, a: int, *_: int) -> Asked | None:
+def _shape(things: Sequence[Thing], words: Words, a: int, *_: int) -> QuestionAnswer | None:
     only = _only(things, "color")
     if not only:
         return None
@@ -107,6 +107,6 @@ def _only(things: Sequence[Thing], field: str) -> list[Thing]:
     return [thing for thing in things if counts[getattr(thing, field)] == 1]
 
 
-_TYPES: dict[str, Callable[..., Asked | None]] = dict(
+_TYPES: dict[str, Callable[..., QuestionAnswer | None]] = dict(
     zip(QUESTIONS, (_count, _count_of, _exists, _extreme, _relation, _size, _color, _shape), strict=True)
 )

@@ -24,7 +24,7 @@ from llmimg.data.pixel_columns import as_images, holds_numbers
 from llmimg.data.roles import choose_splits
 from llmimg.data.sources import BOXES, COLUMNS, MASKS
 from llmimg.errors import UserError
-from llmimg.nearest import nearest
+from llmimg.nearest import did_you_mean
 from llmimg.paths import local_path
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _fetch(settings: "DataSettings", root: Path | None, notes: list[str], cache:
         if isinstance(error, ValueError) and "config" in str(error).lower():
             known = config_names(root, cache) if root else get_dataset_config_names(path, settings.revision)
             if settings.config not in known:
-                hint = nearest(settings.config or "", known)
+                hint = did_you_mean(settings.config or "", known)
                 wrong = f"no variant '{settings.config}'" if settings.config else "several variants"
                 raise UserError(f"'{path}' has {wrong}; data.config= names one: {hint}") from error
         why = f" {_line(error.__cause__)}" if isinstance(error.__cause__, Exception) else ""

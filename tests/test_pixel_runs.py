@@ -19,7 +19,7 @@ from llmimg.command_line import command_line
 from llmimg.compose import resolve
 from llmimg.models.image import make_image_model
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts.head import class_names
+from llmimg.readouts.head import label_config
 from llmimg.readouts.pixel_head import PixelHead
 from llmimg.report import compare as comparison
 from llmimg.tasks.base import TASKS
@@ -81,7 +81,7 @@ def test_a_vit_sees_every_pixel(patch):
     """… also those beyond the last whole patch, in images of any size."""
     settings = ModelSettings(name="vit_tiny", kind="image", architecture="vit", options={"patch": patch}, width=16)
     task = TASKS["classify"].with_settings(DataInfo(("a", "b")))
-    model = make_image_model(settings, (7, 9, 1), class_names(task)).eval()
+    model = make_image_model(settings, (7, 9, 1), label_config(task)).eval()
     readout = PixelHead(task, model.config)
     images = np.zeros((64, 7, 9, 1), np.uint8)
     for place in range(1, 64):

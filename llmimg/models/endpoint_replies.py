@@ -1,18 +1,18 @@
-"""What a model writes that is asked over the network for answers, and what a reader must know of its server."""
+"""What a model behind an endpoint writes, and what a reader must know of its server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmimg.models import probes
 from llmimg.models.answers import Answer as Reply
-from llmimg.models.asked import Asking
 from llmimg.models.endpoint import Endpoint
+from llmimg.models.endpoint_requests import RequestFormat
 from llmimg.tokens.sample import Part
 
 
 @dataclass(frozen=True)
-class Written:
-    """What came of asking.
+class EndpointReplies:
+    """What an endpoint wrote.
 
     Attributes:
         replies: one an image.
@@ -27,13 +27,13 @@ class Written:
 
 def ask_to_write(
     endpoint: Endpoint,
-    asking: Asking,
+    request_format: RequestFormat,
     prompts: Sequence[Sequence[Part]],
     texts: Sequence[str],
     most: int,
     one_line: bool,
     anew: bool,
-) -> Written:
+) -> EndpointReplies:
     """Ask about each image, about the first of them twice, and about parts of its text.
 
     Args:
@@ -42,11 +42,13 @@ def ask_to_write(
         one_line: whether it ends with its line.
         anew: ask what was answered before, too.
     """
-    requests = [asking.written(prompt, text, most, one_line) for prompt, text in zip(prompts, texts, strict=True)]
+    requests = [
+        request_format.written(prompt, text, most, one_line) for prompt, text in zip(prompts, texts, strict=True)
+    ]
     replies = endpoint.ask(requests, anew)
     (again,) = endpoint.ask(requests[:1], anew, estimate=False, take=2)
     parts = probes.parts(texts[0])
-    tried = [asking.written(prompts[0], part, most, one_line) for part in parts]
+    tried = [request_format.written(prompts[0], part, most, one_line) for part in parts]
     read = endpoint.ask(tried, anew, estimate=False)
     notes = [
         probes.short_reading(list(zip(parts, read, strict=True)), list(zip(texts, replies, strict=True))),
@@ -54,7 +56,7 @@ def ask_to_write(
         probes.other_models(replies, endpoint.model),
     ]
     limit = _most_tokens(endpoint, requests[0]["max_tokens"])
-    return Written(replies, limit, [note for note in notes if note])
+    return EndpointReplies(replies, limit, [note for note in notes if note])
 
 
 def _most_tokens(endpoint: Endpoint, asked: int) -> int | None:

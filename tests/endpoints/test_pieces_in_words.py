@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from llmimg.carry_out import carry_out
 from llmimg.errors import UserError
 from llmimg.models.answers import Answer as Reply
-from llmimg.models.asked_pieces import read_pieces
+from llmimg.models.endpoint_pieces import read_pieces
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.info import DataInfo
 from tests.serving import serving

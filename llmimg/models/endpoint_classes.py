@@ -1,4 +1,4 @@
-"""Classes of images by a model that is asked over the network: what is asked, what is read in the answers, and what a
+"""Classes of images by a model behind an endpoint: what is asked, what is read in the answers, and what a
 reader of the results must know of them."""
 
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ import numpy as np
 from llmimg.errors import UserError
 from llmimg.models import probes
 from llmimg.models.answers import Answer as Reply
-from llmimg.models.asked import Asked, Asking
 from llmimg.models.echoed import echoed_tokens, tails
 from llmimg.models.endpoint import Endpoint
-from llmimg.models.written import ask_to_write
+from llmimg.models.endpoint_replies import ask_to_write
+from llmimg.models.endpoint_requests import EndpointAnswers, RequestFormat
 from llmimg.tasks.base import Task
 from llmimg.tasks.reading import AnswerReader, Reading, check_names, reading_notes
 from llmimg.tokens.sample import Answer
@@ -20,8 +20,8 @@ _NOTED_DRIFT, _MOST_DRIFT = 0.05, 1.0  # nats between log-probabilities that sho
 
 
 def score_classes(
-    endpoint: Endpoint, task: Task, asking: Asking, texts: Sequence[str], normalise: str, anew: bool
-) -> Asked:
+    endpoint: Endpoint, task: Task, request_format: RequestFormat, texts: Sequence[str], normalise: str, anew: bool
+) -> EndpointAnswers:
     """Log-probabilities of the classes, as `llmimg.readouts.score` has them.
 
     Args:
@@ -35,7 +35,7 @@ def score_classes(
     names, candidates = task.classes or (), task.candidates or ()
     # The last has what the answers have without an image.
     asked = [*texts, ""] if normalise == "prior" else list(texts)
-    requests = [asking.scored(task.prompt({}, None), text, candidates) for text in asked]
+    requests = [request_format.scored(task.prompt({}, None), text, candidates) for text in asked]
     answers = endpoint.ask([request for group in requests for request in group], anew)
     groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]
     found = [
@@ -62,10 +62,12 @@ def score_classes(
         probes.other_models(answers, endpoint.model),
     ]
     found = [Answer(scores=scores, tokens=reply.read) for scores, (reply, _) in zip(outputs, first, strict=True)]
-    return Asked(found, [note for note in notes if note])
+    return EndpointAnswers(found, [note for note in notes if note])
 
 
-def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequence[str], anew: bool) -> Asked:
+def write_classes(
+    endpoint: Endpoint, task: Task, request_format: RequestFormat, texts: Sequence[str], anew: bool
+) -> EndpointAnswers:
     """The classes that the model names in its answers.
 
     Args:
@@ -81,7 +83,7 @@ def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequenc
     check_names(names, answers[0].removeprefix(names[0]), one_line)
     most = max(map(len, names))
     prompts = [task.prompt({}, None)] * len(texts)
-    written = ask_to_write(endpoint, asking, prompts, texts, most, one_line, anew)
+    written = ask_to_write(endpoint, request_format, prompts, texts, most, one_line, anew)
     reader = AnswerReader(names)
     readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in written.replies]
     notes = [
@@ -90,7 +92,7 @@ def write_classes(endpoint: Endpoint, task: Task, asking: Asking, texts: Sequenc
         *written.notes,
     ]
     found = [_answer(reply, reading) for reply, reading in zip(written.replies, readings, strict=True)]
-    return Asked(found, [note for note in notes if note])
+    return EndpointAnswers(found, [note for note in notes if note])
 
 
 def _answer(reply: Reply, reading: Reading) -> Answer:

@@ -1,4 +1,4 @@
-"""Samples as requests to a model that is asked over the network: the same parts that a model from a folder reads as
+"""Samples as requests to a model behind an endpoint: the same parts that a model from a folder reads as
 token ids, as text."""
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ _ROOM = 16  # tokens for what stands around an answer ("The class is cat.")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What came of asking.
+class EndpointAnswers:
+    """What an endpoint answered.
 
     Attributes:
         answers: one an image: with log-probabilities of the classes, float64 `[K]`; in words, of which the one piece is
@@ -27,8 +27,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How a task's samples are put to an endpoint.
+class RequestFormat:
+    """How a task's samples are written as requests to an endpoint.
 
     Attributes:
         shots: what stands in front of each sample; the text of its image; a slot has its number among the shots.

@@ -1,4 +1,4 @@
-"""Answers that have a grammar by a model that is asked over the network: it writes what it likes, and what it wrote is
+"""Answers that have a grammar by a model behind an endpoint: it writes what it likes, and what it wrote is
 read by the grammar."""
 
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.models.answers import Answer as Reply
-from llmimg.models.asked import Asked, Asking
 from llmimg.models.endpoint import Endpoint
-from llmimg.models.written import ask_to_write
+from llmimg.models.endpoint_replies import ask_to_write
+from llmimg.models.endpoint_requests import EndpointAnswers, RequestFormat
 from llmimg.tasks.base import Row, Task
 from llmimg.tasks.endings import REFUSED, ending
 from llmimg.tasks.reading import EMPTY, THINKING, Reading, reading_notes
@@ -29,8 +29,8 @@ _SENTENCES = {
 
 
 def write_pieces(
-    endpoint: Endpoint, task: Task, asking: Asking, rows: Sequence[Row], texts: Sequence[str], anew: bool
-) -> Asked:
+    endpoint: Endpoint, task: Task, request_format: RequestFormat, rows: Sequence[Row], texts: Sequence[str], anew: bool
+) -> EndpointAnswers:
     """What the model writes, as pieces of the task's lexicon, without log-probabilities.
 
     Args:
@@ -43,7 +43,7 @@ def write_pieces(
         raise NotImplementedError("A task whose grammar lets an answer go on and on says how `longest` it may be.")
     prompts, most = [task.prompt(row, None) for row in rows], task.longest * max(map(len, pieces))
     one_line = not any("\n" in piece for piece in pieces)
-    written = ask_to_write(endpoint, asking, prompts, texts, most, one_line, anew)
+    written = ask_to_write(endpoint, request_format, prompts, texts, most, one_line, anew)
     read = [read_pieces(task, reply, row) for reply, row in zip(written.replies, rows, strict=True)]
     problems = [tuple(filter(None, (answer.problem or "").split(", "))) for answer in read]
     counts = {kind: sum(kind in each for each in problems) for kind in _SENTENCES}
@@ -51,7 +51,7 @@ def write_pieces(
         *reading_notes([Reading(None, each) for each in problems], written.most),
         *(_SENTENCES[kind].format(count=f"{n:,} of {len(read):,} answers") for kind, n in counts.items() if n),
     ]
-    return Asked(read, [*notes, *written.notes])
+    return EndpointAnswers(read, [*notes, *written.notes])
 
 
 def read_pieces(task: Task, reply: Reply, row: Row) -> Answer:
