@@ -48,7 +48,7 @@ VOCABULARIES = {
     "extend": ("vocabulary=extend", "vocabulary.path={path}", "textify=region_color"),
     "learn": ("vocabulary=learn", "vocabulary.size=96"),
 }
-CLASSES = "task.template='One of {{classes}}.\nImage: {{image}}\nclass: {{answer}}\n'"
+CLASSES = "task.prompts='One of {{classes}}.\nImage: {{image}}\nclass: {{answer}}\n'"
 PATCHES = ("textify=patch_words", "textify.patch=2", "textify.codes=16")
 RUNS = {
     f"{ask}-{vocabulary}": (*asked, *written)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ONE = "trainer.max_steps=1"
 SCENES = ("data=scenes", "data.train_samples=20", "data.val_samples=4", "data.test_samples=4", "textify=region_color")
-WORDS = ("readout=score", "task.template='One of {{classes}}: {{image}}\nIt is {{answer}}.\n'", "task.shots=2")
+WORDS = ("readout=score", "task.prompts='One of {{classes}}: {{image}}\nIt is {{answer}}.\n'", "task.shots=2")
 
 
 def test_other_questions_prepare_nothing_again(run):

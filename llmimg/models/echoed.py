@@ -41,7 +41,7 @@ def tails(answers: Sequence[Answer], texts: Sequence[str], by_length: bool) -> T
     if any(len(each) == shared for each in tokens):
         raise UserError(
             "The tokens of one answer begin those of another, and an endpoint says nothing of where an answer ends: "
-            "let task.template go on behind {answer}, as with a line break."
+            "let task.prompts go on behind {answer}, as with a line break."
         )
     if any(value is None for each in tokens for _, value in each[max(shared, 1) :]):
         raise UserError(
@@ -51,7 +51,7 @@ def tails(answers: Sequence[Answer], texts: Sequence[str], by_length: bool) -> T
     if any(each[shared][1] is None for each in tokens):
         raise UserError(
             "An answer begins the text, where no token has a probability: put some words in front of {image} in "
-            "task.template."
+            "task.prompts."
         )
     common = np.array([[np.nan if value is None else value for _, value in each[:shared]] for each in tokens])
     known = common[:, ~np.isnan(common).any(axis=0)]

@@ -12,7 +12,7 @@ from llmimg.models.echoed import echoed_tokens, tails
 from llmimg.models.endpoint import Endpoint
 from llmimg.models.endpoint_replies import ask_to_write
 from llmimg.models.endpoint_requests import EndpointAnswers, RequestFormat
-from llmimg.tasks.base import Task
+from llmimg.tasks.base import Row, Task
 from llmimg.tasks.reading import AnswerReader, Reading, check_names, reading_notes
 from llmimg.tokens.sample import Answer
 
@@ -20,12 +20,18 @@ _NOTED_DRIFT, _MOST_DRIFT = 0.05, 1.0  # nats between log-probabilities that sho
 
 
 def score_classes(
-    endpoint: Endpoint, task: Task, request_format: RequestFormat, texts: Sequence[str], normalise: str, anew: bool
+    endpoint: Endpoint,
+    task: Task,
+    request_format: RequestFormat,
+    rows: Sequence[Row],
+    texts: Sequence[str],
+    normalise: str,
+    anew: bool,
 ) -> EndpointAnswers:
     """Log-probabilities of the classes, as `llmimg.readouts.score` has them.
 
     Args:
-        texts: the images'.
+        rows, texts: of each image.
         anew: ask what was answered before, too.
 
     Raises:
@@ -33,9 +39,10 @@ def score_classes(
     """
     probes.check_echo(endpoint, texts[0], anew)
     names, candidates = task.classes or (), task.candidates or ()
-    # The last has what the answers have without an image.
-    asked = [*texts, ""] if normalise == "prior" else list(texts)
-    requests = [request_format.scored(task.prompt({}, None), text, candidates) for text in asked]
+    asked = list(zip(rows, texts, strict=True))
+    if normalise == "prior":  # what the answers have without an image; asked in one's own words, each row for itself
+        asked += [(row, "") for row in (rows if task.asks else rows[:1])]
+    requests = [request_format.scored(task.prompt(row, None), text, candidates) for row, text in asked]
     answers = endpoint.ask([request for group in requests for request in group], anew)
     groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]
     found = [
@@ -50,7 +57,7 @@ def score_classes(
         )
     outputs = np.array([each.log_likelihoods for each in found])
     if normalise == "prior":
-        outputs = outputs[:-1] - outputs[-1]
+        outputs = outputs[: len(rows)] - outputs[len(rows) :]
     outputs -= np.logaddexp.reduce(outputs, axis=1, keepdims=True)
     first = [(group[0], sent[0]["prompt"]) for group, sent in zip(groups[: len(texts)], requests, strict=False)]
     notes = [
@@ -66,12 +73,12 @@ def score_classes(
 
 
 def write_classes(
-    endpoint: Endpoint, task: Task, request_format: RequestFormat, texts: Sequence[str], anew: bool
+    endpoint: Endpoint, task: Task, request_format: RequestFormat, rows: Sequence[Row], texts: Sequence[str], anew: bool
 ) -> EndpointAnswers:
     """The classes that the model names in its answers.
 
     Args:
-        texts: the images'.
+        rows, texts: of each image.
         anew: ask what was answered before, too.
 
     Raises:
@@ -82,7 +89,7 @@ def write_classes(
     one_line = all("\n" in answer for answer in answers)
     check_names(names, answers[0].removeprefix(names[0]), one_line)
     most = max(map(len, names))
-    prompts = [task.prompt({}, None)] * len(texts)
+    prompts = [task.prompt(row, None) for row in rows]
     written = ask_to_write(endpoint, request_format, prompts, texts, most, one_line, anew)
     reader = AnswerReader(names)
     readings = [reader.read(each.text, each.finish, one_line, each.thought) for each in written.replies]

@@ -200,7 +200,7 @@ def _check_new_tokens(
         named = vocabulary.tokenizer.convert_ids_to_tokens(words[:6]) or [f"those of vocabulary={vocabulary.name}"]
         raise UserError(
             f"The model '{path}' never saw these tokens, and nothing would teach it them: {', '.join(map(repr, named))}"
-            f"{', …' if len(words) > 6 else ''}. Give it the classes, task.template and vocabulary that it was trained "
+            f"{', …' if len(words) > 6 else ''}. Give it the classes, task.prompts and vocabulary that it was trained "
             "with, or train it."
         )
     if vocabulary.name in ("own", "learn"):

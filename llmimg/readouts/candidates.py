@@ -18,7 +18,7 @@ from llmimg.readouts.sight import check_causal, stay_apart
 from llmimg.tokens.trie import Trie
 
 NOTHING_IN_FRONT = (
-    "An answer begins the text, where no token has a probability: put some words in front of {image} in task.template."
+    "An answer begins the text, where no token has a probability: put some words in front of {image} in task.prompts."
 )
 _MOST_LOGITS = 2**26  # at once: 256 MB
 _MOST_NODES = 64  # behind the prompt at once: attention goes over all of them for each, a pass has a cost of its own

@@ -45,15 +45,16 @@ class Generate(Prompted):
                     "readout.beams, samples, temperature, top_k and top_p."
                 )
             self.trie = trie_of(self.choices.answers)
-        elif self.task.grammar is not None:
+        else:
             self.automaton = self.vocabulary.automaton(self.task.grammar, self.task.cells)
 
     @functools.cached_property
     def _room(self) -> int:
         """How many tokens an answer may have: as many for every row, whatever stands beside it in its batch."""
-        prompt = self.script.prompt(self.task.prompt({}, None), np.empty(0, np.int64))
-        around = sum(len(span.ids) for span in prompt)
-        return (self.layout.beside or self.layout.context) - around
+        if self.layout.answer:
+            return self.layout.answer
+        prompt = self.script.prompt(self.task.prompt(self.task.stand_in, None), np.empty(0, np.int64))
+        return self.layout.context - sum(len(span.ids) for span in prompt)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         batch = super().batch(examples)
@@ -103,6 +104,10 @@ class Generate(Prompted):
     def _answer(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Answer:
         written = tokens[tokens >= 0].tolist()  # answers of other batches may be longer
         ended = self.vocabulary.end in written
+        if self.task.open:
+            said = written[: written.index(self.vocabulary.end)] if ended else written
+            text, problem = self.vocabulary.text(said), None if ended else _BROKEN_OFF
+            return Answer(text, log_probabilities=log_probabilities[: len(said)], problem=problem)
         read, lexicon = self.automaton.read_with_places(written, whole=ended), self.task.lexicon
         if read is None or lexicon is None:
             return Answer(text=self.vocabulary.text(written), problem="It cannot be read.")

@@ -1,6 +1,8 @@
 """What readouts share whose answer follows a prompt: a causal model learns to continue it with the right answer."""
 
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from llmimg.readouts.base import Batch, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import takes
+from llmimg.tasks.base import Row, Task
 from llmimg.tokens.layout import ANSWER, IMAGE, WORDS, Sequences, Span
 from llmimg.tokens.packing import behind_one_text
 from llmimg.tokens.sample import Example
@@ -25,7 +28,7 @@ class Prompted(TextReadout):
     in it.
 
     Attributes:
-        choices: the answers to choose from, where there are few.
+        choices: the answers to choose from in evaluation, where there are few.
     """
 
     auto_class = AutoModelForCausalLM
@@ -34,10 +37,22 @@ class Prompted(TextReadout):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        self.choices: Choices | None = None
-        task = self.task
-        if task.candidates is not None:
-            self.choices = self.script.choices(task.prompt({}, None), task.candidates, task.classes or ())
+        self.choices = self._choices_of(self.task)
+
+    def _choices_of(self, task: Task) -> Choices | None:
+        if task.candidates is None:
+            return None
+        return self.script.choices(task.prompt(task.stand_in, None), task.candidates, task.classes or ())
+
+    @functools.cached_property
+    def _by_wording(self) -> list[Choices | None]:
+        """The answers to choose from behind each of the task's prompts."""
+        return [self._choices_of(replace(self.task, wording=each)) for each in range(len(self.task.wordings))]
+
+    def _choices(self, seed: int | None) -> Choices | None:
+        """Those of a sample; `seed` as of `Task.prompt`."""
+        wording = self.task.wording_of(seed)
+        return self.choices if wording == self.task.wording else self._by_wording[wording]
 
     @property
     def known_choices(self) -> Choices:
@@ -91,8 +106,20 @@ class Prompted(TextReadout):
         return as_arguments(model, batch, "task.samples") if self._packs else batch
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        laid = self.layout([self.prompt(each, None) for each in examples], left=True)
+        prompts = [self.prompt(each, None) for each in examples]
+        for each, prompt in zip(examples, prompts, strict=True):
+            self._check_room(each.row, prompt)
+        laid = self.layout(prompts, left=True)
         return tensors(input_ids=laid.ids, attention_mask=laid.mask)
+
+    def _check_room(self, row: Row, prompt: Sequence[Span]) -> None:
+        """Refuse words of a row's own that do not fit."""
+        words, room = sum(len(span.ids) for span in prompt if span.role != IMAGE), self.layout.words
+        if self.task.asks and words > room:
+            raise UserError(
+                f"Row {row['id']} is asked in {words:,} tokens, and the model's context has room for {room:,}: ask in "
+                "fewer words."
+            )
 
     def whole(self, samples: Sequence[Sequence[Span]]) -> Sequences:
         """Prompts with their right answers, as far as there is room for these."""
@@ -100,10 +127,11 @@ class Prompted(TextReadout):
 
     def prompt(self, example: Example, seed: int | None) -> list[Span]:
         """What the model is given; `seed` as of `Task.prompt`."""
-        return self.script.prompt(self.task.prompt(example.row, seed), example.image, self.choices)
+        return self.script.prompt(self.task.prompt(example.row, seed), example.image, self._choices(seed))
 
     def answer(self, example: Example, seed: int | None) -> list[Span]:
         """What it is to write."""
-        if self.choices is None:
+        choices = self._choices(seed)
+        if choices is None:
             return self.script.answer(self.task.answer(example.row, seed))
-        return [Span(np.array(self.choices.answers[self.task.target(example.row)]), ANSWER)]
+        return [Span(np.array(choices.answers[self.task.target(example.row)]), ANSWER)]

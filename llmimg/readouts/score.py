@@ -1,5 +1,6 @@
 """The likelihood of each answer's words as continuation of the image's text."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Batch, tensors
 from llmimg.readouts.candidates import NOTHING_IN_FRONT, trie_scores
 from llmimg.readouts.prompted import Prompted
+from llmimg.tasks.base import Row
 from llmimg.tokens.layout import Sequences
+from llmimg.tokens.sample import Example
 from llmimg.tokens.trie import trie_of
 
 
@@ -21,13 +24,22 @@ class Score(Prompted):
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         self.trie = trie_of(self.known_choices.answers)
-        if self.settings.normalise == "prior" and not self._without_image().ids.size:
+        if self.settings.normalise == "prior" and not self._without_image([self.task.stand_in]).ids.size:
             raise UserError(NOTHING_IN_FRONT)
 
-    def _without_image(self) -> Sequences:
-        """The prompt where there is no image."""
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        batch = super().batch(examples)
+        if self.settings.normalise != "prior":
+            return batch
+        # Where all rows are asked in the same words, one prompt stands for all.
+        laid = self._without_image([each.row for each in (examples if self.task.asks else examples[:1])])
+        return {**batch, **tensors(blank_ids=laid.ids, blank_mask=laid.mask)}
+
+    def _without_image(self, rows: Sequence[Row]) -> Sequences:
+        """The prompts of rows where there is no image."""
         blank = np.array(self.known_choices.blank, np.int64)
-        return self.layout([self.script.prompt(self.task.prompt({}, None), blank, self.choices)], left=True)
+        prompts = [self.script.prompt(self.task.prompt(row, None), blank, self.choices) for row in rows]
+        return self.layout(prompts, left=True)
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         scores = trie_scores(model, batch["input_ids"], batch["attention_mask"], self.trie)
@@ -35,8 +47,5 @@ class Score(Prompted):
             lengths = [len(answer) for answer in self.known_choices.answers]
             scores = scores / torch.tensor(lengths, device=scores.device)
         if self.settings.normalise == "prior":
-            laid = self._without_image()
-            empty = tensors(ids=laid.ids, mask=laid.mask)
-            ids, mask = (empty[name].to(scores.device) for name in ("ids", "mask"))
-            scores = scores - trie_scores(model, ids, mask, self.trie)
+            scores = scores - trie_scores(model, batch["blank_ids"], batch["blank_mask"], self.trie)
         return scores.log_softmax(dim=1)

@@ -9,10 +9,11 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
-from llmimg.tasks.base import TASKS, Row, Task
+from llmimg.tasks.base import Row, Task
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import IMAGE, Frame, Layout
-from llmimg.tokens.script import Script
+from llmimg.tokens.sample import ImageSlot, RowText
+from llmimg.tokens.script import Choices, Script
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import Vocabulary
 from llmimg.training.examples import LiveExamples, StoredImages
@@ -77,26 +78,62 @@ def framed(vocabulary: Vocabulary, causal: bool, lengths: np.ndarray) -> Frame:
     return frame
 
 
-def script_lengths(script: Script, task: Task) -> tuple[int, int, int]:
-    """How many tokens stand in front of the image that is asked about, how many around it in front of an answer, and
-    how many the longest answer has."""
-    parts = task.prompt({}, None)
-    choices = script.choices(parts, task.candidates, task.classes or ()) if task.candidates is not None else None
-    spans = script.prompt(parts, np.empty(0, np.int64), choices)
-    place = next(place for place, span in enumerate(spans) if span.role == IMAGE)
-    lengths = [len(span.ids) for span in spans]
-    if choices is not None:
-        longest = max(map(len, choices.answers))
-    elif task.grammar is None:
-        raise UserError(
-            f"The answers of task={TASKS.name_of(type(task))} have no grammar, and no such answer is written here yet: "
-            "give the task one."
-        )
-    elif task.longest is None:
+def prompt_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
+    """How many tokens the words of the longest prompt have, in front of an answer.
+
+    Args:
+        rows: those that are asked, where they are asked in words of their own.
+    """
+    worded = [replace(task, wording=each) for each in range(len(task.wordings))]
+    asked = rows if task.asks else [task.stand_in]
+    choices = [choices_behind(script, each) for each in worded]
+    none = np.empty(0, np.int64)
+    return max(
+        (
+            sum(len(span.ids) for span in script.prompt(each.prompt(row, None), none, chosen))
+            for row in asked
+            for each, chosen in zip(worded, choices, strict=True)
+        ),
+        default=0,
+    )
+
+
+def words_before(script: Script, task: Task) -> int | None:
+    """How many tokens stand in front of the image that is asked about; None where that differs from sample to sample,
+    or there is none."""
+    found = set()
+    for wording in range(len(task.wordings)):
+        each = replace(task, wording=wording)
+        parts = each.prompt(task.stand_in, None)
+        if ImageSlot() not in parts or any(isinstance(part, RowText) for part in parts[: parts.index(ImageSlot())]):
+            return None
+        spans = script.prompt(parts, np.empty(0, np.int64), choices_behind(script, each))
+        place = next(place for place, span in enumerate(spans) if span.role == IMAGE)
+        found.add(sum(len(span.ids) for span in spans[:place]))
+    return found.pop() if len(found) == 1 else None
+
+
+def choices_behind(script: Script, task: Task) -> Choices | None:
+    """The answers to choose from behind the task's prompt, where there are few."""
+    if task.candidates is None:
+        return None
+    return script.choices(task.prompt(task.stand_in, None), task.candidates, task.classes or ())
+
+
+def answer_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
+    """How many tokens the longest answer has.
+
+    Args:
+        rows: those to learn from: answers in open text may be a margin longer than theirs.
+    """
+    if task.candidates is not None:
+        chosen = (choices_behind(script, replace(task, wording=each)) for each in range(len(task.wordings)))
+        return max(len(answer) for choices in chosen if choices for answer in choices.answers)
+    if task.grammar is None:
+        return int(np.ceil(_MARGIN * longest_answer(script, task, rows)))
+    if task.longest is None:
         raise NotImplementedError("A task whose grammar lets an answer go on and on says how `longest` it may be.")
-    else:
-        longest = task.longest * script.vocabulary.answer_table.most_tokens + 1
-    return sum(lengths[:place]), sum(lengths), longest
+    return task.longest * script.vocabulary.answer_table.most_tokens + 1
 
 
 def longest_answer(script: Script, task: Task, rows: Iterable[Row]) -> int:
@@ -114,6 +151,7 @@ def make_layout(
     prompt: int = 0,
     answer: int = 0,
     learned: Callable[[], int] | None = None,
+    asked: bool = False,
 ) -> Layout:
     """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
 
@@ -127,6 +165,7 @@ def make_layout(
         answer: how many an answer may have. In a context that is given it has what images leave, if that is less, but
             not less than answers to learn from have.
         learned: gives how many these have at most, as they are; None may have as many as any.
+        asked: whether prompts have words of the rows' own, of which others may be longer.
 
     Raises:
         UserError: where the text of an image as it is and such an answer do not fit, and it was not to be cut.
@@ -138,10 +177,12 @@ def make_layout(
     limits = [each for each in (limit, tokens.max_length) if each is not None]
     layout = Layout.of(encoder.vocabulary, 0, tokens.overflow, frame, tokens.permute, prompt)
     left = min(limits) - layout.framing - longest if limits else answer
+    if not limits and asked:
+        prompt = int(np.ceil(_MARGIN * prompt))
     if left < answer and learned is not None:
         margin = _MARGIN if settings.live else 1
         answer = min(answer, max(left, int(np.ceil(margin * learned()))))
-    layout = replace(layout, beside=prompt + answer)
+    layout = replace(layout, beside=prompt + answer, answer=answer)
     layout = replace(layout, context=min(limits, default=longest + layout.framing))
     for each in ids.values():
         layout.check(each.lengths)

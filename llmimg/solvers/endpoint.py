@@ -98,11 +98,13 @@ class EndpointSolver(Solver):
         rows = Rows(self.data.test, self.task.columns, self.data.decoding).scored(self.numbers)
         if settings.readout_name == "score":
             normalise = settings.readout_settings.normalise
-            found = score_classes(self.endpoint, self.task, self.request_format, self.texts, normalise, settings.force)
+            found = score_classes(
+                self.endpoint, self.task, self.request_format, rows, self.texts, normalise, settings.force
+            )
         elif self.task.candidates is None:
             found = write_pieces(self.endpoint, self.task, self.request_format, rows, self.texts, settings.force)
         else:
-            found = write_classes(self.endpoint, self.task, self.request_format, self.texts, settings.force)
+            found = write_classes(self.endpoint, self.task, self.request_format, rows, self.texts, settings.force)
         self.seconds = time.perf_counter() - started
         self.notes.extend(found.notes)
         for note in found.notes:

@@ -27,7 +27,15 @@ from llmimg.recogniser import Recogniser
 from llmimg.reloaded import check_recogniser
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver
-from llmimg.solvers.context import framed, longest_answer, make_layout, script_lengths, text_lengths
+from llmimg.solvers.context import (
+    answer_length,
+    framed,
+    longest_answer,
+    make_layout,
+    prompt_length,
+    text_lengths,
+    words_before,
+)
 from llmimg.solvers.costs import data_metrics, peak_memory_mb
 from llmimg.solvers.fidelity import fidelity_metrics
 from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, prepare_split, prepare_text
@@ -35,8 +43,9 @@ from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
 from llmimg.tasks.base import TASKS, Task
 from llmimg.tasks.figures import Shown
-from llmimg.tokens.layout import Frame
+from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.learned import run_decoding
+from llmimg.tokens.script import Script
 from llmimg.training.arguments import make_arguments
 from llmimg.training.examples import Examples, FreshImages, LiveExamples, StoredImages
 from llmimg.training.fit import make_trainer, train
@@ -65,22 +74,17 @@ class LanguageSolver(Solver):
         script, self.encoder = make_script(settings, task, kind, encoder, data.train, known, ids, shown, notes)
         limit = context_limit(settings.model, kind.causal)
         frame = Frame() if kind.prompted else framed(encoder.vocabulary, kind.causal, lengths)
-        before, around, answer = script_lengths(script, task) if kind.prompted else (len(frame.before), 0, 0)
-        learned = None
-        if kind.prompted and task.candidates is None:
-            learned = functools.partial(longest_answer, script, task, known.all_seen(ids.whole))
-        self.layout = make_layout(settings, limit, self.encoder, self.ids, lengths, frame, around, answer, learned)
+        self.layout = self._layout(script, frame, limit, lengths)
         self.context = self.layout.context
-        if (left := self.layout.beside - around) < answer:
-            notes.append(f"The context leaves {left:,} of {answer:,} tokens to an answer: a longer one breaks off.")
         self.plain_text = prepare_text(settings, task, self.encoder, self.layout, notes)
         boxes = common_boxes(settings, data, kind.needs_boxes(task), self.encoder, lengths)
         self.readout = kind(task, self.layout, script, boxes, settings.readout_settings)
-        if how == "none" and not (around or frame.before or frame.after or self.readout.blank):
+        if how == "none" and not (self.layout.words or frame.before or frame.after or self.readout.blank):
             raise UserError(
                 "data.images=none leaves nothing to read, as the tokenizer puts nothing around a text: take "
                 "vocabulary=own, or readout=score."
             )
+        before = words_before(script, task) if kind.prompted else len(frame.before)
         self.looks = make_looks(settings, data, task, self.encoder, self.layout, lengths, before)
         self.examples = {split: self._examples(split) for split in SPLITS}
 
@@ -89,6 +93,24 @@ class LanguageSolver(Solver):
         names = [name for name in TASKS[settings.task_name].readouts if "language" in KINDS[name]]
         others = [name for name in names if not READOUTS[name].causal]
         context_limit(settings.model, READOUTS[settings.readout_name].causal, others)  # whether there is such a model
+
+    def _layout(self, script: Script, frame: Frame, limit: int | None, lengths: np.ndarray) -> Layout:
+        """How sequences are laid out, around the longest of all prompts and answers."""
+        settings, task, kind = self.settings, self.task, READOUTS[self.settings.readout_name]
+        if not kind.prompted:
+            return make_layout(settings, limit, self.encoder, self.ids, lengths, frame)
+        asked = (row for split in SPLITS for row in self.known[split].all_seen(self.ids[split].whole))
+        learned = functools.partial(self.known["train"].all_seen, self.ids["train"].whole)
+        words, answer = prompt_length(script, task, asked), answer_length(script, task, learned())
+        longest = None if task.candidates is not None else lambda: longest_answer(script, task, learned())
+        layout = make_layout(
+            settings, limit, self.encoder, self.ids, lengths, frame, words, answer, longest, bool(task.asks)
+        )
+        if layout.answer < answer:
+            self.notes.append(
+                f"The context leaves {layout.answer:,} of {answer:,} tokens to an answer: a longer one breaks off."
+            )
+        return layout
 
     def _known(self, split: str) -> Rows:
         data, path = self.data, self.settings.model.location[0]

@@ -7,6 +7,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import SPLITS, Data, Decoding
 from llmimg.data.broken import broken_notes
 from llmimg.data.rng import sampled
+from llmimg.data.rows import Rows
 from llmimg.errors import UserError
 from llmimg.models.looks import Looks, grid_places, looks_of
 from llmimg.readouts.base import READOUTS
@@ -19,6 +20,7 @@ from llmimg.tokens.layout import Layout
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import token_boxes
 from llmimg.tokens.plain_text import able_to_read, cut, held_out, text_stream
+from llmimg.tokens.sample import RowText
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.training.mixture import PlainText
@@ -40,10 +42,25 @@ def make_encoder(settings: Configuration, data: Data, task: Task, notes: list[st
     pieces = write_all(textifier, _some_images(settings, data, decoding))
     texts, held = getattr(settings.task_settings, "text", ()), (settings.data.val_fraction, settings.data.test_fraction)
     vocabulary = able_to_read(texts, vocabulary.checked(textifier, pieces), settings.vocabulary.open_size, *held)
+    if prompted and vocabulary.of_pieces and (said := open_texts(task, data, decoding)):
+        vocabulary = vocabulary.with_open(said, settings.vocabulary.open_size)
     encoder = Encoder(decoding, textifier, vocabulary)
     notes.append(encoder.vocabulary.note)
     notes.extend(_other_tokens(settings, encoder))
     return encoder
+
+
+def open_texts(task: Task, data: Data, decoding: Decoding) -> list[str]:
+    """What is open text in the prompts and answers of training rows: their own words."""
+    if not task.asks and not task.open:
+        return []
+    rows = Rows(data.train, task.columns, decoding).all_seen(np.arange(len(data.train)))
+    return [
+        part
+        for row in rows
+        for part in (*task.prompt(row, None), *(task.answer(row, None) if task.open else ()))
+        if isinstance(part, RowText)
+    ]
 
 
 def make_textifier(settings: Configuration, data: Data, decoding: Decoding) -> Textifier:
@@ -144,13 +161,13 @@ def make_looks(
     encoder: Encoder,
     layout: Layout,
     lengths: np.ndarray,
-    first: int,
+    first: int | None,
 ) -> Looks | None:
     """What tokens look like and where they stand, where that is where the model begins (`model.embeddings`).
 
     Args:
         lengths: of all texts, in tokens.
-        first: how many tokens stand in front of an image.
+        first: how many tokens stand in front of an image; None where that differs.
 
     Raises:
         UserError: where the textifier's pieces look like nothing, or none is a token of its own.
@@ -172,7 +189,7 @@ def make_looks(
     if vocabulary.answers is not None and (of_answers := task.appearance()) is not None:
         tokens.append(looks_of(vocabulary.answers, of_answers))
     boxes = _boxes_in_all(settings, data, encoder, lengths)
-    if boxes is None or layout.permute == "each":
+    if boxes is None or first is None or layout.permute == "each":
         return Looks(tokens)
     boxes = boxes[layout.order(np.zeros(len(boxes)))][: layout.room]
     return Looks(tokens, grid_places(boxes), first)

@@ -15,7 +15,7 @@ from llmimg.readouts.base import TextReadout
 from llmimg.tasks.base import Row, Task
 from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.sample import ImageSlot, Part, Sample
-from llmimg.tokens.script import Script, Shot, fixed_words
+from llmimg.tokens.script import Script, Shot, fixed_words, is_fixed
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.tokenizer import encoded
 from llmimg.tokens.vocabulary import Vocabulary
@@ -25,7 +25,10 @@ _SAMPLE = 16  # training images on which it is tried how the tokenizer reads a p
 
 def image_is_inside(task: Task) -> bool:
     """Whether anything of the prompt's text stands in front of the image that is asked about."""
-    return task.settings.chat or task.settings.shots > 0 or isinstance(task.prompt({}, None)[0], str)
+    if task.settings.chat or task.settings.shots > 0:
+        return True
+    worded = (replace(task, wording=each) for each in range(len(task.wordings)))
+    return any(each.prompt(task.stand_in, None)[0] != ImageSlot() for each in worded)
 
 
 def make_script(
@@ -51,11 +54,15 @@ def make_script(
         return Script(vocabulary), encoder
     shots = _shots(settings, task, encoder, train, known, ids, shown)
     script = Script(vocabulary, shots, task.settings.chat, task.candidates is not None)
-    prompt = task.prompt({}, None)
-    script = replace(script, vocabulary=vocabulary.with_words(fixed_words(script, prompt, task.candidates)))
+    words = []
+    for each in (replace(task, wording=wording) for wording in range(len(task.wordings))):
+        words += fixed_words(script, each.prompt(task.stand_in, None), each.candidates)
+    script = replace(script, vocabulary=vocabulary.with_words(dict.fromkeys(words)))
     some = sampled(ids.whole, _SAMPLE, settings.data.split_seed)
     texts = encoder.textifier.texts(write_all(encoder.textifier, encoder.decoding.whole(train[some]["image"])))
-    notes.extend(_seams(script, task, [(ids[row], text) for row, text in zip(some, texts, strict=True)]))
+    rows = known.seen(some)
+    samples = [(ids[number], text, row) for number, text, row in zip(some, texts, rows, strict=True)]
+    notes.extend(_seams(script, task, samples))
     return script, replace(encoder, vocabulary=script.vocabulary)
 
 
@@ -80,7 +87,7 @@ def _shots(
     drawn = draw_shots(labels, ids.whole, task.settings.shots, settings.seed)
     given = shown[drawn]
     images = [ids[row] if row >= 0 else np.empty(0, np.int64) for row in given]
-    begins = task.prompt({}, None)[0] == ImageSlot() and not task.settings.chat
+    begins = task.prompt(task.stand_in, None)[0] == ImageSlot() and not task.settings.chat
     if encoder.vocabulary.inside and begins and given[0] >= 0:
         images[0] = _at_the_start(encoder, train[int(given[0])]["image"])
     samples = [shot_sample(task, row, place) for place, row in enumerate(known.seen(drawn))]
@@ -93,36 +100,40 @@ def _at_the_start(encoder: Encoder, image: Any) -> np.ndarray:
     return np.array(encoded(encoder.vocabulary.tokenizer.backend_tokenizer, texts)[0].ids)
 
 
-def _seams(script: Script, task: Task, samples: Sequence[tuple[np.ndarray, str]]) -> list[str]:
+def _seams(script: Script, task: Task, samples: Sequence[tuple[np.ndarray, str, Row]]) -> list[str]:
     """A note where the tokenizer would read an image's text and what stands around it otherwise as a whole.
 
     Args:
-        samples: some images' ids and texts.
+        samples: some images' ids and texts, and the rows that they are of.
     """
     vocabulary = script.vocabulary
     if vocabulary.original_tokenizer is not None or vocabulary.of_pieces:
         return []
-    before, after = _around(script, task)
     inside = bool(script.shots)
-    if all(
-        [*_ids(vocabulary, before, inside), *map(int, ids), *_ids(vocabulary, after, True)]
-        == _ids(vocabulary, before + text + after, inside)
-        for ids, text in samples
-    ):
+    if all(_reads_alike(vocabulary, *_around(script, task, row), ids, text, inside) for ids, text, row in samples):
         return []
     return [
         "Tokens of the prompt: its parts are read apart, and where they meet the tokenizer would have read the whole "
-        "otherwise. A line break on both sides of {image} in task.template usually mends it."
+        "otherwise. A line break on both sides of {image} in task.prompts usually mends it."
     ]
 
 
-def _around(script: Script, task: Task) -> tuple[str, str]:
+def _reads_alike(vocabulary: Vocabulary, before: str, after: str, ids: np.ndarray, text: str, inside: bool) -> bool:
+    """Whether an image's text, of these token ids, and the words around it are read apart as they are together."""
+    apart = [*_ids(vocabulary, before, inside), *map(int, ids), *_ids(vocabulary, after, True)]
+    return apart == _ids(vocabulary, before + text + after, inside)
+
+
+def _around(script: Script, task: Task, row: Row) -> tuple[str, str]:
     """The words in front of the image that is asked about, and those behind it, an answer among them."""
-    parts: tuple[Part, ...] = task.prompt({}, None)
+    parts: tuple[Part, ...] = task.prompt({**task.stand_in, **row}, None)
     place = parts.index(ImageSlot())
     before = "".join(part for part in parts[:place] if isinstance(part, str))
     after = "".join(part for part in parts[place + 1 :] if isinstance(part, str))
-    return before, after if task.candidates is None else script.tails(parts, task.candidates)[0]
+    if task.candidates is None:
+        return before, after
+    front = after[: len(after) - len(parts[-1])] if is_fixed(parts[-1]) else after
+    return before, front + script.tails(parts, task.candidates)[0]
 
 
 def _ids(vocabulary: Vocabulary, text: str, inside: bool) -> list[int]:

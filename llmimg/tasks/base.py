@@ -3,21 +3,22 @@
 import abc
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
 
 from llmimg.registry import Registry
-from llmimg.settings import Positive, build, settings_of
+from llmimg.settings import build
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import NOTHING_KNOWN, DataInfo
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
+from llmimg.tasks.templates import Template
 from llmimg.textify import Grammar, Lexicon, Textifier
-from llmimg.tokens.sample import Answer, ImageSlot, Part
+from llmimg.tokens.sample import Answer, Part
 
 TASKS = Registry("task", "llmimg.tasks")
 
@@ -34,30 +35,6 @@ Prediction = Any  # a task's own: a class and its probabilities, boxes with scor
 Row = Mapping[str, Any]
 
 
-@settings_of("task")
-class AnswerSettings:
-    """What every task whose answers are written can be set to.
-
-    Attributes:
-        chat: write a sample as the turns of a conversation, by the tokenizer's own chat template: the prompt is the
-            user's, the answer the model's.
-        shots: how many training images with their answers stand in front of each image, drawn by `seed`, as evenly of
-            all classes as goes.
-        image_loss: how much the mean loss over the image's own text in the prompt counts beside that over the answer.
-        samples: how many samples of a row, each by a seed of its own, stand behind one text of its image in training.
-    """
-
-    chat: bool = False
-    shots: Annotated[int, Field(ge=0)] = 0
-    image_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    samples: Positive = 1
-
-    @property
-    def varied(self) -> bool:
-        """Whether anything of a sample to learn from differs by its seed."""
-        return False
-
-
 @dataclass(frozen=True)
 class Task(abc.ABC):
     """One thing to ask of rows. The smallest one says `Settings`, `readouts`, `columns`, `measures`, `answer`, `read`,
@@ -66,10 +43,12 @@ class Task(abc.ABC):
     Attributes:
         settings: of its class's `Settings`.
         info: of the data it is asked of.
+        wording: which of its prompts it is asked with in evaluation.
     """
 
     settings: Any
     info: DataInfo = NOTHING_KNOWN
+    wording: int = 0
 
     Settings: ClassVar[type]  # conf/task/NAME.yaml, a frozen dataclass in the task's file
     readouts: ClassVar[tuple[str, ...]]  # what can answer it; the first is the default
@@ -136,6 +115,11 @@ class Task(abc.ABC):
         return None if self.grammar is None else self.grammar.longest
 
     @property
+    def open(self) -> bool:
+        """Whether answers are open text: neither one of few, nor with a grammar."""
+        return self.candidates is None and self.grammar is None
+
+    @property
     def classes(self) -> tuple[str, ...] | None:
         """Where every answer is one of few, these: what a head and candidates need."""
         return None
@@ -149,13 +133,40 @@ class Task(abc.ABC):
         """Which of its classes a row is of: what a head learns."""
         raise NotImplementedError
 
+    @property
+    def constants(self) -> Mapping[str, str]:
+        """What stands in its prompts for the settings' `constants`."""
+        return {}
+
+    @functools.cached_property
+    def wordings(self) -> tuple[Template, ...]:
+        """Its prompts, with what differs from row to row left open."""
+        return tuple(Template.parsed(text, self.constants) for text in self.settings.prompts)
+
+    def wording_of(self, seed: int | None) -> int:
+        """Which of them a sample has; `seed` as of `prompt`."""
+        if seed is None or len(self.wordings) == 1:
+            return self.wording
+        return int(np.random.default_rng([seed, 1]).integers(len(self.wordings)))
+
+    @property
+    def behind(self) -> str:
+        """The words behind an answer."""
+        return self.wordings[self.wording].behind
+
+    @property
+    def stand_in(self) -> Row:
+        """A row that stands for any, to see how a prompt is built."""
+        return dict.fromkeys(self.asks, "?")
+
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         """What the model is given.
 
         Args:
+            row: with the columns of `asks`.
             seed: all that is random in it; None in evaluation.
         """
-        return (ImageSlot(),)
+        return self.wordings[self.wording_of(seed)].filled(row)
 
     @abc.abstractmethod
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from llmimg.errors import UserError
 from llmimg.settings import settings_of
-from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
+from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.class_figures import class_figures
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.measure import ByRows, Measure, Table
-from llmimg.tokens.sample import Answer, ImageSlot, Part
+from llmimg.tasks.settings import AnswerSettings
+from llmimg.tasks.templates import Prompts
+from llmimg.tokens.sample import Answer, Part
 
 UNREAD = "(no class)"  # the prediction where an answer in words names none
 
@@ -22,21 +23,14 @@ class ClassifySettings(AnswerSettings):
     """conf/task/classify.yaml.
 
     Attributes:
-        template: the text in which the model reads an image and answers, for `readout=score` and `generate`: `{image}`
-            and `{answer}` once each, in this order; `{classes}` in front of the image lists them all.
+        prompts: as of `AnswerSettings`, for `readout=score` and `generate`; `{classes}` in front of the image lists
+            all classes, and what stands behind `{answer}` ends an answer.
     """
 
-    template: str = "{image}\nclass: {answer}\n"
+    constants = ("classes",)
+    ends = True
 
-    def __post_init__(self):
-        if any(self.template.count(place) != 1 for place in ("{image}", "{answer}")) or (
-            self.template.index("{image}") > self.template.index("{answer}")
-        ):
-            raise UserError(
-                f"task.template={self.template!r} has not {{image}} and {{answer}} once each, in this order."
-            )
-        if "{classes}" in self.template.partition("{image}")[2]:
-            raise UserError(f"task.template={self.template!r} has {{classes}} behind {{image}}: put it in front.")
+    prompts: Prompts = ("{image}\nclass: {answer}\n",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +88,17 @@ class Classify(Task):
 
     @property
     def candidates(self) -> tuple[tuple[Part, ...], ...]:
-        """The names, each with what the template has behind an answer, and with a line break where one would begin
+        """The names, each with what the prompt has behind an answer, and with a line break where one would begin
         another ("hot dog", "hot dog stand"): in words, as a server can be asked for no other end."""
         if self.settings.chat:
             return tuple((name,) for name in self.classes)
-        tail = self.settings.template.partition("{answer}")[2]
-        written = [name + tail for name in self.classes]
+        written = [name + self.behind for name in self.classes]
         begins = any(one != other and other.startswith(one) for one in written for other in written)
         return tuple((f"{each}\n" if begins else each,) for each in written)
 
-    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        before, _, rest = self.settings.template.partition("{image}")
-        before = before.replace("{classes}", ", ".join(self.classes))
-        return tuple(part for part in (before, ImageSlot(), rest.partition("{answer}")[0]) if part != "")
+    @property
+    def constants(self) -> dict[str, str]:
+        return {"classes": ", ".join(self.classes)}
 
     def target(self, row: Row) -> int:
         return int(row["label"])

@@ -14,7 +14,7 @@ from llmimg.data.motion import as_corners
 from llmimg.errors import UserError
 from llmimg.metrics.boxes import Objects, non_maximum_suppression
 from llmimg.settings import Share, Unit, settings_of
-from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
+from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.detections import (
     MEASURES,
     Detections,
@@ -32,8 +32,10 @@ from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import DataInfo
 from llmimg.tasks.measure import ByRows, Measure, Table
 from llmimg.tasks.object_words import LENGTH, ObjectWords, confidence
+from llmimg.tasks.settings import AnswerSettings
+from llmimg.tasks.templates import Prompts
 from llmimg.textify import Grammar, Textifier
-from llmimg.tokens.sample import Answer, ImageSlot, Part, Pieces
+from llmimg.tokens.sample import Answer, Part, Pieces
 
 if TYPE_CHECKING:
     from llmimg.metrics.detection import Detection
@@ -49,19 +51,18 @@ class DetectSettings(AnswerSettings):
         most: objects that are written of one image, at most.
         order: of the objects in an answer to learn: `sorted`, in reading order (by their upper left corner), or
             `random`, anew in every epoch. Where nothing is learned, as in a validation loss, they are sorted.
-        prompt: the words between the image and its objects.
         duplicates: overlap (IoU), 0 to 1: what overlaps a surer box of its class by more is dropped; null keeps all.
     """
 
+    prompts: Prompts = ("{image}\nobjects:",)
     bins: Annotated[int, Field(ge=2)] = 32
     most: Annotated[int, Field(ge=1), Unit("objects")] = 10
     order: Literal["sorted", "random"] = "sorted"
-    prompt: str = "\nobjects:"
     duplicates: Share | None = None
 
     @property
     def varied(self) -> bool:
-        return self.order == "random"
+        return self.order == "random" or super().varied
 
 
 @settings_of()
@@ -132,9 +133,6 @@ class Detect(Task):
     @property
     def longest(self) -> int:
         return LENGTH * self.settings.most
-
-    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        return (ImageSlot(), self.settings.prompt) if self.settings.prompt else (ImageSlot(),)
 
     def check(self, rows: Iterable[Row]) -> None:
         counts = [(row["id"], len(self._to_find(row))) for row in rows]

@@ -17,15 +17,17 @@ from llmimg.metrics.segmentation import Segmentation, mean_iou_of
 from llmimg.nearest import did_you_mean
 from llmimg.paths import file_name
 from llmimg.settings import one_of, settings_of
-from llmimg.tasks.base import TASKS, AnswerSettings, Row, Task
+from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.endings import ending
 from llmimg.tasks.figures import Bars, Figure, Gallery, Matrix
 from llmimg.tasks.grids import FORMATS, GridText
 from llmimg.tasks.info import DataInfo
 from llmimg.tasks.mask_images import Mask, draw_mask, swatches, write_mask
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights
+from llmimg.tasks.settings import AnswerSettings
+from llmimg.tasks.templates import Prompts
 from llmimg.textify import Grammar, Textifier
-from llmimg.tokens.sample import Answer, ImageSlot, Part
+from llmimg.tokens.sample import Answer, Part
 
 COMMONEST = "commonest"
 Cells = Annotated[int, Field(ge=1, le=64)]  # along a side of the grid
@@ -41,15 +43,15 @@ class SegmentSettings(AnswerSettings):
             first column, and the last one; `runs` writes all rows as labels and run lengths.
         ground: the class that `rows` does not write, by name or number; `commonest` is that of most pixels of the
             training masks, and null writes all.
-        prompt: the words between the image and its mask.
     """
 
+    prompts: Prompts = ("{image}\nmask:",)
     grid: tuple[Cells, Cells] = (16, 16)
     format: Annotated[str, one_of(FORMATS)] = "rows"
     ground: str | None = COMMONEST
-    prompt: str = "\nmask:"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.format != "rows" and self.ground != COMMONEST:
             raise UserError(f"task.format={self.format} writes every class, so that task.ground would do nothing.")
 
@@ -133,9 +135,6 @@ class Segment(Task):
     @property
     def longest(self) -> int:
         return self.words.longest
-
-    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        return (ImageSlot(), self.settings.prompt) if self.settings.prompt else (ImageSlot(),)
 
     def check(self, rows: Iterable[Row]) -> None:
         self.check_scored(rows, "train")

@@ -69,6 +69,16 @@ class Automaton:
             after[one, -1], cost[one, -1] = done, cells
         return cls(np.array([*alphabet, end], np.int64), after, cost, _need(after, cost), tries, final)
 
+    @classmethod
+    def free(cls, tokens: Sequence[int], end: int) -> "Automaton":
+        """Of any of these token ids in any order, one or more."""
+        alphabet = [token for token in tokens if token != end]
+        after = np.ones((3, len(alphabet) + 1), np.int32)
+        after[:, -1] = 2
+        after[0, -1] = after[2, :-1] = -1
+        cost = np.zeros_like(after)
+        return cls(np.array([*alphabet, end], np.int64), after, cost, _need(after, cost), {}, frozenset())
+
     def fills(self, most: int) -> np.ndarray:
         """Whether an answer can go on from a state and fill exactly so many cells: bool `[S, most + 1]`."""
         one, column = np.nonzero(self.after >= 0)

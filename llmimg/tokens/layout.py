@@ -59,6 +59,7 @@ class Layout:
         context: the longest sequence.
         beside: how many tokens are kept free of the image's text, besides the frame: for the words of a prompt, and the
             longest answer.
+        answer: how many of these are the answer's.
         overflow: what becomes of an image's text that is longer than the rest: `error` or `truncate`.
         permute: in which order the image's tokens stand: as they are (`none`), in another one that is the same for all
             images of one length (`fixed`), or in another one for each image (`each`): controls of what order tells.
@@ -70,6 +71,7 @@ class Layout:
     beside: int = 0
     overflow: str = "error"
     permute: str = "none"
+    answer: int = 0
 
     @classmethod
     def of(
@@ -89,6 +91,11 @@ class Layout:
     def framing(self) -> int:
         """How many tokens stand around an image's, the longest answer included."""
         return len(self.frame.before) + len(self.frame.after) + self.beside
+
+    @property
+    def words(self) -> int:
+        """How many tokens the words of a prompt have, the longest's."""
+        return self.beside - self.answer
 
     @property
     def room(self) -> int:
@@ -150,7 +157,7 @@ class Layout:
             raise UserError(
                 f"A context of {self.context:,} tokens has no room for an image's text: {self.framing:,} stand around "
                 "it. Raise tokens.max_length (model.positions for a pretrained model), or shorten what stands there "
-                "(task.shots, task.template, an answer by task.most or task.grid)."
+                "(task.shots, task.prompts, an answer by task.most or task.grid)."
             )
         if self.overflow == "error" and lengths.size and lengths.max() > self.room:
             over = int((lengths > self.room).sum())

@@ -97,6 +97,16 @@ class OpenText:
     def _reader(self) -> Tokenizer:
         return self.original_tokenizer or self._tokenizer.backend_tokenizer
 
+    @property
+    def tokens(self) -> list[int]:
+        """The ids of all tokens that may be written: those of `backend`, or of the tokenizer without special ones."""
+        if self._backend:
+            return list(range(self._start, self._start + self._backend.get_vocab_size()))
+        special = set(self._tokenizer.all_special_ids)
+        added = self._tokenizer.backend_tokenizer.get_added_tokens_decoder()
+        special |= {each for each, token in added.items() if token.special}
+        return sorted(set(self._reader.get_vocab().values()) - special)
+
     def read(self, text: str, inside: bool = False) -> list[int]:
         """Token ids, unframed; what cannot be read is `unknown`.
 

@@ -31,7 +31,14 @@ class Pieces:
     learned: np.ndarray | None = None
 
 
-Part = str | ImageSlot | Pieces  # a str is open text, read by the tokenizer that the vocabulary has for it
+class RowText(str):
+    """Words of a row's own, which other rows have otherwise: a question, a caption. A vocabulary of pieces reads them
+    as open text, and has a token for each of the other words."""
+
+    __slots__ = ()
+
+
+Part = str | ImageSlot | Pieces  # a str that is no RowText is a task's own words
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Sample:
     answer: tuple[Part, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """In JSON's types: strings as they are, `{"image": row}`, and `{"pieces": ids}`."""
+        """In JSON's types: words as they are, `{"text": …}` of a row, `{"image": row}`, and `{"pieces": ids}`."""
         return {name: [_part_as_json(part) for part in getattr(self, name)] for name in ("prompt", "answer")}
 
     @classmethod
@@ -58,12 +65,16 @@ class Sample:
 def _part_as_json(part: Part) -> Any:
     if isinstance(part, ImageSlot):
         return {"image": part.row}
+    if isinstance(part, RowText):
+        return {"text": str(part)}
     return part if isinstance(part, str) else {"pieces": np.asarray(part.ids).tolist()}
 
 
 def _part_from_json(value: Any) -> Part:
     if isinstance(value, str):
         return value
+    if "text" in value:
+        return RowText(value["text"])
     return ImageSlot(value["image"]) if "image" in value else Pieces(np.array(value["pieces"], np.int64))
 
 

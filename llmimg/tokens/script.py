@@ -4,7 +4,7 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from llmimg.errors import UserError
 from llmimg.textify import Ragged
 from llmimg.tokens.conversation import Other, conversation, joined
 from llmimg.tokens.layout import ANSWER, IMAGE, UNLEARNED, WORDS, Span
-from llmimg.tokens.sample import ImageSlot, Part, Pieces, Sample
+from llmimg.tokens.sample import ImageSlot, Part, Pieces, RowText, Sample
 from llmimg.tokens.vocabulary import Vocabulary
 
 
@@ -73,9 +73,8 @@ class Script:
         Raises:
             UserError: text that the vocabulary cannot read.
         """
-        whole = self._whole(tuple(parts))
-        if choices is not None:
-            whole = _before_the_last_words(whole)
+        front, last = self._whole(tuple(parts))
+        whole = front if choices is not None or not last else self._joined((*front, last))
         spans, inside = [self._framing], False
         for part in whole:
             spans.append(self._span(part, image, inside))
@@ -107,14 +106,13 @@ class Script:
         alike = (len(set(ids)) == 1 for ids in zip(*read, strict=False))
         shared = sum(1 for _ in itertools.takewhile(bool, alike))
         told_apart = self._told_apart([tuple(ids[shared:]) for ids in read], names)
-        front = _before_the_last_words(self._whole(tuple(parts)))
+        front, _ = self._whole(tuple(parts))
         nothing = not self.chat and all(part == ImageSlot() for part in front)
         return Choices(tuple(read[0][:shared]), told_apart, self._blank(tails[0]) if nothing else ())
 
     def tails(self, parts: Sequence[Part], answers: Sequence[Sequence[Part]]) -> list[str]:
         """The last words of a prompt with each of some answers."""
-        whole = self._whole(tuple(parts))
-        words = whole[-1] if whole and isinstance(whole[-1], str) else ""
+        _, words = self._whole(tuple(parts))
         return [words + "".join(map(str, answer)) for answer in answers]
 
     @property
@@ -123,22 +121,29 @@ class Script:
         return Span(np.array([] if self.chat else self.vocabulary.framing[0], np.int64), WORDS)
 
     @functools.cached_property
-    def _whole(self) -> Callable[[tuple[Part, ...]], tuple[Part | _End, ...]]:
-        """The parts of a prompt → those of all that the model is given, strings read as one joined."""
+    def _whole(self) -> Callable[[tuple[Part, ...]], tuple[tuple[Part | _End, ...], str]]:
+        """The parts of a prompt → those of all that the model is given, strings read as one joined, up to the last
+        words that are the same for every row; and these, which are read together with each answer to choose from."""
 
         @functools.lru_cache(maxsize=256)
-        def whole(parts: tuple[Part, ...]) -> tuple[Part | _End, ...]:
+        def whole(parts: tuple[Part, ...]) -> tuple[tuple[Part | _End, ...], str]:
             samples = [shot.sample for shot in self.shots]
             if self.chat:
                 lexicon = self.vocabulary.grammar.lexicon if self.vocabulary.grammar else None
-                return conversation(samples, parts, self.vocabulary.tokenizer, lexicon)
+                front, last = _before_the_last_words(conversation(samples, parts, self.vocabulary.tokenizer, lexicon))
+                return self._joined(front), last
             end = () if self.closed else (_End(),)
-            shown = [joined([*each.prompt, *each.answer, *end]) for each in samples]
-            every = [part for each in (*shown, joined(parts)) for part in each]
-            # A vocabulary of pieces has a token for all that stands behind an image.
-            return tuple(every) if self.vocabulary.of_pieces else joined(every)
+            front, last = _before_the_last_words(parts)
+            own = self.vocabulary.of_pieces
+            shown = [joined([*each.prompt, *each.answer, *end], apart=own) for each in samples]
+            every = [part for each in (*shown, joined(front, apart=own)) for part in each]
+            return self._joined(every), last
 
         return whole
+
+    def _joined(self, parts: Sequence[Part | _End]) -> tuple[Part | _End, ...]:
+        # A vocabulary of pieces has a token for all that stands behind an image.
+        return tuple(parts) if self.vocabulary.of_pieces else joined(parts)
 
     @functools.cached_property
     def _read(self) -> Callable[[str, bool], np.ndarray]:
@@ -190,14 +195,21 @@ class Script:
 
 
 def fixed_words(script: Script, parts: Sequence[Part], answers: Sequence[Sequence[Part]] | None) -> list[str]:
-    """The words of a prompt that is the same for every row, and of the answers to choose from where there are any: what
-    a vocabulary of pieces has a token for each of."""
+    """The words of a prompt that are the same for every row, and of the answers to choose from where there are any:
+    what a vocabulary of pieces has a token for each of."""
     if script.chat:
         return []
     tails = [] if answers is None else script.tails(parts, answers)
-    front = parts if answers is None else _before_the_last_words(tuple(parts))
-    return [*(part for part in front if isinstance(part, str)), *tails]
+    front = tuple(parts) if answers is None else _before_the_last_words(tuple(parts))[0]
+    return [*(part for part in front if is_fixed(part)), *tails]
 
 
-def _before_the_last_words(parts: tuple[Other, ...]) -> tuple[Other, ...]:
-    return parts[:-1] if parts and isinstance(parts[-1], str) else parts
+def is_fixed(part: object) -> TypeGuard[str]:
+    """Whether a part is words that are the same for every row."""
+    return isinstance(part, str) and not isinstance(part, RowText)
+
+
+def _before_the_last_words(parts: tuple[Other, ...]) -> tuple[tuple[Other, ...], str]:
+    """All parts in front of the last fixed words, and these."""
+    last = parts[-1] if parts else None
+    return (parts[:-1], last) if is_fixed(last) else (parts, "")

@@ -112,8 +112,11 @@ class Vocabulary:
             raise ValueError("This vocabulary has no tokens for the pieces of answers.")
         return self.answers
 
-    def automaton(self, grammar: Grammar, cells: Sequence[int] | np.ndarray | None = None) -> Automaton:
-        """What holds answers to a grammar over their pieces, each of which fills `cells` of a budget, int `[P]`."""
+    def automaton(self, grammar: Grammar | None, cells: Sequence[int] | np.ndarray | None = None) -> Automaton:
+        """What holds answers to a grammar over their pieces, each of which fills `cells` of a budget, int `[P]`;
+        without one, to one token or more of open text."""
+        if grammar is None:
+            return Automaton.free(self._open_text.tokens, self.end)
         return Automaton.of(self.answer_table.ways(grammar, cells), grammar.final, self.end)
 
     _reading = functools.cached_property(lambda self: self.automaton(self.grammar))

@@ -115,7 +115,7 @@ def test_thinking_in_a_field_of_its_own_is_no_answer(ask, server):
 
 def test_names_that_would_not_be_read_are_refused_before_anything_is_asked(ask, server):
     with pytest.raises(UserError, match=r"The class name '0' would not be read in an answer that is just that"):
-        ask("unread", "readout=generate", "task.template='{image} is {answer}5\n'")
+        ask("unread", "readout=generate", "task.prompts='{image} is {answer}5\n'")
     assert not server.seen
 
 

@@ -79,8 +79,8 @@ def test_what_is_no_log_probability_is_refused(ask, server, logprobs, message):
 
 def test_an_answer_that_begins_the_text_has_no_probability(ask, server):
     server.bare = True
-    with pytest.raises(UserError, match=r"put some words in front of \{image\} in task\.template"):
-        ask("begins", "readout=score", "readout.normalise=prior", "task.template='{image}{answer}'", "task.shots=0")
+    with pytest.raises(UserError, match=r"put some words in front of \{image\} in task\.prompts"):
+        ask("begins", "readout=score", "readout.normalise=prior", "task.prompts='{image}{answer}'", "task.shots=0")
 
 
 def test_each_request_is_counted_once(ask, server):

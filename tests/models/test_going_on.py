@@ -83,7 +83,7 @@ def test_a_text_that_is_too_long_is_said_with_what_to_do(run, bases):
     with pytest.raises(
         UserError, match=r"64 tokens and 3 around them, and 66 fit .*\(model\.positions for a pretrained"
     ):
-        run("long", *how, "task.template='a {image} is {answer}'")
+        run("long", *how, "task.prompts='a {image} is {answer}'")
     with pytest.raises(UserError, match=r"no room for an image's text: 67 stand around it.*model\.positions"):
         run("too long", *how, "task.shots=1")
 

@@ -107,7 +107,7 @@ WAYS = {
     "shots": ("task.shots=2",),
     "length": ("readout.normalise=length",),
     "prior": ("readout.normalise=prior",),
-    "open end": ("task.template='see\n{image} is {answer}'", "readout.normalise=length", "task.shots=1"),
+    "open end": ("task.prompts='see\n{image} is {answer}'", "readout.normalise=length", "task.shots=1"),
 }
 
 

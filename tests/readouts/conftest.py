@@ -40,7 +40,7 @@ def prompted(architecture):
 
     def made(name: str, **settings):
         textifier = make("gray")
-        task = TASKS["classify"].with_settings(DataInfo(tuple(NAMES)), template="see {image} is {answer}")
+        task = TASKS["classify"].with_settings(DataInfo(tuple(NAMES)), prompts="see {image} is {answer}")
         shot = Shot(Sample(("see ", ImageSlot(0), " is "), task.candidates[2]), np.array([6, 7, 8]))
         script = script_of(task, make_vocabulary("own", textifier, None), [shot])
         vocabulary = script.vocabulary

@@ -77,7 +77,7 @@ def parts(request):
 @given(NAMES, st.sampled_from(["{image}\nclass: {answer}\n", "{image} {answer}"]))
 def test_every_answer_has_the_probability_of_being_written(parts, names, template):
     model, vocabulary = parts
-    task = TASKS["classify"].with_settings(DataInfo(tuple(names)), template=template)
+    task = TASKS["classify"].with_settings(DataInfo(tuple(names)), prompts=template)
     script = script_of(task, vocabulary)
     vocabulary = script.vocabulary
     readout = READOUTS["generate"](task, Layout.of(vocabulary, 200, frame=Frame()), script)

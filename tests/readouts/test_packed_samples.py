@@ -87,7 +87,7 @@ def apart(readout, examples):
 
 
 @pytest.mark.parametrize("image_loss", [0.0, 0.3])
-@pytest.mark.parametrize("how", [{}, {"prompt": ""}, {"shots": 1}, {"begins": "see "}])
+@pytest.mark.parametrize("how", [{}, {"prompts": "{image}"}, {"shots": 1}, {"begins": "see "}])
 def test_a_packed_batch_costs_what_its_samples_cost_in_rows_of_their_own(architecture, how, image_loss, rows):
     readout = readout_of(**how, image_loss=image_loss, samples=SAMPLES)
     model = model_for(readout, architecture)

@@ -93,7 +93,7 @@ def test_what_is_learned_is_the_answer_alone(prompted, rows):
 def test_an_answer_with_nothing_in_front_is_refused(prompted, small_tokenizer):
     """… by a tokenizer that puts nothing in front of a text, where the prompt has nothing but the image."""
     _, model = prompted("score")
-    task = TASKS["classify"].with_settings(DataInfo(("cat", "dog")), template="{image}{answer}")
+    task = TASKS["classify"].with_settings(DataInfo(("cat", "dog")), prompts="{image}{answer}")
     script = script_of(task, make_vocabulary("reuse", make("gray"), load_tokenizer(str(small_tokenizer))))
     layout = Layout.of(script.vocabulary, 40, frame=Frame())
     with pytest.raises(UserError, match="no token has a probability: put some words in front"):

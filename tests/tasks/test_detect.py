@@ -138,7 +138,7 @@ def test_made_up_scenes_are_written_without_loss():
 
 def test_what_is_written():
     example = row([(20, 2, 8, 8), (1, 2, 3, 4)], [0, 1])
-    detect = task(prompt="\nfind:")
+    detect = task(prompts="{image}\nfind:")
     assert answered(detect, example).text == " y2 x1 y6 x4 hot dog y2 x20 y10 x28 cat"
     assert detect.prompt(example, None) == (ImageSlot(), "\nfind:")
     assert answered(detect, row([], [])).text == ""

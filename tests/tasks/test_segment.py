@@ -223,7 +223,7 @@ def test_the_headline_is_made_from_the_table(seeds, seed):
 
 def test_the_prompt_is_the_image_and_some_words():
     assert task().prompt({}, None) == (ImageSlot(), "\nmask:")
-    assert task(prompt="").prompt({}, 3) == (ImageSlot(),)
+    assert task(prompts="{image}").prompt({}, 3) == (ImageSlot(),)
 
 
 def test_plain_values_are_the_shares():

@@ -40,7 +40,7 @@ def written(task, vocabulary, image, shots=()):
 
 
 def test_a_vocabulary_of_pieces_has_a_token_for_each_word():
-    task, vocabulary = classify(template="see {image} is {answer}!"), own()
+    task, vocabulary = classify(prompts="see {image} is {answer}!"), own()
     script, before, choices = written(task, vocabulary, [8, 9], [shot(task, 1, [6, 7])])
     tokens = script.vocabulary.tokenizer.convert_ids_to_tokens
     assert tokens(before) == ["<bos>", "see ", *tokens([6, 7]), " is dog!", "see ", *tokens([8, 9])]
@@ -50,20 +50,20 @@ def test_a_vocabulary_of_pieces_has_a_token_for_each_word():
 
 
 def test_the_image_that_is_asked_about_is_told_from_those_that_were_shown():
-    task = classify(template="see {image} is {answer}!")
+    task = classify(prompts="see {image} is {answer}!")
     script, _, choices = written(task, own(), [], [shot(task, 1, [6, 7])])
     spans = script.prompt(task.prompt({}, None), np.array([8, 9]), choices)
     assert [span.ids.tolist() for span in spans if span.role == IMAGE] == [[8, 9]]
 
 
 def test_a_prompt_in_words():
-    task = classify(template="One of {classes}.\n{image}\nIt is {answer}.\n")
+    task = classify(prompts="One of {classes}.\n{image}\nIt is {answer}.\n")
     assert task.prompt({}, None) == ("One of cat, dog.\n", ImageSlot(), "\nIt is ")
     assert task.candidates == (("cat.\n",), ("dog.\n",))
 
 
 def test_an_answer_that_begins_another_ends_with_its_line():
-    task = classify("hot dog", "hot dog stand", template="{image} {answer}")
+    task = classify("hot dog", "hot dog stand", prompts="{image} {answer}")
     assert task.candidates == (("hot dog\n",), ("hot dog stand\n",))
 
 
@@ -87,7 +87,7 @@ def test_an_answer_that_begins_another_ends(small_tokenizer):
 
 def test_classes_that_are_read_alike_are_refused(small_wordpiece):
     vocabulary = make_vocabulary("reuse", make("gray"), load_tokenizer(str(small_wordpiece)))
-    task = classify("a dog", "tree", "a  dog", template="sees {image} the {answer}")
+    task = classify("a dog", "tree", "a  dog", prompts="sees {image} the {answer}")
     with pytest.raises(UserError, match=r"'a dog' and 'a  dog' are the same to the tokenizer: rename one"):
         written(task, vocabulary, [])
 
@@ -97,12 +97,22 @@ def test_a_chat_needs_a_template():
         written(classify(chat=True), own(), [])
 
 
-@pytest.mark.parametrize("template", ["{answer}{image}", "{image}", "{image}{image}{answer}", "x {answer}"])
-def test_templates_that_are_none(template):
-    with pytest.raises(UserError, match=r"has not \{image\} and \{answer\} once each, in this order"):
-        classify(template=template)
-    with pytest.raises(UserError, match=r"has \{classes\} behind \{image\}"):
-        classify(template="{image}{classes}{answer}")
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("{answer}{image}", r"has a field behind \{answer\}"),
+        ("{image}{image}{answer}", r"has not \{image\} and \{answer\} once each"),
+        ("x {answer}", r"has not \{image\} and \{answer\} once each"),
+        ("x", r"has not \{image\} once each"),
+        ("{image}{classes}{answer}", r"has \{classes\} behind \{image\}"),
+        ("{image}{imge}{answer}", r"has no field \{imge\} to be filled: did you mean .image.\?"),
+        (["{image}{answer}", "{answer}"], r"='\{answer\}' has not \{image\}"),
+        ([], "takes a list of 1 or more"),
+    ],
+)
+def test_prompts_that_are_none(prompt, said):
+    with pytest.raises(UserError, match=said):
+        classify(prompts=prompt)
 
 
 def test_the_parts_are_the_tokens_of_the_whole(gpt2):
@@ -117,7 +127,7 @@ def test_a_conversation(smollm2):
     vocabulary = make_vocabulary("reuse", make("gray"), copy.deepcopy(smollm2))
     if not smollm2.chat_template:
         pytest.skip("the GGUF file's tokenizer came without its chat template")
-    task = classify(template="Which is it?\n{image}\nAnswer: {answer}", chat=True)
+    task = classify(prompts="Which is it?\n{image}\nAnswer: {answer}", chat=True)
     _, before, choices = written(task, vocabulary, smollm2("1 2").input_ids, [shot(task, 1, smollm2("3 4").input_ids)])
     text = smollm2.decode([*before, *choices.answers[0]])
     assert text.count("<|im_start|>user") == 2 and text.count("<|im_start|>assistant") == 2
