@@ -37,9 +37,9 @@ def measure(settings: Settings) -> dict[str, Any]:
         rates = [_rate(textifier, few) for _ in range(settings.rounds or 5)]
         pieces = float(textifier.write(few).lengths.mean())
         result[name] = {"images_per_second": round(median(rates)), "pieces_per_image": round(pieces, 1)}
-    measured = {name: each["images_per_second"] for name, each in result.items() if "images_per_second" in each}
+    rates = {name: each["images_per_second"] for name, each in result.items() if "images_per_second" in each}
     result |= {"threads": "one core", "batch": _BATCH}
-    return result | {f"below_{_EATEN}_a_second": [name for name, rate in measured.items() if rate < _EATEN]}
+    return result | {f"below_{_EATEN}_a_second": [name for name, rate in rates.items() if rate < _EATEN]}
 
 
 def _rate(textifier, images) -> float:

@@ -61,8 +61,8 @@ def run_experiment(
     # Fit, and predict: the test split is looked at once, here.
     trained = solver.fit(folder, identity)
     outcomes = {split: solver.predict(split) for split in solver.splits}
-    measured = scores(outcomes, task)
-    metrics = {**measured, **solver.metrics(outcomes, measured), **trained, "time/prepare_seconds": seconds}
+    metrics = scores(outcomes, task)
+    metrics = {**metrics, **solver.metrics(outcomes, metrics), **trained, "time/prepare_seconds": seconds}
 
     # Report: what others can load, see and compare.
     solver.save(folder)

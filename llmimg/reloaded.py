@@ -22,13 +22,13 @@ _CPU, _FULL, _HALF = 1e-4, 5e-3, 5e-2
 Outputs = Callable[[Sequence[Example]], tuple[np.ndarray, float]]
 
 
-def check_recogniser(folder: Path, images: Examples, measured: np.ndarray, arguments: TrainingArguments) -> list[str]:
-    """Load a run's recogniser and hold its outputs against what was measured.
+def check_recogniser(folder: Path, images: Examples, expected: np.ndarray, arguments: TrainingArguments) -> list[str]:
+    """Load a run's recogniser and hold its outputs against those of the run.
 
     Args:
         folder: where it was saved.
         images: the test split's examples.
-        measured: the outputs `[N, …]` for them.
+        expected: the outputs of the run `[N, …]` for them.
         arguments: say where and in what precision they were made.
 
     Returns:
@@ -43,11 +43,11 @@ def check_recogniser(folder: Path, images: Examples, measured: np.ndarray, argum
         near = _cast(recogniser.model, arguments)
         return recogniser.readout.compared(recogniser.outputs(examples)), near
 
-    return _check(folder, outputs, images, measured)
+    return _check(folder, outputs, images, expected)
 
 
 def check_image_model(
-    folder: Path, readout: Readout, images: Examples, measured: np.ndarray, arguments: TrainingArguments
+    folder: Path, readout: Readout, images: Examples, expected: np.ndarray, arguments: TrainingArguments
 ) -> list[str]:
     """The same for an image model, by its readout."""
 
@@ -61,7 +61,7 @@ def check_image_model(
         found: Any = readout.outputs(model, batch)  # a head gives one array
         return found.cpu().numpy(), near
 
-    return _check(folder, outputs, images, measured)
+    return _check(folder, outputs, images, expected)
 
 
 def _cast(model: torch.nn.Module, arguments: TrainingArguments) -> float:
@@ -77,14 +77,14 @@ def _check(
     folder: Path,
     outputs: Outputs,
     images: Examples,
-    measured: np.ndarray,
+    expected: np.ndarray,
 ) -> list[str]:
     some = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(int))
     try:
         found, near = outputs(images.__getitems__(some))
     except torch.OutOfMemoryError:
         return [f"{folder} was not loaded again to be checked: the memory does not hold it twice."]
-    expected, given = (np.asarray(each, np.float64).reshape(len(some), -1) for each in (measured[some], found))
+    expected, given = (np.asarray(each, np.float64).reshape(len(some), -1) for each in (expected[some], found))
     apart = np.abs(expected - given).max(axis=1) / (1 + np.abs(expected).max(axis=1))
     differing = int((~(apart <= near)).sum())
     if not differing:

@@ -64,7 +64,7 @@ def show(path: str, settings: ShowSettings) -> str:
     back = encoder.reconstructions([image], room)
     whose = settings.run or settings.tokenizer
     lines = [
-        _cut(text, _SHOWN_CHARACTERS),
+        _shortened(text, _SHOWN_CHARACTERS),
         "",
         " │ ".join(tokens) + (f" │ … ({len(ids) - _SHOWN_TOKENS:,} more)" if len(ids) > _SHOWN_TOKENS else ""),
         "",
@@ -76,7 +76,7 @@ def show(path: str, settings: ShowSettings) -> str:
     if textifier.is_learned and not settings.run:
         lines.append(_LEARNED)
     if room is not None and len(ids) > room:
-        lines.append(f"The model reads {room:,} of these tokens; the rest is cut off.")
+        lines.append(f"The model reads {room:,} of these tokens; the rest is truncated.")
     if back is not None:
         lines.append(f"The image its text gives back: PSNR {psnr_db([image], [back[0]]):.1f} dB.")
     return "\n".join(lines)
@@ -157,5 +157,5 @@ def _vocabulary(textifier: textify.Textifier, settings: ShowSettings) -> Vocabul
     return make_vocabulary(name, textifier, tokenizer)
 
 
-def _cut(text: str, length: int) -> str:
+def _shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}… ({len(text) - length:,} more characters)"

@@ -55,12 +55,12 @@ def test_augmented_texts_never_end_a_run(run, even):
     folder = shifted(run, "shifted", even)
     context = json.loads((folder / "model" / "recogniser.json").read_text())["layout"]["context"]
     assert context > 2 * np.array(pyarrow.parquet.read_table(folder / "predictions.parquet")["tokens"]).max()
-    assert "were cut in training" not in (folder / "report.html").read_text()
+    assert "were truncated in training" not in (folder / "report.html").read_text()
 
 
 def test_augmented_texts_that_do_not_fit_are_cut_and_counted(run, even):
     """Where the context is given, training goes on, and the report says so."""
-    folder = shifted(run, "cut", even, "tokens.max_length=12")
+    folder = shifted(run, "truncated", even, "tokens.max_length=12")
     assert "texts longer than the 10 tokens" in (folder / "report.html").read_text()
     table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
     images = [f"{even.removeprefix('data.path=')}/{name}" for name in table["id"]]

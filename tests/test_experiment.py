@@ -258,8 +258,8 @@ def test_evaluation_alone_gives_the_same_test_numbers(finished, composed):
     ).read_bytes()
 
 
-def test_text_that_is_cut_off_is_counted(composed):
-    metrics = carry_out(composed("cut", *TRUNCATED, "trainer.save_strategy=no"))
+def test_text_that_is_truncated_is_counted(composed):
+    metrics = carry_out(composed("truncated", *TRUNCATED, "trainer.save_strategy=no"))
     assert metrics["data/tokens_per_image"] == 64
     assert metrics["data/truncated_fraction"] == 0.5  # 32 of 64, <bos> and <eos> taking two of 34
     assert metrics["data/truncated_images"] == 64 + 32 + 37

@@ -21,7 +21,7 @@ WAYS = {
     "own": ("data.size=null",),
     "reuse": ("vocabulary=reuse", "vocabulary.path={gpt2}", "model=bert_tiny"),
     "extend": ("vocabulary=extend", "vocabulary.path={gpt2}", "model=llama_tiny", "textify=region_color"),
-    "cut": ("tokens.overflow=truncate", "tokens.max_length=40", "data.size=[9,7]", "data.fit=pad"),
+    "truncated": ("tokens.overflow=truncate", "tokens.max_length=40", "data.size=[9,7]", "data.fit=pad"),
 }
 
 

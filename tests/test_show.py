@@ -106,9 +106,9 @@ def test_an_image_as_a_finished_run_reads_it(run, tmp_path, capsys):
 
 
 def test_what_a_finished_run_does_not_read_is_not_given_back(run, tmp_path):
-    cut = ("textify=gray", "textify.levels=256", "tokens.max_length=18", "tokens.overflow=truncate")
+    truncated = ("textify=gray", "textify.levels=256", "tokens.max_length=18", "tokens.overflow=truncate")
     file = tmp_path / "white.png"
     Image.fromarray(np.full((8, 8), 255, np.uint8)).save(file)
-    lines = show(str(file), ShowSettings({"name": "gray"}, run=str(run("cut", *cut)))).splitlines()
-    assert "The model reads 16 of these tokens; the rest is cut off." in lines
+    lines = show(str(file), ShowSettings({"name": "gray"}, run=str(run("truncated", *truncated)))).splitlines()
+    assert "The model reads 16 of these tokens; the rest is truncated." in lines
     assert lines[-1] == "The image its text gives back: PSNR 1.2 dB."  # three quarters of it are black: 10 log10(4/3)

@@ -65,7 +65,7 @@ class Placement:
         return moved[..., ::-1].reshape(-1, 4)
 
     def inverse(self, size: tuple[int, int]) -> "Placement":
-        """The way back to the old image, which is of `size` (height, width): what was found in the new one, on it.
+        """The inverse, to the old image, which is of `size` (height, width): what was found in the new one, on it.
 
         What the new image does not show stays uncovered, and a box is cut at the border of what it does show.
         """

@@ -16,7 +16,7 @@ def bootstrap_percentiles(
         statistic: of the drawn images' numbers, int32 [total], a float or float [M]; nan where it is undefined, as it
             may be where no image with an object was drawn. Such resamples are left out.
         total: how many images there are, and are drawn each time, with replacement.
-        seed: of the draws.
+        seed: of the resamples.
 
     Returns:
         low, high: each as the statistic.

@@ -58,21 +58,21 @@ def read_pieces(task: Task, reply: Reply, row: Row) -> Answer:
     """The answer to a row in what a server replied.
 
     Thinking is taken off, and so is what surrounds the answer of spaces and line breaks; else all of it must go by the
-    grammar. Of an answer that was cut off or broke off, as much as goes by the grammar is read, without the last piece,
-    which may be the beginning of another. What goes beyond the row's budget is left out.
+    grammar. Of an answer that was truncated or broke off, as much as goes by the grammar is read, without the last
+    piece, which may be the beginning of another. What goes beyond the row's budget is left out.
     """
-    cut, spoken = ending(reply.finish), without_thinking(reply.text)
+    early, spoken = ending(reply.finish), without_thinking(reply.text)
     said, thought = spoken.text.strip(), spoken.thought or reply.thought
-    pieces, problems = None, [cut] if cut else []
-    if cut != REFUSED and thought and not (said and spoken.finished):
+    pieces, problems = None, [early] if early else []
+    if early != REFUSED and thought and not (said and spoken.finished):
         problems.insert(0, THINKING)
-    elif cut != REFUSED:
-        pieces = _parsed(task.known_grammar, said, whole=not cut)
+    elif early != REFUSED:
+        pieces = _parsed(task.known_grammar, said, whole=not early)
         if pieces is None:
             problems.insert(0, UNREADABLE if said else EMPTY)
         else:
             pieces, problem = _within(task, row, pieces)
-            problems += [problem] if problem and not cut else []
+            problems += [problem] if problem and not early else []
     return Answer(
         text=reply.text, pieces=pieces, problem=", ".join(problems) or None, finish=reply.finish, tokens=reply.read
     )

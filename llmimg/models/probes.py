@@ -1,7 +1,7 @@
 """What an endpoint is asked before it is believed.
 
 A server may be wrong without failing: log-probabilities that stand at the wrong place (abetlen/llama-cpp-python#1983 is
-of the kind), a prompt cut to its context, a temperature that is not kept, another model than the one named.
+of the kind), a prompt truncated to its context, a temperature that is not kept, another model than the one named.
 """
 
 import itertools
@@ -154,8 +154,8 @@ def short_reading(probes: Sequence[tuple[str, Answer]], asked: Sequence[tuple[st
     expected = f"{read:,} of about {whole:,.0f}" if gain > 0 else f"{read:,}, and as many of half the text"
     return (
         f"The endpoint read fewer tokens of {len(short):,} of {len(asked):,} prompts than they have, by its own count: "
-        f"{expected}. It cut them, or does not count what it kept of an earlier one: look at its context length, as an "
-        "answer to a part of an image is none."
+        f"{expected}. It truncated them, or does not count what it kept of an earlier one: look at its context length, "
+        "as an answer to a part of an image is none."
     )
 
 

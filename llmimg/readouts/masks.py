@@ -54,5 +54,5 @@ def _block(settings: MlmSettings, boxes: np.ndarray, rng: np.random.Generator) -
 def instead(hidden: np.ndarray, mask: int, size: int, seed: int) -> np.ndarray:
     """What the model sees of hidden tokens int64 `[H]`: 80 % masks, 10 % random ones of `size`, 10 % themselves."""
     rng = np.random.default_rng([int(seed), len(hidden)])
-    draws, others = rng.random(len(hidden)), rng.integers(size, size=len(hidden))
-    return np.where(draws < 0.8, mask, np.where(draws < 0.9, others, hidden))
+    chances, others = rng.random(len(hidden)), rng.integers(size, size=len(hidden))
+    return np.where(chances < 0.8, mask, np.where(chances < 0.9, others, hidden))

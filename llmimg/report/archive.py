@@ -21,13 +21,13 @@ from llmimg.run_folder import RunFolder, write_text
 from llmimg.tasks.figures import Bars, Curve, Gallery, Matrix
 from llmimg.tasks.measure import Measure, Table
 
-_PLAIN = ("title", "ranked_by", "history", "context", "notes")
+_AS_THEY_ARE = ("title", "ranked_by", "history", "context", "notes")
 _PACKED = ("measures", "figures", "examples", "mistakes")
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Measure, Matrix, Bars, Curve, Gallery, Example)}
 
 
 def save_record(record: RunRecord, folder: RunFolder) -> None:
-    kept = {name: getattr(record, name) for name in _PLAIN}
+    kept = {name: getattr(record, name) for name in _AS_THEY_ARE}
     kept |= {name: _packed(getattr(record, name)) for name in _PACKED}
     write_text(folder.path / "record.json", json.dumps(kept, ensure_ascii=False))
 
@@ -59,7 +59,7 @@ def load_record(path: str | Path) -> RunRecord:
     if not folder.is_finished or not (folder.path / "record.json").is_file():
         raise UserError(f"'{path}' is no folder of a finished run: give one that holds metrics.json and record.json.")
     kept = json.loads((folder.path / "record.json").read_text())
-    if missing := [name for name in (*_PLAIN, *_PACKED) if name not in kept]:
+    if missing := [name for name in (*_AS_THEY_ARE, *_PACKED) if name not in kept]:
         raise UserError(
             f"The record.json of '{path}' has no {', '.join(missing)}, as those of earlier versions: carry the run out "
             "again with force=true."
@@ -76,7 +76,7 @@ def load_record(path: str | Path) -> RunRecord:
         lengths=lengths_of(table, kept["context"]),
         examples=_unpacked(kept["examples"]),
         mistakes=_unpacked(kept["mistakes"]),
-        **{name: kept[name] for name in _PLAIN},
+        **{name: kept[name] for name in _AS_THEY_ARE},
     )
 
 

@@ -57,7 +57,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "test/bits_per_dim": Kind("Bits a dimension", lambda bits: f"{bits:.3f}", "those, and what the text lost, a value"),
     "data/tokens_per_image": Kind("Tokens an image", lambda tokens: f"{tokens:.4g}", "what one image costs to read"),
-    "data/truncated_fraction": Kind("Tokens cut off", percent, "share of all tokens the model did not get to read"),
+    "data/truncated_fraction": Kind("Tokens truncated", percent, "share of all tokens the model did not get to read"),
     "data/psnr_db": Kind("Text fidelity", lambda db: f"{db:.1f} dB", "PSNR of the image its text gives back"),
     "data/ssim": Kind("Structure kept", lambda value: f"{value:.3f}", "SSIM of the image its text gives back"),
     "data/bits_per_image": Kind("Bits an image", count, "entropy of its tokens, taken one by one"),

@@ -15,7 +15,7 @@ def story(record: RunRecord) -> list[str]:
 
 
 def budget(record: RunRecord) -> str:
-    """How many tokens an image takes, beside what the model can hold, and what was cut off."""
+    """How many tokens an image takes, beside what the model can hold, and what was truncated."""
     least, most = int(record.lengths.min()), int(record.lengths.max())
     if least == most:
         said = f"Every test image takes {most:,} tokens"
@@ -23,14 +23,14 @@ def budget(record: RunRecord) -> str:
         middle = np.median(record.lengths)
         said = f"A test image takes {least:,} to {most:,} tokens, half of them at most {middle:,.0f}"
     said += f"; the model's context holds {record.context:,}."
-    cut = record.metrics.get("data/truncated_fraction")
-    if cut is None:
+    truncated = record.metrics.get("data/truncated_fraction")
+    if truncated is None:
         return said
-    if cut == 0:
-        return f"{said} Nothing was cut off."
+    if truncated == 0:
+        return f"{said} Nothing was truncated."
     images = record.metrics.get("data/truncated_images")
     of = "" if images is None else f", from {images:,.0f} images"
-    return f"{said} {'Less than 0.1 %' if cut < 0.001 else percent(cut)} of all tokens were cut off{of}."
+    return f"{said} {'Less than 0.1 %' if truncated < 0.001 else percent(truncated)} of all tokens were truncated{of}."
 
 
 def heading(record: RunRecord) -> str:

@@ -111,6 +111,6 @@ def scores(outcomes: Mapping[str, Outcome], task: Task) -> dict[str, float]:
     found = {}
     for split, outcome in outcomes.items():
         name = "val" if split == "validation" else split
-        measured = task.metrics(outcome.predictions, outcome.rows) | mean_loss(outcome.costs)
-        found |= {f"{name}/{key}": value for key, value in measured.items()}
+        metrics = task.metrics(outcome.predictions, outcome.rows) | mean_loss(outcome.costs)
+        found |= {f"{name}/{key}": value for key, value in metrics.items()}
     return found

@@ -156,7 +156,7 @@ def make_layout(
     """How sequences are laid out, in the context of a pretrained model (`limit`), or in as much as the data need.
 
     Augmented or fresh texts of varying length may become longer than any seen before: a context of our own choice has a
-    margin for them, and what is longer still is cut in training, and counted (`LiveExamples.room`).
+    margin for them, and what is longer still is truncated in training, and counted (`LiveExamples.room`).
 
     Args:
         lengths: `text_lengths(…)`.
@@ -168,7 +168,7 @@ def make_layout(
         asked: whether prompts have words of the rows' own, of which others may be longer.
 
     Raises:
-        UserError: where the text of an image as it is and such an answer do not fit, and it was not to be cut.
+        UserError: where the text of an image as it is and such an answer do not fit, and it was not to be truncated.
     """
     tokens = settings.tokens
     longest = int(lengths.max(initial=0))

@@ -23,7 +23,7 @@ def peak_memory_mb() -> float:
 
 
 def data_metrics(ids: Mapping[str, ImageIds], texts: Mapping[str, Examples], layout: Layout) -> dict[str, float]:
-    """What the images of all splits cost in tokens, and what of them was cut off."""
+    """What the images of all splits cost in tokens, and what of them was truncated."""
     budget = token_budget(np.concatenate([ids[split].lengths[texts[split].numbers] for split in SPLITS]), layout.room)
     counts = {"train_images": texts["train"], "val_images": texts["validation"], "test_images": texts["test"]}
     bits, whole = ids["train"].entropy(), ids["train"].whole

@@ -60,7 +60,9 @@ def fidelity_metrics(
         return {}
     notes.extend(notes_of_size(encoder.decoding))
     if (texts["test"].ids.lengths[rows["test"]] > layout.room).any():
-        notes.append("Texts are cut (tokens.overflow=truncate): what was not read counts as lost, black in the image.")
+        notes.append(
+            "Texts are truncated (tokens.overflow=truncate): what was not read counts as lost, black in the image."
+        )
     # Of a text in an order of its own for each image no image can be made: that order must be said besides.
     scattered = layout.permute == "each"
     if scattered:

@@ -19,7 +19,7 @@ from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import token_boxes
-from llmimg.tokens.plain_text import able_to_read, cut, held_out, text_stream
+from llmimg.tokens.plain_text import able_to_read, held_out, rows_of, text_stream
 from llmimg.tokens.sample import RowText
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
@@ -219,5 +219,5 @@ def prepare_text(
         for split, part in held_out(stream, settings.data.val_fraction, settings.data.test_fraction).items():
             if not len(part):
                 raise UserError(f"'{place}' (task.text) has {len(stream):,} tokens: too few to hold a part out.")
-            texts[split].append(PlainText(cut(part, layout.room)))
+            texts[split].append(PlainText(rows_of(part, layout.room)))
     return texts

@@ -9,7 +9,7 @@ from llmimg.tasks.figures import Shown
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Layout
 
-_UNREAD = 128  # the gray of pixels whose text the model did not get to read
+_TRUNCATED = 128  # the gray of pixels whose text was truncated
 
 
 def shown_texts(
@@ -38,7 +38,7 @@ def _shown(image: np.ndarray, encoder: Encoder, layout: Layout) -> Shown:
         back = back[0].copy()
         boxes = textifier.boxes(pieces, image[None])
         for left, top, right, bottom in boxes[read:]:
-            back[top:bottom, left:right] = _UNREAD
+            back[top:bottom, left:right] = _TRUNCATED
     return Shown(
         image=image,
         text=textifier.lexicon.text(pieces.values[:read]),

@@ -87,9 +87,9 @@ class Shown:
     Attributes:
         image: uint8 `[H, W, C]`, C = 1 or 3.
         text: the image's text, as far as the model read it; empty where it saw pixels.
-        unread: what was cut off of it by tokens.overflow=truncate; usually nothing.
+        unread: what was truncated of it by tokens.overflow=truncate; usually nothing.
         tokens: how many tokens the model read of it; 0 where that is not known.
-        cut: tokens cut off; usually 0.
+        cut: tokens that were truncated; usually 0.
         reconstruction: uint8 `[H, W, C]`, from its text, gray where the model read nothing; None where there is none.
     """
 

@@ -78,7 +78,7 @@ class ObjectWords:
         return np.concatenate([edges[:, _SIDES], np.asarray(classes)[:, None]], axis=1) + self._first
 
     def read(self, pieces: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """The way back: boxes float64 `[N, 4]` and classes int64 `[N]`, of `[N, 5]`."""
+        """What words say, decoded: boxes float64 `[N, 4]` and classes int64 `[N]`, of `[N, 5]`."""
         words = np.asarray(pieces, np.int64) - self._first
         return words[:, _SIDES] * np.tile(size[::-1], 2) / self.bins, words[:, -1]
 

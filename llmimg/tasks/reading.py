@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from llmimg.errors import UserError
-from llmimg.tasks.endings import BROKEN_OFF, CUT, REFUSED, ending
+from llmimg.tasks.endings import BROKEN_OFF, REFUSED, TRUNCATED, ending
 from llmimg.tasks.scripts import in_word, is_form, is_hangul, without_spaces
 from llmimg.tasks.thinking import without_thinking
 
@@ -28,7 +28,7 @@ class Reading:
     Attributes:
         label: the class named; None where none is, or it cannot be told which.
         problems: what is to be known of the answer, of the names above: those that explain why there is no label,
-            and `CUT`, `BROKEN_OFF` and `SEVERAL` beside one.
+            and `TRUNCATED`, `BROKEN_OFF` and `SEVERAL` beside one.
     """
 
     label: int | None
@@ -66,23 +66,23 @@ class AnswerReader:
             one_line: whether a name must begin on the first line that holds anything.
             thought: whether there was thinking that the text is without already.
         """
-        cut = tuple(filter(None, [ending(finish)]))
-        if REFUSED in cut:
-            return Reading(None, cut)
+        ends = tuple(filter(None, [ending(finish)]))
+        if REFUSED in ends:
+            return Reading(None, ends)
         spoken = without_thinking(text)
         said = unicodedata.normalize("NFC", spoken.text).strip()
         if not said:
-            return Reading(None, (THINKING if spoken.thought or thought else EMPTY, *cut))
+            return Reading(None, (THINKING if spoken.thought or thought else EMPTY, *ends))
         matches = self._matches(said, len(said.partition("\n")[0]) if one_line else len(said))
         best, clear = _first(matches)
         if best is None:
-            return Reading(None, (NO_CLASS, *cut))
+            return Reading(None, (NO_CLASS, *ends))
         if not clear:
-            return Reading(None, (AMBIGUOUS, *cut))
-        if cut and best.end == len(said) and self._goes_on(best.label):
-            return Reading(None, cut)
+            return Reading(None, (AMBIGUOUS, *ends))
+        if ends and best.end == len(said) and self._goes_on(best.label):
+            return Reading(None, ends)
         others = {each.label for each in matches if each.start >= best.end} - {best.label}
-        return Reading(best.label, (*cut, *((SEVERAL,) if others else ())))
+        return Reading(best.label, (*ends, *((SEVERAL,) if others else ())))
 
     def _matches(self, text: str, limit: int) -> list[_Match]:
         folded, places = _fold(text)
@@ -158,7 +158,7 @@ def reading_notes(readings: Iterable[Reading], most_tokens: int | None) -> list[
 
 
 _SENTENCES = {
-    CUT: "{count} were cut off at the limit{limit}: raise it with +model.options.extra.max_tokens=1000.",
+    TRUNCATED: "{count} were truncated at the limit{limit}: raise it with +model.options.extra.max_tokens=1000.",
     BROKEN_OFF: "{count} ended for another reason than their own end (finish in predictions.parquet).",
     EMPTY: "{count} were empty, and count as wrong.",
     THINKING: "{count} held thinking alone, and count as wrong: give the model room to come to an end "

@@ -39,7 +39,7 @@ class Spoken(NamedTuple):
 
 def without_thinking(text: str) -> Spoken:
     """Take off what stands between the marks of thinking, what stands in front of a closing mark alone (the prompt
-    opened it), and what follows an opening mark alone (it was cut off)."""
+    opened it), and what follows an opening mark alone (it was truncated)."""
     if _CHANNEL in text:
         return _final_channel(text)
     if found := _BARE_CHANNELS.match(text):

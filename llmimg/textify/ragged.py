@@ -42,7 +42,7 @@ class Ragged:
         return cls(values, ends[:: len(parts)])
 
     def rectangle(self, length: int, fill: int = 0) -> np.ndarray:
-        """As an array `[N, length]`: longer rows are cut, shorter ones filled up."""
+        """As an array `[N, length]`: longer rows are truncated, shorter ones filled up."""
         rows = np.full((len(self), length), fill, self.values.dtype)
         inside = np.arange(length) < self.lengths[:, None]
         rows[inside] = self.values[(self.offsets[:-1, None] + np.arange(length))[inside]]

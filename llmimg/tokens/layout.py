@@ -1,5 +1,5 @@
-"""Samples in token ids → the sequences a model reads: framed, cut where that was asked for, padded; and the role that
-every token has."""
+"""Samples in token ids → the sequences a model reads: framed, truncated where that was asked for, padded; and the
+role that every token has."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class Layout:
             goes_on: whose text goes on behind what is given, so that nothing stands behind it; None is none's.
 
         Raises:
-            UserError: where an image's text does not fit, and was not to be cut.
+            UserError: where an image's text does not fit, and was not to be truncated.
         """
         self.check(np.array([len(ids) for sample in samples for ids, role in sample if role == IMAGE]))
         before, after = ([Span(np.array(each, np.int64), WORDS)] for each in (self.frame.before, self.frame.after))
@@ -148,10 +148,10 @@ class Layout:
         return np.random.default_rng(seed).permutation(len(ids))
 
     def check(self, lengths: np.ndarray) -> None:
-        """Refuse texts of these lengths (tokens an image, int64 `[N]`) where one does not fit and was not to be cut.
+        """Refuse texts of these lengths (tokens an image, int64 `[N]`) where one does not fit and is not truncated.
 
         Raises:
-            UserError: with the numbers; or where no token of an image would fit, even cut.
+            UserError: with the numbers; or where no token of an image would fit, even truncated.
         """
         if self.room < 1:
             raise UserError(
@@ -173,7 +173,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Budget:
-    """What images cost in tokens, and what of them was cut off.
+    """What images cost in tokens, and what of them was truncated.
 
     Attributes:
         tokens_per_image: mean, without framing.

@@ -125,6 +125,6 @@ def held_out(stream: np.ndarray, val_fraction: float, test_fraction: float) -> d
     return {"train": stream[:validation], "validation": stream[validation:test], "test": stream[test:]}
 
 
-def cut(stream: np.ndarray, length: int) -> list[np.ndarray]:
+def rows_of(stream: np.ndarray, length: int) -> list[np.ndarray]:
     """Rows of `length` tokens, views, one after the other; the last may be shorter."""
     return [stream[start : start + length] for start in range(0, len(stream), length)]

@@ -35,7 +35,7 @@ class TokensSettings:
     """How image text becomes cached token ids, and what happens where it is too long.
 
     Attributes:
-        overflow: what becomes of text that does not fit the context: `error`, or `truncate` (cut off, and reported).
+        overflow: what becomes of text that does not fit the context: `error`, or `truncate` (and reported).
         max_length: the longest sequence, framing included; null is the model's context.
         num_proc: processes that prepare; null is one for every 20,000 images, up to the number of cores.
         permute: a control: the image's tokens in another order, `fixed` for all images or drawn for `each`; or `none`.

@@ -92,7 +92,7 @@ class LiveExamples(Examples):
         images: gives the images.
         encoder: writes them; None leaves them pixels.
         settings: how they are changed.
-        room: how many tokens of a text the model reads; a longer one is cut, and counted. None has room for all.
+        room: how many tokens of a text the model reads; a longer one is truncated, and counted. None has room for all.
         shown, blank: as of `Examples`.
     """
 
@@ -113,7 +113,7 @@ class LiveExamples(Examples):
         # pyrefly: ignore[bad-argument-type]
         super().__init__(None, known, numbers, seed=seed, shown=shown, blank=blank)
         self.images, self.encoder, self.settings, self.room = images, encoder, settings, room
-        self._cut = torch.zeros((), dtype=torch.int64).share_memory_()  # so that loader workers count together
+        self._truncated = torch.zeros((), dtype=torch.int64).share_memory_()  # so that loader workers count together
 
     def __getitems__(self, indices: Sequence[int] | np.ndarray) -> list[Example]:
         numbers = self.numbers[np.asarray(indices, np.int64)]
@@ -151,18 +151,18 @@ class LiveExamples(Examples):
         ids = self.encoder.ids(images)
         if self.room is None or ids.lengths.max(initial=0) <= self.room:
             return list(ids)
-        self._cut += int((ids.lengths > self.room).sum())
+        self._truncated += int((ids.lengths > self.room).sum())
         return [row[: self.room] for row in ids]
 
     @property
     def notes(self) -> list[str]:
-        if not self._cut:
+        if not self._truncated:
             return []
         # Other ranks, and what ran before an interruption, count for themselves.
         what = "Making images anew gave" if isinstance(self.images, FreshImages) else "Augmentation made"
         return [
-            f"{what} at least {int(self._cut):,} texts longer than the {self.room:,} tokens that the context has "
-            "room for: they were cut in training. A larger tokens.max_length, or another augment, avoids it."
+            f"{what} at least {int(self._truncated):,} texts longer than the {self.room:,} tokens that the context has "
+            "room for: they were truncated in training. A larger tokens.max_length, or another augment, avoids it."
         ]
 
 

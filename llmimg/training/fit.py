@@ -100,11 +100,11 @@ class ReadoutTrainer(Interruptible):
 
     def answer(self, examples: Examples | ConcatDataset) -> tuple[Any, np.ndarray]:
         """The readout's outputs for all examples, arrays `[N, …]`, and the numbers of their rows, int64 `[N]`."""
-        measured, self.compute_metrics = self.compute_metrics, None
+        compute_metrics, self.compute_metrics = self.compute_metrics, None
         try:
             found = self.predict(examples)
         finally:
-            self.compute_metrics = measured
+            self.compute_metrics = compute_metrics
         return found.predictions, np.asarray(found.label_ids)
 
     # What a readout gives may be several arrays, which the Trainer's own type does not say.
@@ -176,7 +176,7 @@ def make_trainer(
 
     best, headline = (arguments.metric_for_best_model or "").removeprefix("eval_"), readout.task.measures[0]
 
-    def measured(outcome: EvalPrediction) -> dict[str, float]:
+    def metrics(outcome: EvalPrediction) -> dict[str, float]:
         rows = validation.known.scored(np.asarray(outcome.label_ids))
         found = readout.metrics(outcome.predictions, rows)
         if best and best not in found:
@@ -191,7 +191,7 @@ def make_trainer(
             data_collator=readout.training_batch,
             train_dataset=train,
             eval_dataset=validation,
-            compute_metrics=measured,
+            compute_metrics=metrics,
             callbacks=[BeginEpoch(), StopOnNaN(), Losses(headline), Clock(), SaveWhenEvaluated()],
         )
     trainer.readout, trainer.layer_decay = readout, layer_decay

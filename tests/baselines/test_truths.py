@@ -91,12 +91,12 @@ def test_the_commonest_class_of_each_cell():
 
 
 def test_what_is_nearest_is_found_exactly_however_many_there_are():
-    draws = np.random.default_rng(0)
-    known = draws.integers(0, 256, (4500, 2, 1, 3), dtype=np.uint8)
-    images = draws.integers(0, 256, (2100, 2, 1, 3), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    known = rng.integers(0, 256, (4500, 2, 1, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (2100, 2, 1, 3), dtype=np.uint8)
     known[4000:4050] = known[:50]  # of equals the first
     images[:50] = known[4000:4050]
-    few = draws.choice(len(images), 200, replace=False)
+    few = rng.choice(len(images), 200, replace=False)
     apart = ((images[few, None].astype(int) - known[None]) ** 2).sum(axis=(2, 3, 4))
     found = nearest_images(images, known)
     assert found[few].tolist() == apart.argmin(axis=1).tolist()
@@ -106,11 +106,11 @@ def test_what_is_nearest_is_found_exactly_however_many_there_are():
 @pytest.mark.parametrize("name", ["classify", "detect", "segment"])
 def test_a_training_image_asked_again_has_its_own_answer(name):
     """… on the source's image, which is three times as wide and twice as high as what the model sees."""
-    draws = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     task = TASKS[name].with_settings(INFO)
-    images = draws.integers(0, 256, (6, 4, 4, 1), dtype=np.uint8)
-    boxes = [[*draws.integers(0, 2, 2), 1 + draws.integers(0, 2), 1 + draws.integers(0, 2)] for _ in images]
-    masks = draws.integers(0, 3, (6, 4, 4), dtype=np.uint8)
+    images = rng.integers(0, 256, (6, 4, 4, 1), dtype=np.uint8)
+    boxes = [[*rng.integers(0, 2, 2), 1 + rng.integers(0, 2), 1 + rng.integers(0, 2)] for _ in images]
+    masks = rng.integers(0, 3, (6, 4, 4), dtype=np.uint8)
     rows = [
         {**seen([(box, place % 2, False)], mask, (4, 4)), "label": place % 3}
         for place, (box, mask) in enumerate(zip(boxes, masks, strict=True))

@@ -78,7 +78,7 @@ def test_what_is_thought_is_no_answer(ask, server, chat):
 @pytest.mark.parametrize(
     ("server_says", "sentence"),
     [
-        ({"says": "", "finish": "length"}, r"12 of 12 answers were cut off at the limit of 17 tokens \(max_tokens\)"),
+        ({"says": "", "finish": "length"}, r"12 of 12 answers were truncated at the limit of 17 tokens \(max_tokens\)"),
         ({"says": " ", "finish": "stop"}, r"12 of 12 answers were empty"),
         ({"says": "<think>3 it is, ", "finish": "length"}, r"12 of 12 answers held thinking alone"),
         ({"says": "3", "finish": "content_filter"}, r"12 of 12 answers were refused by the endpoint"),

@@ -72,7 +72,7 @@ def test_nothing_said_is_an_answer_where_the_grammar_has_it():
 
 
 def test_thinking_that_came_to_no_answer_and_refusals_are_none():
-    assert read(detect(), "<think>y1 x2", finish="length") == (None, "thinking only, cut off")
+    assert read(detect(), "<think>y1 x2", finish="length") == (None, "thinking only, truncated")
     assert read(detect(), "", thought=True) == (None, "thinking only")
     assert read(detect(), ONE, finish="content_filter") == (None, "refused")
 
@@ -89,7 +89,7 @@ def test_thinking_that_came_to_no_answer_and_refusals_are_none():
     ],
 )
 def test_of_what_is_cut_off_all_but_the_last_piece_is_read(text, begun):
-    assert read(detect(), text, finish="length") == (begun, "cut off")
+    assert read(detect(), text, finish="length") == (begun, "truncated")
     assert read(detect(), text, finish="odd") == (begun, "broken off")
 
 

@@ -85,12 +85,12 @@ def model(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Images in folders by class, of odd sizes, a broken one among those to train on and to test."""
-    root, draws = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    root, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for label, name in enumerate(NAMES):
         for split, count in (("train", 4), ("test", 2)):
             (root / split / name).mkdir(parents=True)
             for number in range(count):
-                pixels = draws.integers(60 * label, 60 * label + 120, (7, 5 + number), dtype=np.uint8)
+                pixels = rng.integers(60 * label, 60 * label + 120, (7, 5 + number), dtype=np.uint8)
                 Image.fromarray(pixels).save(root / split / name / f"{number}.png")
     for split, number in (("train", "0b"), ("train", "2b"), ("train", "9"), ("test", "9")):
         (root / split / NAMES[1] / f"{number}.png").write_bytes(b"no image")

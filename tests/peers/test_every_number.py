@@ -1,5 +1,5 @@
 """Every number of metrics.json but those of time, speed and memory, computed once more by other means: plain loops, and
-libraries of the field, on images that are sorted by class, of odd sizes, partly broken and partly cut."""
+libraries of the field, on images that are sorted by class, of odd sizes, partly broken and partly truncated."""
 
 import functools
 import math
@@ -32,17 +32,17 @@ SPLITS = {"test": "test", "val": "validation"}
 COMMON = ("data=folder", "data.broken=skip", "data.train_samples=null", "data.val_samples=null",
           "data.test_samples=null", "textify=gray", "textify.levels=8", "trainer.max_steps=12",
           "trainer.learning_rate=0.02", "trainer.per_device_train_batch_size=8")  # fmt: skip
-CUT = ("tokens.overflow=truncate",)
+TRUNCATED = ("tokens.overflow=truncate",)
 PIXELS = ("data.size=[4,4]", "data.fit=middle")
 REUSED = ("vocabulary=reuse", "model.tokenizer={tokenizer}")
 TEXTS = ("task.text={text}", "task.weights=[1,1]", "data.val_fraction=0.2", "data.test_fraction=0.2")
 # name → its settings, and the longest sequence
 RUNS = {
-    "head": ((*CUT, "tokens.max_length=32"), 32),
-    "score": (("readout=score", *REUSED, *CUT, "tokens.max_length=48"), 48),
-    "generate": (("readout=generate", *REUSED, *CUT, "tokens.max_length=48"), 48),
-    "clm": (("task=clm", *REUSED, *CUT, "tokens.max_length=32", *TEXTS), 32),
-    "mlm": (("task=mlm", "model=bert_tiny", *CUT, "tokens.max_length=32"), 32),
+    "head": ((*TRUNCATED, "tokens.max_length=32"), 32),
+    "score": (("readout=score", *REUSED, *TRUNCATED, "tokens.max_length=48"), 48),
+    "generate": (("readout=generate", *REUSED, *TRUNCATED, "tokens.max_length=48"), 48),
+    "clm": (("task=clm", *REUSED, *TRUNCATED, "tokens.max_length=32", *TEXTS), 32),
+    "mlm": (("task=mlm", "model=bert_tiny", *TRUNCATED, "tokens.max_length=32"), 32),
     "vit": (("model=vit_tiny", "model.options.patch=3", *PIXELS), 0),
     **{name: ((f"model={name}", *PIXELS), 0) for name in ("logistic", "knn", "rbf_svm", "gradient_boosting")},
 }

@@ -250,7 +250,7 @@ def test_cut_tokens_are_shown():
     record.metrics.update({"data/truncated_fraction": 0.5625, "data/truncated_images": 40})
     cut = dataclasses.replace(record, examples=[dataclasses.replace(record.examples[0], tokens=64, cut=80)])
     text = Reader(page.render(cut)).text
-    assert "80 cut off" in text and "56.2 % of all tokens were cut off, from 40 images." in text
+    assert "80 truncated" in text and "56.2 % of all tokens were truncated, from 40 images." in text
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 1), (5, 7, 3), (1, 1, 3)])

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmimg.errors import UserError
-from llmimg.tasks.endings import BROKEN_OFF, CUT, REFUSED
+from llmimg.tasks.endings import BROKEN_OFF, REFUSED, TRUNCATED
 from llmimg.tasks.reading import (
     AMBIGUOUS,
     EMPTY,
@@ -123,19 +123,19 @@ def test_thinking_is_taken_off(text, rest, finished):
     ("text", "how", "problems"),
     [
         ("", {}, (EMPTY,)),
-        ("", {"finish": "length"}, (EMPTY, CUT)),
+        ("", {"finish": "length"}, (EMPTY, TRUNCATED)),
         ("", {"thought": True}, (THINKING,)),
-        ("<think>cat", {"finish": "length"}, (THINKING, CUT)),
+        ("<think>cat", {"finish": "length"}, (THINKING, TRUNCATED)),
         ("cat", {"finish": "content_filter"}, (REFUSED,)),
         ("cat", {"finish": "SAFETY"}, (REFUSED,)),
-        ("bird", {"finish": "MAX_TOKENS"}, (NO_CLASS, CUT)),
+        ("bird", {"finish": "MAX_TOKENS"}, (NO_CLASS, TRUNCATED)),
         ("bird", {"finish": "abort"}, (NO_CLASS, BROKEN_OFF)),
-        ("bird", {"finish": "max_tokens"}, (NO_CLASS, CUT)),
+        ("bird", {"finish": "max_tokens"}, (NO_CLASS, TRUNCATED)),
         ("cat and 4", {}, (SEVERAL,)),
         ("cat, a cat", {}, ()),
         ("bird", {}, (NO_CLASS,)),
-        ("I see a cat", {"finish": "length"}, (CUT,)),
-        ("4 it is, I th", {"finish": "length"}, (CUT,)),
+        ("I see a cat", {"finish": "length"}, (TRUNCATED,)),
+        ("4 it is, I th", {"finish": "length"}, (TRUNCATED,)),
         ("bird\ncat", {"one_line": True}, (NO_CLASS,)),
         ("\ncat\n4", {"one_line": True}, ()),
     ],
@@ -155,8 +155,8 @@ def test_what_may_have_gone_on_is_not_read():
 def test_notes_count_each_kind():
     reader = AnswerReader(WORDS)
     readings = [reader.read(text, "length") for text in ("", "4", "<think>")] + [reader.read("cat")]
-    cut, empty, thinking = reading_notes(readings, 20)
-    assert cut.startswith("3 of 4 answers were cut off at the limit of 20 tokens (max_tokens)")
+    truncated, empty, thinking = reading_notes(readings, 20)
+    assert truncated.startswith("3 of 4 answers were truncated at the limit of 20 tokens (max_tokens)")
     assert empty.startswith("1 of 4 answers were empty") and thinking.startswith("1 of 4 answers held thinking alone")
     assert reading_notes([reader.read("cat")], None) == []
 

@@ -133,7 +133,7 @@ def test_what_breaks_off_or_cannot_be_read_is_void_and_counted():
     assert segment.per_row([none], [of]).tolist() == [0.0]
     table = segment.table([half, none], [of, of])
     assert table["score"].tolist() == [1 / 6, 0.0]
-    assert table["problem"] == ["cut off", "no piece"]
+    assert table["problem"] == ["truncated", "no piece"]
     assert table["prediction"] == ["void 87.5%, sky 12.5%", "void 100.0%"]
     assert table["truth"] == ["road 50.0%, sky 25.0%, car 25.0%"] * 2
     assert table["pieces"] == [3, 0]

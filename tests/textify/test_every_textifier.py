@@ -14,7 +14,7 @@ from llmimg.textify import START, TEXTIFIERS, Ragged, Textifier, make
 from llmimg.textify.order import ORDERS
 
 LEARN = {"fit_images": 40}
-# Those whose text holds whatever the way back gives: written again, it is the same.
+# Those whose text holds whatever the reconstruction holds: written again, it is the same.
 ORDER = st.sampled_from(list(ORDERS))
 RUNS = {"longest_run": st.integers(1, 9), "row_marks": st.booleans()}
 EXACT = [

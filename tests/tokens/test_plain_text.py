@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from llmimg.data.plain_text import END, lines, text_files
 from llmimg.errors import UserError
 from llmimg.textify import make
-from llmimg.tokens.plain_text import cut, held_out, text_stream
+from llmimg.tokens.plain_text import held_out, rows_of, text_stream
 from llmimg.tokens.vocabulary import make_vocabulary
 
 
@@ -93,6 +93,6 @@ def test_the_end_is_held_out_and_rows_are_the_rest(count, val, test, length):
     parts = held_out(stream, val, test)
     assert np.concatenate(list(parts.values())).tolist() == stream.tolist()
     assert len(parts["test"]) >= test * count
-    rows = cut(parts["train"], length)
+    rows = rows_of(parts["train"], length)
     assert all(len(row) == length for row in rows[:-1])
     assert [each for row in rows for each in row] == parts["train"].tolist()
