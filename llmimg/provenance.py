@@ -240,9 +240,9 @@ def _sources(settings: Configuration, data: Data) -> dict[str, str]:
 def _texts(settings: Configuration) -> dict[str, tuple[int, str]]:
     """Of each plain text that is learned from: how many files, and a hash of what they hold."""
     task = settings.task_settings
-    files = {place: text_files(place) for place in getattr(task, "text", ())}
+    files = {source: text_files(source) for source in getattr(task, "text", ())}
     cache = cache_folder(settings.tokens.cache_dir)
-    return {f"text '{place}'": (len(each), contents(each, cache)) for place, each in files.items()}
+    return {f"text '{source}'": (len(each), contents(each, cache)) for source, each in files.items()}
 
 
 def _recorded(folder: RunFolder) -> DataIdentity | None:

@@ -14,20 +14,20 @@ from llmimg.paths import local_path
 END = ""  # stands behind a file's last line; a line itself is never empty, as it keeps its break
 
 
-def text_files(place: str) -> list[Path]:
+def text_files(source: str) -> list[Path]:
     """The files that a path, a folder (its `*.txt`, at any depth) or a pattern (`notes/**/*.md`) stands for, sorted.
 
     Raises:
         UserError: where there are none.
     """
-    path = local_path(place)
+    path = local_path(source)
     if path.is_dir():
         found = [path / name for name in files_below(path) if name.endswith(".txt")]
     else:
         found = [path] if path.is_file() else map(Path, glob.glob(_pattern(path), recursive=True))
     files = sorted(each for each in found if each.is_file())
     if not files:
-        raise UserError(f"No text file is at '{place}' (task.text): give a file, a folder of *.txt, or a pattern.")
+        raise UserError(f"No text file is at '{source}' (task.text): give a file, a folder of *.txt, or a pattern.")
     return files
 
 

@@ -108,12 +108,12 @@ class Generate(Prompted):
             said = written[: written.index(self.vocabulary.end)] if ended else written
             text, problem = self.vocabulary.text(said), None if ended else _BROKEN_OFF
             return Answer(text, log_probabilities=log_probabilities[: len(said)], problem=problem)
-        read, lexicon = self.automaton.read_with_places(written, whole=ended), self.task.lexicon
+        read, lexicon = self.automaton.read_with_owners(written, whole=ended), self.task.lexicon
         if read is None or lexicon is None:
             return Answer(text=self.vocabulary.text(written), problem="It cannot be read.")
-        pieces, places = read
+        pieces, owners = read
         summed = np.zeros(len(pieces), np.float32)
-        np.add.at(summed, places, log_probabilities[: len(places)])
+        np.add.at(summed, owners, log_probabilities[: len(owners)])
         return Answer(lexicon.text(pieces), pieces, summed, problem=None if ended else _BROKEN_OFF)
 
     def costs(self, outputs: Any) -> np.ndarray | None:

@@ -205,19 +205,21 @@ def prepare_text(
         UserError: no such file, or one of which nothing would be left to learn from.
     """
     texts: dict[str, list[PlainText]] = {split: [] for split in SPLITS}
-    for place in getattr(task.settings, "text", ()):
+    for source in getattr(task.settings, "text", ()):
         options = settings.cache_options
         stream = text_stream(
-            place,
+            source,
             encoder.vocabulary,
             folder=options["folder"],
             about=options["about"],
             num_proc=settings.tokens.num_proc,
         )
         if unknown := int((stream == encoder.vocabulary.unknown).sum()):
-            notes.append(f"'{place}': the tokenizer has no word for {100 * unknown / len(stream):.2g} % of its tokens.")
+            notes.append(
+                f"'{source}': the tokenizer has no word for {100 * unknown / len(stream):.2g} % of its tokens."
+            )
         for split, part in held_out(stream, settings.data.val_fraction, settings.data.test_fraction).items():
             if not len(part):
-                raise UserError(f"'{place}' (task.text) has {len(stream):,} tokens: too few to hold a part out.")
+                raise UserError(f"'{source}' (task.text) has {len(stream):,} tokens: too few to hold a part out.")
             texts[split].append(PlainText(rows_of(part, layout.room)))
     return texts

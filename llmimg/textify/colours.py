@@ -72,10 +72,10 @@ def nearest_color(colors: np.ndarray, palette: np.ndarray, space: str) -> np.nda
     Args:
         space: `lab` (CIE76: the Euclidean distance in CIELAB) or `rgb`.
     """
-    places, known = SPACES[space](colors), SPACES[space](palette)
+    points, known = SPACES[space](colors), SPACES[space](palette)
     found = np.empty(len(colors), np.int64)
     for start in range(0, len(colors), step := max(1, 2**20 // len(palette))):
-        part = places[start : start + step]
+        part = points[start : start + step]
         distances = ((part[:, channel, None] - known[:, channel]) ** 2 for channel in range(3))
         distance = functools.reduce(np.add, distances)
         found[start : start + step] = distance.argmin(axis=1)

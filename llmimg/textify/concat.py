@@ -44,8 +44,8 @@ class Concat(Textifier):
     def _textifiers(self) -> list[Textifier]:
         """The parts, each with what it learned."""
         return [
-            each.with_state(_of_part(self.state, place)) if each.is_learned else each
-            for place, each in enumerate(self._unlearned)
+            each.with_state(_of_part(self.state, index)) if each.is_learned else each
+            for index, each in enumerate(self._unlearned)
         ]
 
     @property
@@ -53,10 +53,10 @@ class Concat(Textifier):
         return any(each.is_learned for each in self._unlearned)
 
     def learn(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """What each part learns, its names behind the part's place: `"1.codes"`."""
+        """What each part learns, its names behind the part's index: `"1.codes"`."""
         return {
-            f"{place}.{name}": array
-            for place, each in enumerate(self._unlearned)
+            f"{index}.{name}": array
+            for index, each in enumerate(self._unlearned)
             for name, array in each.learn(images).items()
         }
 
@@ -64,23 +64,23 @@ class Concat(Textifier):
     def grammar(self) -> Grammar:
         parts = [each.grammar for each in self._unlearned]
         kinds: dict[str, Sequence[str]] = {
-            f"heading_{place}": [heading] for place, heading in enumerate(self._headings)
+            f"heading_{index}": [heading] for index, heading in enumerate(self._headings)
         }
         moves: dict[str, dict[str, str]] = {START: {"heading_0": f"0/{START}"}}
-        for place, part in enumerate(parts):
+        for index, part in enumerate(parts):
             for kind, ids in part.lexicon.kinds.items():
-                kinds[f"{place}/{kind}"] = part.lexicon.pieces[ids.start : ids.stop]
+                kinds[f"{index}/{kind}"] = part.lexicon.pieces[ids.start : ids.stop]
             for state, following in part.moves.items():
-                moves[f"{place}/{state}"] = {f"{place}/{kind}": f"{place}/{after}" for kind, after in following.items()}
-            if place + 1 < len(parts):
+                moves[f"{index}/{state}"] = {f"{index}/{kind}": f"{index}/{after}" for kind, after in following.items()}
+            if index + 1 < len(parts):
                 for state in part.final:
-                    moves.setdefault(f"{place}/{state}", {})[f"heading_{place + 1}"] = f"{place + 1}/{START}"
+                    moves.setdefault(f"{index}/{state}", {})[f"heading_{index + 1}"] = f"{index + 1}/{START}"
         last = len(parts) - 1
         return Grammar(Lexicon.of(**kinds), moves, frozenset(f"{last}/{state}" for state in parts[-1].final))
 
     @property
     def _headings(self) -> list[str]:
-        return ["\n" * (place > 0) + f"{part['name']}:\n" for place, part in enumerate(self.parts)]
+        return ["\n" * (index > 0) + f"{part['name']}:\n" for index, part in enumerate(self.parts)]
 
     @functools.cached_property
     def _starts(self) -> list[int]:
@@ -91,23 +91,23 @@ class Concat(Textifier):
     def write(self, images: np.ndarray) -> Ragged:
         dtype = self.lexicon.dtype
         written = []
-        for place, (each, start) in enumerate(zip(self._textifiers, self._starts, strict=False)):
+        for index, (each, start) in enumerate(zip(self._textifiers, self._starts, strict=False)):
             pieces = each.write(images)
-            written.append(Ragged.rectangular(np.full((len(images), 1), place, dtype)))
+            written.append(Ragged.rectangular(np.full((len(images), 1), index, dtype)))
             written.append(Ragged(pieces.values.astype(dtype) + dtype.type(start), pieces.offsets))
         return Ragged.side_by_side(written)
 
     def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
         height, width = images.shape[1:3]
         boxes = np.tile(np.array([0, 0, width, height], np.int32), (len(pieces.values), 1))
-        for place, each in enumerate(self._textifiers):
-            inside, part = self._part(pieces, place)
+        for index, each in enumerate(self._textifiers):
+            inside, part = self._part(pieces, index)
             boxes[inside] = each.boxes(part, images)
         return boxes
 
     def read(self, pieces: Ragged, height: int, width: int) -> np.ndarray | None:
-        for place, each in enumerate(self._textifiers):
-            image = each.read(self._part(pieces, place)[1], height, width)
+        for index, each in enumerate(self._textifiers):
+            image = each.read(self._part(pieces, index)[1], height, width)
             if image is not None:
                 return image
         return None
@@ -125,14 +125,14 @@ class Concat(Textifier):
             column += look.shape[1]
         return found
 
-    def _part(self, pieces: Ragged, place: int) -> tuple[np.ndarray, Ragged]:
+    def _part(self, pieces: Ragged, index: int) -> tuple[np.ndarray, Ragged]:
         """Which pieces are those of a part, bool `[total]`, and they alone."""
-        start, end = self._starts[place : place + 2]
+        start, end = self._starts[index : index + 2]
         inside = (pieces.values >= start) & (pieces.values < end)
         offsets = np.concatenate([[0], np.cumsum(inside)])[pieces.offsets]
-        values = (pieces.values[inside] - start).astype(self._unlearned[place].lexicon.dtype)
+        values = (pieces.values[inside] - start).astype(self._unlearned[index].lexicon.dtype)
         return inside, Ragged(values, offsets)
 
 
-def _of_part(state: Mapping[str, np.ndarray], place: int) -> dict[str, np.ndarray]:
-    return {name.removeprefix(f"{place}."): array for name, array in state.items() if name.startswith(f"{place}.")}
+def _of_part(state: Mapping[str, np.ndarray], index: int) -> dict[str, np.ndarray]:
+    return {name.removeprefix(f"{index}."): array for name, array in state.items() if name.startswith(f"{index}.")}

@@ -15,7 +15,7 @@ START = "start"
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The finite, ordered tuple of all pieces of one textifier; a piece's id is its place in it.
+    """The finite, ordered tuple of all pieces of one textifier; a piece's id is its index in it.
 
     Attributes:
         pieces: the pieces; one may stand twice, if it does in two kinds.
@@ -60,7 +60,7 @@ class Grammar:
     final: frozenset[str]
 
     def __post_init__(self):
-        # A piece may read differently at the start of a text: that place is a state of its own.
+        # A piece may read differently at the start of a text, which is a state of its own.
         if any(START in following.values() for following in self.moves.values()):
             raise ValueError(f"No move may lead back to '{START}': it stands for the start of the text alone.")
 
@@ -109,17 +109,17 @@ class Grammar:
         ends."""
         trail: list[tuple[int, Iterator[tuple[int, int, str]]]] = [(0, self._readings(text, 0, START))]
         ids: list[int] = []
-        dead: set[tuple[int, str]] = set()  # places and states that lead nowhere, tried once each
+        dead: set[tuple[int, str]] = set()  # positions and states that lead nowhere, tried once each
         furthest, longest = 0, []
         state_at = [START]
         while trail:
-            place, readings = trail[-1]
-            if place == len(text) and state_at[-1] in self.final:
-                return np.asarray(ids, self.lexicon.dtype), True, place
+            position, readings = trail[-1]
+            if position == len(text) and state_at[-1] in self.final:
+                return np.asarray(ids, self.lexicon.dtype), True, position
             reading = next(readings, None)
             if reading is None:
                 trail.pop()
-                dead.add((place, state_at.pop()))
+                dead.add((position, state_at.pop()))
                 if ids:
                     ids.pop()
                 continue
@@ -133,12 +133,12 @@ class Grammar:
             trail.append((end, self._readings(text, end, state)))
         return np.asarray(longest, self.lexicon.dtype), False, furthest
 
-    def _readings(self, text: str, place: int, state: str) -> Iterator[tuple[int, int, str]]:
+    def _readings(self, text: str, position: int, state: str) -> Iterator[tuple[int, int, str]]:
         table, lengths = self._choices[state]
         for length in lengths:
-            found = table.get(text[place : place + length])
-            if found is not None and place + length <= len(text):
-                yield found[0], place + length, found[1]
+            found = table.get(text[position : position + length])
+            if found is not None and position + length <= len(text):
+                yield found[0], position + length, found[1]
 
     def parse_all(self, texts: Sequence[str]) -> Ragged:
         return Ragged.from_rows([self.parse(text) for text in texts], self.lexicon.dtype)

@@ -28,7 +28,7 @@ class Keypoints(Textifier):
 
     Attributes:
         points: how many at most, 1 to 1000.
-        cells: the image is cut into so many columns and rows to name places, 2 to 256.
+        cells: the image is cut into so many columns and rows to name positions, 2 to 256.
         scales: words for scale, 1 to 64: even steps of its logarithm, from 1/64 of the longer side to all of it.
         angles: words for orientation, even parts of the circle; 0 leaves it out.
         codes: patterns of a codebook learned on training images, one of which says what a keypoint looks like
@@ -75,7 +75,7 @@ class Keypoints(Textifier):
             return {}
         draw = np.random.default_rng(self.fit_seed)
         chosen = draw.permutation(len(images))[: self.fit_images]
-        each = [self._keypoints(brightness(images[place][None])[0])[1] for place in chosen]
+        each = [self._keypoints(brightness(images[index][None])[0])[1] for index in chosen]
         found = np.concatenate([looks for looks in each if len(looks)] or each)
         found = found[draw.permutation(len(found))[:_FIT_DESCRIPTORS]]
         if (different := len(np.unique(found, axis=0))) < self.codes:
@@ -143,18 +143,18 @@ class Keypoints(Textifier):
         else:
             points, looks = self._detector.detect(gray, None), None
         strength = np.array([point.response for point in points])
-        places = np.array([(*point.pt, point.size, point.angle) for point in points]).reshape(-1, 4)
-        places[:, :2] -= self._margin
-        inside = np.flatnonzero(((places[:, :2] >= 0) & (places[:, :2] < (width, height))).all(axis=1))
+        geometry = np.array([(*point.pt, point.size, point.angle) for point in points]).reshape(-1, 4)
+        geometry[:, :2] -= self._margin
+        inside = np.flatnonzero(((geometry[:, :2] >= 0) & (geometry[:, :2] < (width, height))).all(axis=1))
         if not len(inside):
             return np.empty((0, 4)), np.empty((0, 1), np.int16)
-        strongest = inside[np.lexsort((*places[inside].T, -strength[inside]))][: self.points]
-        places[:, :3] /= factor
+        strongest = inside[np.lexsort((*geometry[inside].T, -strength[inside]))][: self.points]
+        geometry[:, :3] /= factor
         looks = np.empty((len(points), 1), np.int16) if looks is None else _whole_numbers(looks)
-        return places[strongest], looks[strongest]
+        return geometry[strongest], looks[strongest]
 
     def boxes(self, pieces: Ragged, images: np.ndarray) -> np.ndarray:
-        """The square of the keypoint's size around its place, as the words tell them; `none` speaks of all."""
+        """The square of the keypoint's size around its position, as the words tell them; `none` speaks of all."""
         height, width = images.shape[1:3]
         boxes = np.tile(np.array([0, 0, width, height], np.int32), (len(pieces.values), 1))
         kinds, fields = self.lexicon.kinds, len(self._fields)

@@ -23,8 +23,8 @@ def hilbert(rows: int, columns: int) -> np.ndarray:
     """Along Hilbert's curve (1891) through the smallest enclosing square of a power of two; cells outside are left
     out."""
     side = 1 << (max(rows, columns) - 1).bit_length()
-    place = np.arange(side * side)
-    x, y, rest, step = np.zeros_like(place), np.zeros_like(place), place.copy(), 1
+    cell = np.arange(side * side)
+    x, y, rest, step = np.zeros_like(cell), np.zeros_like(cell), cell.copy(), 1
     while step < side:
         right = (rest >> 1) & 1
         down = (rest ^ right) & 1
@@ -64,7 +64,7 @@ ORDERS: dict[Order, Callable[[int, int], np.ndarray]] = {
 
 @functools.lru_cache(maxsize=64)
 def reading_order(name: Order, rows: int, columns: int) -> np.ndarray:
-    """int64 `[rows · columns]`: the cell (counted row by row) that stands at each place of the text."""
+    """int64 `[rows · columns]`: the cell (counted row by row) that stands at each position of the text."""
     order = ORDERS[name](rows, columns).astype(np.int64)
     order.setflags(write=False)  # it is shared
     return order

@@ -56,7 +56,7 @@ class Palette(WordsOfPixels):
 
         draw = np.random.default_rng(self.fit_seed)
         chosen = draw.permutation(len(images))[: self.fit_images]
-        pixels = np.concatenate([as_rgb(images[place][None]).reshape(-1, 3) for place in chosen])
+        pixels = np.concatenate([as_rgb(images[index][None]).reshape(-1, 3) for index in chosen])
         pixels = pixels[draw.permutation(len(pixels))[:_FIT_PIXELS]]
         if (different := len(np.unique(pixels, axis=0))) < self.count:
             raise UserError(

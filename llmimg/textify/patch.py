@@ -26,7 +26,7 @@ class PatchWords(Textifier):
     """Each patch as `words` words: the nearest of `codes` patterns, then of patterns for what that one leaves, …
 
     This is residual vector quantisation (Juang and Gray, "Multiple stage vector quantization for speech coding", 1982)
-    with codebooks that k-means learns on patches of training images: `"a17 b201 a3 b9"`, a letter for the place in the
+    with codebooks that k-means learns on patches of training images: `"a17 b201 a3 b9"`, a letter for the index in the
     patch's code and a number for the pattern. From the second word on, pattern 0 is "nothing more", so that a further
     word never makes a patch worse. Images whose sides are no multiples of `patch` are continued by their last pixels.
     What learned from gray images writes colour images by their brightness.
@@ -60,7 +60,7 @@ class PatchWords(Textifier):
         draw = np.random.default_rng(self.fit_seed)
         channels = max(image.shape[-1] for image in images)
         chosen = draw.permutation(len(images))[: self.fit_images]
-        rest = np.concatenate([self._patches(images[place][None], channels) for place in chosen])
+        rest = np.concatenate([self._patches(images[index][None], channels) for index in chosen])
         rest = rest[draw.permutation(len(rest))[:_FIT_PATCHES]]
         if (different := len(np.unique(rest, axis=0))) < self.codes:
             raise UserError(
@@ -132,7 +132,7 @@ class PatchWords(Textifier):
         patterns = self.state["codes"].astype(np.float32)
         patterns -= patterns.mean(axis=1, keepdims=True)
         patterns /= np.maximum(patterns.std(axis=(1, 2), keepdims=True), 1)
-        return np.concatenate([patterns[0], *patterns])  # the kind `first`, then that of each place
+        return np.concatenate([patterns[0], *patterns])  # the kind `first`, then that of each index
 
     @property
     def _channels(self) -> int:

@@ -62,7 +62,7 @@ class Gray(WordsOfPixels):
         if self.style == "numbers":
             return numbers(self.levels)
         chosen = np.linspace(0, len(RAMP) - 1, self.levels).round().astype(int)
-        characters: list[str] = [RAMP[place] for place in chosen]
+        characters: list[str] = [RAMP[index] for index in chosen]
         return {"first": characters, "next": characters}
 
     def _word_of(self, images: np.ndarray) -> np.ndarray:

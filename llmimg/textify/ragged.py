@@ -36,8 +36,8 @@ class Ragged:
         lengths = np.stack([part.lengths for part in parts], axis=1)
         ends = ends_to_offsets(lengths.reshape(-1))
         values = np.empty(ends[-1], np.result_type(*[part.values for part in parts]))
-        for place, part in enumerate(parts):
-            shift = ends[:-1].reshape(lengths.shape)[:, place] - part.offsets[:-1]
+        for index, part in enumerate(parts):
+            shift = ends[:-1].reshape(lengths.shape)[:, index] - part.offsets[:-1]
             values[np.repeat(shift, part.lengths) + np.arange(len(part.values))] = part.values
         return cls(values, ends[:: len(parts)])
 

@@ -22,7 +22,7 @@ class ZeroShotModel(Protocol):
     """A model that names what it sees, among given labels."""
 
     def objects(self, image: np.ndarray, labels: Sequence[str]) -> list[tuple[int, float, tuple[float, ...]]]:
-        """What is in an image uint8 `[H, W, 3]`, the surest first: the label's place, how sure from 0 to 1, and its box
+        """What is in an image uint8 `[H, W, 3]`, the surest first: the label's index, how sure from 0 to 1, and its box
         (left, top, right, bottom) in pixels. A classifier names one, and its box is the whole image."""
 
     def identity(self) -> bytes:
@@ -91,7 +91,7 @@ class RegionObjects(Textifier):
             kinds["score"] = [f" {10 * tens}%" for tens in range(11)]
             said.append("score")
         if self.kind == "detector":
-            kinds["place"] = [f" {place}" for place in PLACES]
+            kinds["place"] = [f" {word}" for word in PLACES]
             said.append("place")
         moves = {one: {other: other} for one, other in zip(said, [*said[1:], "label"], strict=True)}
         start = {"first": "label", **({"nothing": "end"} if self.kind == "detector" else {})}
@@ -140,8 +140,8 @@ class RegionObjects(Textifier):
             return np.tile(np.repeat(np.array(self._cells(height, width), np.int32), said, axis=0), (len(pieces), 1))
         boxes = np.tile(np.array([0, 0, width, height], np.int32), (len(pieces.values), 1))
         says = pieces.values != self.lexicon.kinds["nothing"].start
-        place = pieces.values[says].reshape(-1, said)[:, -1].astype(np.int64) - self.lexicon.kinds["place"].start
-        down, across = np.divmod(place, 3)
+        cell = pieces.values[says].reshape(-1, said)[:, -1].astype(np.int64) - self.lexicon.kinds["place"].start
+        down, across = np.divmod(cell, 3)
         low = np.stack([across * width // 3, down * height // 3], axis=1)
         high = np.stack([-(-(across + 1) * width // 3), -(-(down + 1) * height // 3)], axis=1)
         boxes[says] = np.repeat(np.concatenate([low, np.maximum(high, low + 1)], axis=1), said, axis=0)

@@ -82,11 +82,11 @@ class WordsOfPixels(Textifier):
     def _in_runs(self, ids: np.ndarray, width: int) -> Ragged:
         """Words `[N, cells]` in reading order → pieces, with counts and row marks."""
         cells, flat = ids.shape[1], ids.reshape(-1)
-        place = np.arange(len(flat))
-        begins_row = place % (width if self.row_marks else cells) == 0
+        position = np.arange(len(flat))
+        begins_row = position % (width if self.row_marks else cells) == 0
         changes = begins_row | np.concatenate([[True], flat[1:] != flat[:-1]])
-        run_start = np.maximum.accumulate(np.where(changes, place, 0))
-        start = np.flatnonzero((place - run_start) % self.longest_run == 0)  # long runs are cut
+        run_start = np.maximum.accumulate(np.where(changes, position, 0))
+        start = np.flatnonzero((position - run_start) % self.longest_run == 0)  # long runs are cut
         length = np.diff(start, append=len(flat))
         marked = begins_row[start] & (start % cells > 0)
         counted = length > 1

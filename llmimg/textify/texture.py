@@ -24,7 +24,7 @@ _CORRELATED = 0.5
 
 
 def textures(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """int64 `[count]`: the place in `TEXTURES` of each region.
+    """int64 `[count]`: the index in `TEXTURES` of each region.
 
     With contrasts between neighbours in four directions: `smooth`, if all are small. `striped` along the direction of
     least contrast, if that is less than 0.3 of the next. `checkered`, if there is a side s at which pixels s to the

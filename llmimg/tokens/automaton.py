@@ -19,7 +19,7 @@ _NEVER = 2**30  # cells: more than any budget
 _MOST_STATES = 100_000
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """Where a reading stands: in a state of the grammar, so many nodes into the tokens of what is being written, and
     how many cells it has filled beyond the state's cheapest reading."""
 
@@ -60,11 +60,11 @@ class Automaton:
         tries = {state: _Trie.of(each) for state, each in ways.items()}
         subsets, edges, ends = _subsets(tries, final)
         alphabet = sorted({token for _, token, _, _ in edges})
-        place = {token: column for column, token in enumerate(alphabet)}
+        column_of = {token: column for column, token in enumerate(alphabet)}
         states, width, done = len(subsets) + 1, len(alphabet) + 1, len(subsets)
         after, cost = np.full((states, width), -1, np.int32), np.zeros((states, width), np.int32)
         for one, token, other, cells in edges:
-            after[one, place[token]], cost[one, place[token]] = other, cells
+            after[one, column_of[token]], cost[one, column_of[token]] = other, cells
         for one, cells in [*ends, (done, 0)]:
             after[one, -1], cost[one, -1] = done, cells
         return cls(np.array([*alphabet, end], np.int64), after, cost, _need(after, cost), tries, final)
@@ -100,11 +100,11 @@ class Automaton:
 
         None where the tokens are none of an answer, or break off before one could end.
         """
-        found = self.read_with_places(tokens)
+        found = self.read_with_owners(tokens)
         return None if found is None else found[0]
 
-    def read_with_places(self, tokens: Sequence[int], whole: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
-        """The same, `[L]`, and for each token, without the end, the place of its piece among them, int64 `[T]`; of one
+    def read_with_owners(self, tokens: Sequence[int], whole: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same, `[L]`, and for each token, without the end, the index of its piece among them, int64 `[T]`; of one
         that is a run of pieces, of the first.
 
         Args:
@@ -177,26 +177,26 @@ Edge = tuple[int, int, int, int]  # state, token, next state, cells
 
 def _subsets(
     tries: Mapping[str, _Trie], final: frozenset[str]
-) -> tuple[list[frozenset[_Place]], list[Edge], list[tuple[int, int]]]:
+) -> tuple[list[frozenset[_Position]], list[Edge], list[tuple[int, int]]]:
     """The states, the edges between them, and those that may end, each with the cells its cheapest reading has to
     count yet."""
-    start = frozenset([_Place(START, 0, 0)])
+    start = frozenset([_Position(START, 0, 0)])
     numbers, subsets = {start: 0}, [start]
     edges: list[Edge] = []
     ends: list[tuple[int, int]] = []
     for number, subset in enumerate(subsets):  # which grows meanwhile
-        reached: dict[int, set[_Place]] = {}
-        for place in subset:
-            for token, readings in _steps(tries, place.state, place.node).items():
+        reached: dict[int, set[_Position]] = {}
+        for position in subset:
+            for token, readings in _steps(tries, position.state, position.node).items():
                 reached.setdefault(token, set()).update(
-                    _Place(state, node, place.extra + cells) for state, node, cells in readings
+                    _Position(state, node, position.extra + cells) for state, node, cells in readings
                 )
-        extras = [place.extra for place in subset if place.node == 0 and place.state in final]
+        extras = [position.extra for position in subset if position.node == 0 and position.state in final]
         if extras:
             ends.append((number, min(extras)))
-        for token, places in reached.items():
-            base = min(place.extra for place in places)
-            others = frozenset(place._replace(extra=place.extra - base) for place in places)
+        for token, positions in reached.items():
+            base = min(position.extra for position in positions)
+            others = frozenset(position._replace(extra=position.extra - base) for position in positions)
             if others not in numbers:
                 numbers[others] = len(subsets)
                 subsets.append(others)

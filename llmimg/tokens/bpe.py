@@ -52,7 +52,7 @@ def learn_tokenizer(textifier: Textifier, pieces: Ragged, size: int) -> PreTrain
 
 
 def _private_texts(lexicon: Lexicon, characters: Mapping[str, str], pieces: Ragged) -> list[str]:
-    """Each row with a private character in the place of each piece."""
+    """Each row with a private character instead of each piece."""
     points = np.array([ord(characters[text]) for text in lexicon.pieces], "<u4")[pieces.values]
     return [points[start:end].tobytes().decode("utf-32-le") for start, end in itertools.pairwise(pieces.offsets)]
 

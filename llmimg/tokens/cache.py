@@ -44,7 +44,7 @@ def prepare(
     Raises:
         UserError: a broken image, a full disk, or a folder that cannot be written.
     """
-    place = folder / cache_key(dataset, encoder, split)
+    path = folder / cache_key(dataset, encoder, split)
     columns = {"image_ids": datasets.List(datasets.Value(encoder.vocabulary.lookup.dtype.name))}
 
     def write(work: Path) -> list[int]:
@@ -53,12 +53,12 @@ def prepare(
         return list(ImageIds.open(sorted(work.glob("*.arrow"))).problems)
 
     kept = keep(
-        place,
+        path,
         write,
         {**about, "split": split, "rows": len(dataset)},
         lambda kept: mended(dataset, encoder.decoding, kept["broken"]),
     )
-    ids = ImageIds.open(sorted(place.glob("*.arrow")), kept["seconds"])
+    ids = ImageIds.open(sorted(path.glob("*.arrow")), kept["seconds"])
     if not skip_broken:
         refuse_broken(ids.problems)
     return ids
@@ -76,7 +76,7 @@ def prepare_hashes(
 ) -> tuple[str | None, ...]:
     """The hash of each image's pixels (`llmimg.data.identity`), where nothing else is made of the images; arguments and
     errors as of `prepare`."""
-    place = folder / hashed(source=dataset._fingerprint, decoding=dataclasses.asdict(decoding), hashes="pixels")
+    path = folder / hashed(source=dataset._fingerprint, decoding=dataclasses.asdict(decoding), hashes="pixels")
 
     def write(work: Path) -> list[int]:
         given = {"decoding": decoding, "skip_broken": skip_broken}
@@ -84,11 +84,11 @@ def prepare_hashes(
         return [row for row, pixels in enumerate(_hashes(work)) if pixels is None]
 
     about = {**about, "split": split, "rows": len(dataset), "textify": "(hashes of pixels)", "vocabulary": ""}
-    kept = keep(place, write, about, lambda kept: mended(dataset, decoding, kept["broken"]))
+    kept = keep(path, write, about, lambda kept: mended(dataset, decoding, kept["broken"]))
     if kept["broken"] and not skip_broken:
         row = dataset[kept["broken"][0]]
         refuse_broken(decoding([row["image"]], [row["id"]])[1])
-    return _hashes(place)
+    return _hashes(path)
 
 
 def _hashes(folder: Path) -> tuple[str | None, ...]:

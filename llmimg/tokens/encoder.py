@@ -30,7 +30,7 @@ class Encoder:
         """Encode whatever `llmimg.data.decode` takes.
 
         Returns:
-            Image ids, and for each image that is broken why, by its place; its row of ids is empty.
+            Image ids, and for each image that is broken why, by its index; its row of ids is empty.
         """
         images, problems = self.decoding(items, names)
         return self._encoded(images), problems
@@ -98,7 +98,7 @@ def write_all(textifier: Textifier, images: Sequence[np.ndarray]) -> Ragged:
     if len(groups) == 1:
         return textifier.write(np.stack(images))
     rows: dict[int, np.ndarray] = {}
-    for places in groups:
-        for place, row in zip(places, textifier.write(np.stack([images[place] for place in places])), strict=True):
-            rows[place] = row
-    return Ragged.from_rows([rows[place] for place in range(len(images))])
+    for indices in groups:
+        for index, row in zip(indices, textifier.write(np.stack([images[index] for index in indices])), strict=True):
+            rows[index] = row
+    return Ragged.from_rows([rows[index] for index in range(len(images))])

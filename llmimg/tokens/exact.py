@@ -53,7 +53,7 @@ def answers_of_pieces(grammar: Grammar, tokenizer: PreTrainedTokenizerFast) -> T
     `1 2`, they are these all the same: an answer is written, learned and read back piece by piece.
 
     Raises:
-        UserError: pieces that may stand at the same place and are the same, or one that has another meaning.
+        UserError: pieces that may stand at the same position and are the same, or one that has another meaning.
     """
     tokens = [token if token is not None else -1 for token in tokens_of(tokenizer, grammar.lexicon.pieces)]
     _check_told_apart(grammar, [(token,) for token in tokens], {-1, *tokenizer.all_special_ids}, tokenizer)
@@ -132,7 +132,7 @@ def add_pieces(tokenizer: PreTrainedTokenizerFast, contexts: Contexts, images: G
 def _check_told_apart(
     grammar: Grammar, rows: list[tuple[int, ...]], others: Set[int | None], tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    """Refuse pieces of no tokens, of one of `others`, or of the same as another that may stand at the same place.
+    """Refuse pieces of no tokens, of one of `others`, or of the same as another that may stand at the same position.
 
     Args:
         rows: the tokens of each piece, `[P]`; then, if they differ there, of each at the start, `[2·P]`.

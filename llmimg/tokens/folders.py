@@ -1,6 +1,6 @@
 """What is prepared once and kept: folders named by a key, each whole or not there.
 
-A folder is written beside its place and renamed when it is complete. Whoever holds the key's lock writes; others wait
+A folder is written beside its path and renamed when it is complete. Whoever holds the key's lock writes; others wait
 for it, be they ranks of one run or two runs. `about.json`, written last, has a checksum of every file, and one of
 itself and the key: what does not agree with it when it is opened is made anew.
 """
@@ -45,12 +45,12 @@ def cache_folder(cache_dir: str | None = None) -> Path:
 
 
 def keep(
-    place: Path,
+    folder: Path,
     write: Callable[[Path], Collection[int] | None],
     about: Mapping[str, Any],
     stale: Callable[[Mapping[str, Any]], bool] = lambda kept: False,
 ) -> dict[str, Any]:
-    """See to it that the folder `place` is there and whole: written by `write`, under its lock, unless it is.
+    """See to it that the folder `folder` is there and whole: written by `write`, under its lock, unless it is.
 
     Args:
         write: fills an empty folder; what it gives, the rows whose images could not be read, is kept as `broken`.
@@ -63,47 +63,47 @@ def keep(
     Raises:
         UserError: a full disk, or a folder that cannot be written; and what `write` raises.
     """
-    kept = _whole(place)
+    kept = _whole(folder)
     if kept is None or stale(kept):
         try:
-            with _lock(place):
-                kept = _whole(place)
+            with _lock(folder):
+                kept = _whole(folder)
                 if kept is None or stale(kept):
-                    if kept is None and place.exists():
-                        log.warning("What lay in the cache under %s was damaged: it is made anew.", place.name)
-                    kept = _write_whole(place, write, about)
+                    if kept is None and folder.exists():
+                        log.warning("What lay in the cache under %s was damaged: it is made anew.", folder.name)
+                    kept = _write_whole(folder, write, about)
         except OSError as error:
-            raise _disk_error(error, place.parent) from error
+            raise _disk_error(error, folder.parent) from error
     with contextlib.suppress(OSError):  # a cache that others own may be read-only
-        os.utime(place)  # `cache prune` goes by last use
+        os.utime(folder)  # `cache prune` goes by last use
     return kept
 
 
 def _write_whole(
-    place: Path, write: Callable[[Path], Collection[int] | None], about: Mapping[str, Any]
+    folder: Path, write: Callable[[Path], Collection[int] | None], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    for stale in (place, *place.parent.glob(f"{place.name}.writing*")):
+    for stale in (folder, *folder.parent.glob(f"{folder.name}.writing*")):
         shutil.rmtree(stale, ignore_errors=True)
-    work = place.with_name(f"{place.name}.writing")
+    work = folder.with_name(f"{folder.name}.writing")
     work.mkdir()
     started = time.perf_counter()
     try:
         broken = sorted(write(work) or ())
         kept = {**about, "seconds": round(time.perf_counter() - started, 3), "broken": broken, "files": _files(work)}
-        (work / _ABOUT).write_text(json.dumps(kept | {"checksum": _checksum(place, kept)}, indent=1))
-        work.rename(place)
+        (work / _ABOUT).write_text(json.dumps(kept | {"checksum": _checksum(folder, kept)}, indent=1))
+        work.rename(folder)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
     return kept
 
 
-def _whole(place: Path) -> dict[str, Any] | None:
+def _whole(folder: Path) -> dict[str, Any] | None:
     """What a folder's `about.json` says; None where it is missing, a file is not what was written, or it was
     under another key."""
     try:
-        kept = json.loads((place / _ABOUT).read_text())
-        if kept.pop("checksum") == _checksum(place, kept) and kept["files"] == _files(place):
+        kept = json.loads((folder / _ABOUT).read_text())
+        if kept.pop("checksum") == _checksum(folder, kept) and kept["files"] == _files(folder):
             return kept
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         pass
@@ -126,16 +126,16 @@ def _file_checksum(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _checksum(place: Path, kept: Mapping[str, Any]) -> str:
+def _checksum(folder: Path, kept: Mapping[str, Any]) -> str:
     """Of what is said of a folder under this key: under another it is not what was asked for."""
-    return xxhash.xxh3_128_hexdigest(json.dumps([place.name, kept], sort_keys=True).encode())
+    return xxhash.xxh3_128_hexdigest(json.dumps([folder.name, kept], sort_keys=True).encode())
 
 
-def _lock(place: Path, timeout: float = -1) -> FileLock:
+def _lock(folder: Path, timeout: float = -1) -> FileLock:
     """The lock of a key. Its file stays: removing one that another process waits for would let two in."""
-    locks = place.parent / ".locks"
+    locks = folder.parent / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / place.name, timeout=timeout)
+    return FileLock(locks / folder.name, timeout=timeout)
 
 
 def _disk_error(error: OSError, folder: Path) -> UserError:
@@ -160,15 +160,15 @@ class CacheEntry:
 def cache_entries(folder: Path) -> list[CacheEntry]:
     """All kept folders, the last used first."""
     found = []
-    for place in (path for path in folder.glob("*") if _OURS.fullmatch(path.name) and not path.suffix):
+    for entry in (path for path in folder.glob("*") if _OURS.fullmatch(path.name) and not path.suffix):
         with contextlib.suppress(FileNotFoundError):  # another process prunes
-            size = sum(file.stat().st_size for file in place.iterdir())
-            used = place.stat().st_mtime
+            size = sum(file.stat().st_size for file in entry.iterdir())
+            used = entry.stat().st_mtime
             try:
-                about = dict(json.loads((place / _ABOUT).read_text()))
+                about = dict(json.loads((entry / _ABOUT).read_text()))
             except (OSError, ValueError, TypeError):
                 about = {"data": "(damaged)"}
-            found.append(CacheEntry(place.name, about, size, used))
+            found.append(CacheEntry(entry.name, about, size, used))
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -181,9 +181,9 @@ def prune(folder: Path, older_than_days: float = 0) -> list[str]:
     removed = []
     limit = time.time() - older_than_days * 86400
     # Whatever else lies in a folder that someone named is not ours to remove.
-    for place in sorted(path for path in folder.glob("*") if _OURS.fullmatch(path.name)):
-        with contextlib.suppress(TimeoutError, FileNotFoundError), _lock(place.with_suffix(""), timeout=0):
-            if place.stat().st_mtime <= limit or place.suffix == ".writing":
-                shutil.rmtree(place)
-                removed.append(place.name)
+    for entry in sorted(path for path in folder.glob("*") if _OURS.fullmatch(path.name)):
+        with contextlib.suppress(TimeoutError, FileNotFoundError), _lock(entry.with_suffix(""), timeout=0):
+            if entry.stat().st_mtime <= limit or entry.suffix == ".writing":
+                shutil.rmtree(entry)
+                removed.append(entry.name)
     return removed

@@ -109,7 +109,7 @@ class Layout:
 
         Args:
             samples: the spans of each, in their order.
-            left: pad on the left, so that all end at the same place.
+            left: pad on the left, so that all end at the same position.
             goes_on: whose text goes on behind what is given, so that nothing stands behind it; None is none's.
 
         Raises:
@@ -140,7 +140,7 @@ class Layout:
         return Span(ids if self.permute == "none" else ids[self.order(ids)], IMAGE)
 
     def order(self, ids: np.ndarray) -> np.ndarray:
-        """Which of an image's tokens `[L]`, as far as they are read, stands at each place: int64 `[L]`."""
+        """Which of an image's tokens `[L]`, as far as they are read, stands at each position: int64 `[L]`."""
         if self.permute == "none":
             return np.arange(len(ids))
         # The same wherever the image is met again: in training, in evaluation, in the recogniser.

@@ -30,7 +30,7 @@ _16_BITS = 65535  # what recognisers took for white that do not say it
 
 
 class TrainingImages(Sequence[np.ndarray]):
-    """The images of the training split, decoded where they are asked for. In a broken one's place stands the next
+    """The images of the training split, decoded where they are asked for. Instead of a broken one stands the next
     whole one, if broken images are skipped."""
 
     def __init__(self, train: datasets.Dataset, decoding: Decoding, skip_broken: bool):
@@ -42,10 +42,10 @@ class TrainingImages(Sequence[np.ndarray]):
 
     # No one asks for a slice, which would be decoded as a whole.
     # pyrefly: ignore[bad-override]
-    def __getitem__(self, place: int) -> np.ndarray:
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        for each in range(place, place + len(self)):
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        for each in range(index, index + len(self)):
             row = self._train[each % len(self)]
             images, problems = self._decoding([row["image"]], [row["id"]])
             if (image := images[0]) is not None:
@@ -86,20 +86,20 @@ def learned_textifier(
         return textifier.with_state(textifier.learn(images))
     key = key_of(train, decoding, textifier, learned="textifier")
     about = {**about, "vocabulary": "(what the textifier learned)"}
-    place = _kept(folder / key, lambda work: save_state(textifier.learn(images), work), images, about)
-    return with_saved_state(textifier, place)
+    path = _kept(folder / key, lambda work: save_state(textifier.learn(images), work), images, about)
+    return with_saved_state(textifier, path)
 
 
-def _kept(place: Path, learn: Callable[[Path], Any], images: TrainingImages, about: dict[str, Any]) -> Path:
-    """The folder `place` with what `learn` writes into it of some images, learned again where one that was broken no
+def _kept(path: Path, learn: Callable[[Path], Any], images: TrainingImages, about: dict[str, Any]) -> Path:
+    """The folder `path` with what `learn` writes into it of some images, learned again where one that was broken no
     longer is."""
 
     def write(work: Path) -> set[int]:
         learn(work)
         return images.broken
 
-    keep(place, write, {**about, "split": "train", "rows": len(images)}, lambda kept: images.mended(kept["broken"]))
-    return place
+    keep(path, write, {**about, "split": "train", "rows": len(images)}, lambda kept: images.mended(kept["broken"]))
+    return path
 
 
 def save_state(state: dict[str, np.ndarray], folder: Path) -> None:
@@ -185,7 +185,7 @@ def learned_tokenizer(
 
     def learn(work: Path) -> None:
         chosen = np.random.default_rng(settings.learn_seed).permutation(len(images))[: settings.learn_images]
-        pieces = write_all(textifier, [images[place] for place in chosen])
+        pieces = write_all(textifier, [images[index] for index in chosen])
         learn_tokenizer(textifier, pieces, settings.size).save_pretrained(work)
 
     return load_tokenizer(str(_kept(folder / key, learn, images, {**about, "vocabulary": "(learned)"})))

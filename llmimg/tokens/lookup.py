@@ -78,14 +78,14 @@ class TokenTable:
             return Ragged(self.ids.values[values], pieces.offsets)
         lengths = lengths[values]
         ends = ends_to_offsets(lengths)
-        # Token j of a piece that begins at output place e and at table place s stands at table place s + (place − e).
-        places = np.repeat(starts[values] - ends[:-1], lengths) + np.arange(ends[-1])
-        return Ragged(self.ids.values[places], ends[pieces.offsets])
+        # Token j of a piece that begins at output index e and at table index s stands at table index s + (index − e).
+        indices = np.repeat(starts[values] - ends[:-1], lengths) + np.arange(ends[-1])
+        return Ragged(self.ids.values[indices], ends[pieces.offsets])
 
     def spans(self, pieces: Ragged) -> np.ndarray:
-        """Which pieces each token is written by: int64 `[tokens, 2]`, first and last place in `pieces.values`."""
-        place = np.repeat(np.arange(len(pieces.values)), self.ids.lengths[self._rows(pieces)])
-        return np.stack([place, place], axis=1)
+        """Which pieces each token is written by: int64 `[tokens, 2]`, first and last index in `pieces.values`."""
+        index = np.repeat(np.arange(len(pieces.values)), self.ids.lengths[self._rows(pieces)])
+        return np.stack([index, index], axis=1)
 
     def ways(self, grammar: Grammar, cells: Sequence[int] | np.ndarray | None = None) -> dict[str, list[Way]]:
         """What may be written in each state of a grammar: one piece at a time.
@@ -157,7 +157,7 @@ class BatchTokenizer:
         return Ragged.from_rows([np.asarray(encoding.ids, self.dtype) for encoding in encodings], self.dtype)
 
     def spans(self, pieces: Ragged) -> np.ndarray:
-        """Which pieces each token covers, from the tokenizer's offsets: int64 `[tokens, 2]`, first and last place."""
+        """Which pieces each token covers, from the tokenizer's offsets: int64 `[tokens, 2]`, first and last index."""
         spans, lengths = [np.empty((0, 2), np.int64)], self._lengths
         encodings = encoded(self._untrimmed, self._texts(pieces))
         for row, first, encoding in zip(pieces, pieces.offsets, encodings, strict=False):
@@ -225,7 +225,7 @@ def token_boxes(spans: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """
     if not len(spans):
         return np.empty((0, 4), np.int32)
-    # reduceat takes what lies between two places; every second result is the gap between two spans.
+    # reduceat takes what lies between two positions; every second result is the gap between two spans.
     edges = np.stack([spans[:, 0], spans[:, 1] + 1], axis=1).reshape(-1)
     padded = np.concatenate([boxes, boxes[-1:]])
     low = np.minimum.reduceat(padded[:, :2], edges, axis=0)[::2]

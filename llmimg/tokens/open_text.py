@@ -53,7 +53,7 @@ def saved_open(folder: str | Path) -> Tokenizer | None:
 
 
 def with_names(tokenizer: PreTrainedTokenizerFast, backend: Tokenizer) -> PreTrainedTokenizerFast:
-    """A tokenizer of pieces in whose ids those of open text have a place, behind the others."""
+    """A tokenizer of pieces in whose ids those of open text stand, behind the others."""
     return put_names(tokenizer, (f"{_NAME}{backend.id_to_token(token)}" for token in range(backend.get_vocab_size())))
 
 

@@ -2,7 +2,7 @@
 padded, or several behind the beginning that they have in common, which is read once for all of them.
 
 A model reads such rows right where a token sees, of what stands before it, what is shared and what is its own
-sequence's, and where its position is its place in that sequence.
+sequence's, and where its position is the one in that sequence.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Packed(NamedTuple):
     Attributes:
         ids: int64 `[R, L]`.
         roles: int8 `[R, L]`.
-        positions: each token's place in its sequence, int64 `[R, L]`.
+        positions: each token's index in its sequence, int64 `[R, L]`.
         owners: whose it is, int64 `[R, L]`: `NOBODY`, `SHARED`, or the sequence's number, from 1 on.
     """
 
@@ -105,9 +105,9 @@ def _laid(sequences: Sequences, rows: Sequence[Sequence[_Stretch]], width: int, 
         np.full(shape, NOBODY, np.int64),
     )
     for row, stretches in enumerate(rows):
-        place = 0
+        column = 0
         for sequence, start, stop, owner in stretches:
-            here = row, slice(place, place := place + stop - start)
+            here = row, slice(column, column := column + stop - start)
             packed.ids[here] = sequences.ids[sequence, start:stop]
             packed.roles[here] = sequences.roles[sequence, start:stop]
             packed.positions[here] = np.arange(start, stop)

@@ -24,7 +24,7 @@ def own_tokenizer(lexicon: Lexicon, before: PreTrainedTokenizerFast | None = Non
     made_before = before if before and is_of_pieces(before) and not characters_of(before.backend_tokenizer) else None
     if made_before is not None and None not in tokens_of(made_before, lexicon.pieces):
         return made_before
-    vocabulary = {text: place for place, text in enumerate([*SPECIAL.values(), *dict.fromkeys(lexicon.pieces)])}
+    vocabulary = {text: index for index, text in enumerate([*SPECIAL.values(), *dict.fromkeys(lexicon.pieces)])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk"]))
     pieces = Regex("|".join(map(re.escape, longest_first(lexicon.pieces))))
     backend.pre_tokenizer = pre_tokenizers.Split(pieces, behavior="isolated")
@@ -51,7 +51,7 @@ def is_of_pieces(tokenizer: PreTrainedTokenizerFast) -> bool:
 def private_characters(texts: Iterable[str], first: int = 0) -> dict[str, str]:
     """Text → a private character for each, which stands for it in what BPE is learned of; texts that are the same have
     one."""
-    return {text: chr(_PRIVATE + place) for place, text in enumerate(dict.fromkeys(texts), first)}
+    return {text: chr(_PRIVATE + index) for index, text in enumerate(dict.fromkeys(texts), first)}
 
 
 def characters_of(backend: Tokenizer) -> dict[str, str]:
@@ -113,7 +113,7 @@ def _replace_behind(written: dict, private: dict[str, str]) -> None:
 def _with_entries(tokenizer: PreTrainedTokenizerFast, written: dict, names: list[str]) -> PreTrainedTokenizerFast:
     """A copy that reads as is written, with further entries in its vocabulary."""
     first = len(tokenizer)
-    written["model"]["vocab"] |= {name: first + place for place, name in enumerate(names)}
+    written["model"]["vocab"] |= {name: first + index for index, name in enumerate(names)}
     changed, other = Tokenizer.from_str(json.dumps(written)), copy.deepcopy(tokenizer)
     for part in ("model", "normalizer", "pre_tokenizer", "decoder"):
         if getattr(changed, part) is not None:

@@ -26,13 +26,13 @@ _LINES_LEARNED = 100_000  # of each text, from which tokens are learned: some se
 
 
 def text_stream(
-    place: str, vocabulary: Vocabulary, *, folder: Path, about: dict[str, Any], num_proc: int | None = None
+    source: str, vocabulary: Vocabulary, *, folder: Path, about: dict[str, Any], num_proc: int | None = None
 ) -> np.ndarray:
-    """The token ids of all files at `place`, unsigned integers `[T]`: read line by line, unframed, the tokenizer's
+    """The token ids of all files at `source`, unsigned integers `[T]`: read line by line, unframed, the tokenizer's
     end-of-text or separating token behind each file; what it cannot read is its unknown token.
 
     Args:
-        place: a file, a folder or a pattern.
+        source: a file, a folder or a pattern.
         folder: `cache_folder(…)`.
         about: what `cache list` says of it.
         num_proc: processes; None chooses by the number of lines and cores.
@@ -40,9 +40,9 @@ def text_stream(
     Raises:
         UserError: no such file, one that is no text, or a vocabulary of pieces, which has no tokens for text.
     """
-    files = text_files(place)
+    files = text_files(source)
     key = hashed(text=contents(files, folder), tokenizer=vocabulary.fingerprint)
-    about = {**about, "split": "text", "rows": len(files), "textify": place}
+    about = {**about, "split": "text", "rows": len(files), "textify": source}
     keep(folder / key, lambda work: _write(files, vocabulary, work, num_proc), about)
     ids = ImageIds.open(sorted((folder / key).glob("ids*.arrow")))
     return np.concatenate([chunk.values[chunk.offsets[0] : chunk.offsets[-1]] for chunk in ids.chunks])
@@ -96,23 +96,23 @@ def _dtype(vocabulary: Vocabulary) -> np.dtype:
 
 
 def able_to_read(
-    places: Sequence[str], vocabulary: Vocabulary, size: int, val_fraction: float, test_fraction: float
+    sources: Sequence[str], vocabulary: Vocabulary, size: int, val_fraction: float, test_fraction: float
 ) -> Vocabulary:
     """A vocabulary that reads these plain texts: one of pieces has at most `size` tokens for what it is to learn of
     them, which are learned from the first lines of each (byte-level BPE); any other is as it is.
 
     Args:
-        places: as of `text_stream`.
+        sources: as of `text_stream`.
         val_fraction, test_fraction: what is held out, as of `held_out`.
 
     Raises:
         UserError: no such file, or one that is no text.
     """
-    if not places or not vocabulary.of_pieces:
+    if not sources or not vocabulary.of_pieces:
         return vocabulary
     learned: list[str] = []
-    for place in places:
-        first = [line for line in itertools.islice(lines(text_files(place)), _LINES_LEARNED) if line != END]
+    for source in sources:
+        first = [line for line in itertools.islice(lines(text_files(source)), _LINES_LEARNED) if line != END]
         learned += held_out(np.array(first, object), val_fraction, test_fraction)["train"].tolist()
     return vocabulary.with_open(learned, size)
 

@@ -26,7 +26,7 @@ from llmimg.textify.finding import Finder
 from llmimg.tokens.lookup import TokenTable, token_dtype
 from llmimg.tokens.tokenizer import encoded
 
-# How far pre-tokenizers look past a place where they cut: one character (`\s+(?!\S)`), and three from an apostrophe
+# How far pre-tokenizers look past a point where they cut: one character (`\s+(?!\S)`), and three from an apostrophe
 # (English contractions: `'ll`).
 _LOOK_AHEAD, _LOOK_AHEAD_FROM_APOSTROPHE = 2, 3
 # A second's work: more come of lexicons of many single characters, which no pretrained tokenizer keeps apart.
@@ -83,14 +83,14 @@ class Contexts:
     def _rests(self) -> dict[str, set[str]]:
         rests: dict[str, set[str]] = {}
         for piece in (*self.grammar.lexicon.pieces, *self.added):
-            for place in range(1, len(piece)):
-                rests.setdefault(piece[:place], set()).add(piece[place:])
+            for index in range(1, len(piece)):
+                rests.setdefault(piece[:index], set()).add(piece[index:])
         return rests
 
     def rests(self, text: str) -> set[str]:
         """What would have to follow `text` for a piece, or a token that was added to the tokenizer, to begin in it and
         end behind it: one taken whole would span both."""
-        return set().union(*(self._rests.get(text[place:], ()) for place in range(len(text))))
+        return set().union(*(self._rests.get(text[index:], ()) for index in range(len(text))))
 
     def encode(self, texts: list[str]) -> list[Encoding]:
         """Each text, unframed.
@@ -114,7 +114,7 @@ def check_readable(contexts: Contexts, unknown: int | None, tokenizer_name: str)
     """Refuse a tokenizer that cannot tell the pieces apart.
 
     Raises:
-        UserError: a piece is an unknown token or nothing at all, or two pieces that may stand at the same place are
+        UserError: a piece is an unknown token or nothing at all, or two pieces that may stand at the same position are
             one; it names them.
     """
     lost = unreadable(contexts, unknown)
@@ -129,7 +129,7 @@ def check_readable(contexts: Contexts, unknown: int | None, tokenizer_name: str)
 
 
 def unreadable(contexts: Contexts, unknown: int | None) -> set[int]:
-    """The ids of pieces that the tokenizer loses (unknown, or no token) or confuses with one at the same place."""
+    """The ids of pieces that the tokenizer loses (unknown, or no token) or confuses with one at the same position."""
     lost = set()
     for state, prefix in contexts.prefix.items():
         seen: dict[tuple[int, ...], int] = {tuple(prefix): -1}
@@ -182,8 +182,8 @@ def prove(contexts: Contexts, whole: bool = False) -> TokenTable:
 
 
 def _check_spanning(contexts: Contexts, kind: str, after: str) -> None:
-    """No piece or added token begins in one of `kind` and ends in what may follow it: taken whole, it would stand in
-    their place."""
+    """No piece or added token begins in one of `kind` and ends in what may follow it: taken whole, it would stand
+    instead of them."""
     for rest in sorted(set().union(*map(contexts.rests, contexts.of(kind)))):
         if contexts.finder.opens(after, rest):
             raise NotProven(f"a longer piece may begin in one and end with the next one's {rest!r}")

@@ -108,7 +108,7 @@ class Example:
     Attributes:
         image: token ids of its image's text, unsigned `[L]`; for a model of pixels, uint8 `[H, W, C]`.
         row: what is known of it (`llmimg.tasks.base.Row`).
-        number: its place in its split; −1 where it stands in none.
+        number: its row in its split; −1 where it stands in none.
         seed: all that is random in it; None where nothing is, as in a recogniser's.
         of_image: whether its tokens speak of an image; else they are of plain text.
         blend: another row, and how much of the example is this one's, 0 to 1; None of an image that is not blended.

@@ -34,7 +34,7 @@ class Choices(NamedTuple):
     Attributes:
         shared: what they all begin with: it belongs to the prompt.
         answers: what follows it, of each.
-        blank: what stands in an image's place where there is none, and nothing else in front.
+        blank: what stands instead of an image where there is none, and nothing else in front.
     """
 
     shared: tuple[int, ...]
@@ -179,13 +179,13 @@ class Script:
     def _blank(self, tail: str) -> tuple[int, ...]:
         """What the tokenizer puts in front of a text, where the text begins with what follows an image."""
         begun, inside = (self._read(tail, each).tolist() for each in (False, True))
-        place = len(begun) - len(inside)
-        return tuple(begun[:place]) if place > 0 and begun[place:] == inside else ()
+        index = len(begun) - len(inside)
+        return tuple(begun[:index]) if index > 0 and begun[index:] == inside else ()
 
     def _told_apart(self, answers: list[tuple[int, ...]], names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Answers of which none begins another: with an end behind each, where one does (in a conversation)."""
         if len(set(answers)) < len(answers):
-            alike = next(place for place, answer in enumerate(answers) if answer in answers[:place])
+            alike = next(index for index, answer in enumerate(answers) if answer in answers[:index])
             raise UserError(
                 f"The classes '{names[answers.index(answers[alike])]}' and '{names[alike]}' are the same to the "
                 "tokenizer: rename one with data.label_names."

@@ -18,7 +18,7 @@ class ImageIds:
     Attributes:
         chunks: the rows, as Arrow's record batches hold them.
         starts: int64, the row at which each chunk begins, and after them the number of rows.
-        problems: place → why the image there is broken; its row is empty.
+        problems: row → why the image there is broken; its row is empty.
         seconds: what it took to prepare them, whenever that was.
         pixels: the hash of each row's image (`llmimg.data.identity`), None where it is broken; empty of plain text.
     """
@@ -43,7 +43,7 @@ class ImageIds:
             else []
         )
         starts = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks], dtype=np.int64)])
-        told = {int(place): problems[int(place)].as_py() for place in broken}
+        told = {int(index): problems[int(index)].as_py() for index in broken}
         hashes = table["pixels"].to_pylist() if "pixels" in table.column_names else []
         return cls(chunks, starts, told, seconds, tuple(None if pixels is None else pixels.hex() for pixels in hashes))
 

@@ -83,8 +83,8 @@ def framing_of(backend: Tokenizer) -> tuple[list[int], list[int]]:
             "The tokenizer frames a text with more than what stands before and after it: take another one, or "
             "vocabulary=own."
         )
-    place = ids.index(text)
-    return ids[:place], ids[place + 1 :]
+    index = ids.index(text)
+    return ids[:index], ids[index + 1 :]
 
 
 def unknown_id(tokenizer: PreTrainedTokenizerFast) -> int | None:
@@ -119,8 +119,8 @@ def encoded(backend: Tokenizer, texts: Sequence[str], offsets: bool = True) -> l
 def leaves_out(encoding: Encoding, text: str) -> bool:
     """Whether a letter or digit of the text stands in none of its tokens: a tokenizer without a token for the unknown
     may drop them."""
-    covered = {place for start, end in encoding.offsets for place in range(start, end)}
-    return any(character.isalnum() and place not in covered for place, character in enumerate(text))
+    covered = {index for start, end in encoding.offsets for index in range(start, end)}
+    return any(character.isalnum() and index not in covered for index, character in enumerate(text))
 
 
 def may_leave_out(backend: Tokenizer) -> bool:
@@ -166,7 +166,7 @@ def _without_prefix(parent: Any, key: str | int) -> bool:
         return False
     inner = next((name for name in ("normalizers", "pretokenizers") if name in part), None)
     if inner:
-        changed = [_without_prefix(part[inner], place) for place in range(len(part[inner]))]
+        changed = [_without_prefix(part[inner], index) for index in range(len(part[inner]))]
         part[inner] = [each for each in part[inner] if each is not None]
         return any(changed)
     if part["type"] == "Prepend":

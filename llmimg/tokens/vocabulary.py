@@ -56,7 +56,7 @@ class Vocabulary:
     open: Tokenizer | None = None
 
     def checked(self, textifier: Textifier, pieces: Ragged) -> "Vocabulary":
-        """Itself, or with the tokenizer in the table's place should they differ on these real pieces."""
+        """Itself, or with the tokenizer instead of the table should they differ on these real pieces."""
         table, reader = self.lookup, self._image_reader
         if not isinstance(table, TokenTable) or not sample_differs(pieces, table, textifier.texts(pieces), reader):
             return self
@@ -84,7 +84,7 @@ class Vocabulary:
         return self.name in ("own", "learn") or bool(self.replaced)
 
     def by_tokenizer(self, textifier: Textifier, reason: str) -> "Vocabulary":
-        """The same, with the tokenizer itself in the table's place."""
+        """The same, with the tokenizer itself instead of the table."""
         note = f"Tokens: by the fast tokenizer in batches ({reason})."
         lookup = BatchTokenizer(textifier.lexicon, self._image_reader, self.unknown)
         return dataclasses.replace(self, lookup=lookup, note=" ".join([note, *self.tokenizer.remarks]))
@@ -126,10 +126,10 @@ class Vocabulary:
         return self.answer_table(Ragged.from_rows([np.asarray(pieces, np.int64)])).values.astype(np.int64)
 
     def read_answer(self, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
-        """The piece ids of an answer int64 `[L]`, and the place among them that each of its tokens belongs to, int64
+        """The piece ids of an answer int64 `[L]`, and the index among them that each of its tokens belongs to, int64
         `[T]` (of a token that is a run of pieces, the first's); its end and what stands behind it is left out. None
         where the tokens are none of an answer."""
-        return self._reading.read_with_places(tokens)
+        return self._reading.read_with_owners(tokens)
 
     @functools.cached_property
     def _open_text(self) -> OpenText:

@@ -160,9 +160,9 @@ def test_an_answer_that_breaks_off_is_read_up_to_its_last_whole_piece(name, gpt2
     vocabulary = make_vocabulary(name, make("gray"), None if name == "own" else copy.deepcopy(gpt2), task.grammar)
     automaton = vocabulary.automaton(task.grammar, task.cells)
     tokens = vocabulary.answer_ids(answer.ids).tolist()
-    owners = automaton.read_with_places(tokens)[1].tolist()
+    owners = automaton.read_with_owners(tokens)[1].tolist()
     for cut in range(len(tokens) + 1):
-        pieces, places = automaton.read_with_places(tokens[:cut], whole=False)
+        pieces, places = automaton.read_with_owners(tokens[:cut], whole=False)
         ended = [piece for piece in range(len(answer.ids)) if piece not in owners[cut:]]
         assert pieces.tolist() == answer.ids[: len(ended)].tolist()
         assert places.tolist() == owners[: len(places)]
