@@ -62,11 +62,11 @@ def augment_all(
     """`augment` of images uint8 `[H, W, C]` of any sizes."""
     changed: dict[int, np.ndarray] = {}
     seeds = np.asarray(seeds)
-    for places in by_shape(images):
-        batch = augment(np.stack([images[place] for place in places]), settings, seeds[places])
-        for place, image in zip(places, batch, strict=True):
-            changed[place] = image
-    return [changed[place] for place in range(len(images))]
+    for indices in by_shape(images):
+        batch = augment(np.stack([images[index] for index in indices]), settings, seeds[indices])
+        for index, image in zip(indices, batch, strict=True):
+            changed[index] = image
+    return [changed[index] for index in range(len(images))]
 
 
 def augment(images: np.ndarray, settings: AugmentSettings, seeds: np.ndarray | Sequence[int]) -> np.ndarray:
@@ -89,15 +89,15 @@ def _recolored(images: np.ndarray, strength: float, seeds: np.ndarray) -> np.nda
         1 + uniform(seeds, STREAMS[name], -strength, strength) for name in ("brightness", "contrast", "saturation")
     )
     changed = []
-    for place, image in enumerate(images):
-        image = cv2.convertScaleAbs(image, alpha=brightness[place])
+    for index, image in enumerate(images):
+        image = cv2.convertScaleAbs(image, alpha=brightness[index])
         gray = image if images.shape[3] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         changed.append(
-            cv2.addWeighted(image, contrast[place], np.zeros_like(image), 0, (1 - contrast[place]) * float(gray.mean()))
+            cv2.addWeighted(image, contrast[index], np.zeros_like(image), 0, (1 - contrast[index]) * float(gray.mean()))
         )
         if images.shape[3] == 3:
             gray = cv2.cvtColor(cv2.cvtColor(changed[-1], cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            changed[-1] = cv2.addWeighted(changed[-1], saturation[place], gray, 1 - saturation[place], 0)
+            changed[-1] = cv2.addWeighted(changed[-1], saturation[index], gray, 1 - saturation[index], 0)
     return np.stack(changed).reshape(images.shape)
 
 

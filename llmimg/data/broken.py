@@ -9,7 +9,7 @@ def refuse_broken(problems: Mapping[int, str]) -> None:
     """End the run where an image of these is broken, with what is wrong with the first and what to do.
 
     Args:
-        problems: place → why the image there is broken.
+        problems: row → why the image there is broken.
 
     Raises:
         UserError: where there are any.

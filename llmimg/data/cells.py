@@ -39,5 +39,5 @@ def class_counts(mask: np.ndarray, group: np.ndarray, groups: int, classes: int)
         group: int, of the same shape, the group of each pixel.
     """
     known = mask != VOID
-    place = group[known] * classes + mask[known]
-    return np.bincount(place, minlength=groups * classes).reshape(groups, classes)
+    pair = group[known] * classes + mask[known]
+    return np.bincount(pair, minlength=groups * classes).reshape(groups, classes)

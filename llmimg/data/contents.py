@@ -23,7 +23,7 @@ _Stamp = tuple[int, ...]
 def file_hashes(files: Sequence[str | Path], cache: Path | None = None) -> list[str]:
     """The SHA-256 of each file's bytes, 64 hexadecimal digits.
 
-    A file that cannot be read has "unreadable: " and the reason in place of digits, and is tried again every time.
+    A file that cannot be read has "unreadable: " and the reason instead of digits, and is tried again every time.
 
     Args:
         cache: the folder of all that is prepared, where the index is kept; None reads every file. A folder that cannot

@@ -76,7 +76,7 @@ class Decoding:
         self, items: Sequence[Any], names: Sequence[str] | None = None
     ) -> tuple[list[np.ndarray | None], dict[int, str], list[str | None]]:
         """Decode a batch, and hash the pixels of each image before it is brought to size: (images, problems, hashes);
-        None in place of a broken image's hash."""
+        None instead of a broken image's hash."""
         images, problems, hashes = [], {}, []
         for position, image in enumerate(self._read(items, names)):
             broken = isinstance(image, UserError)
@@ -147,11 +147,11 @@ def stack(images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def by_shape(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The places, int64 each, of images of one size and number of channels, in the order in which those occur."""
-    places: dict[tuple[int, ...], list[int]] = {}
+    """The indices, int64 each, of images of one size and number of channels, in the order in which those occur."""
+    groups: dict[tuple[int, ...], list[int]] = {}
     for index, image in enumerate(images):
-        places.setdefault(image.shape, []).append(index)
-    return [np.array(each) for each in places.values()]
+        groups.setdefault(image.shape, []).append(index)
+    return [np.array(each) for each in groups.values()]
 
 
 def _named(item: Any, name: str | None) -> tuple[str | None, Any]:

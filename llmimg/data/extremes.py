@@ -117,7 +117,7 @@ def _depths(train: "Dataset") -> dict[str, Any]:
                     largest, first = found, name
     seen = 0
     if first is None:
-        few = train[sorted({len(train) * place // _SEEN for place in range(_SEEN)})]
+        few = train[sorted({len(train) * index // _SEEN for index in range(_SEEN)})]
         seen = max((int(image.max()) for image in Decoding()(few["image"])[0] if image is not None), default=0)
     numbers = {str(bits): count for bits, count in counts.items()}
     return {"largest": largest, "first": first, "counts": numbers, "seen": seen}
@@ -133,10 +133,10 @@ def _candidates(train: "Dataset") -> Iterator[tuple[str, bytes | str]]:
         images = batch["image"].combine_chunks()
         data, paths = images.field("bytes"), images.field("path")
         heads = pc.binary_slice(data, 0, _HEAD).to_pylist()
-        for place, head in enumerate(heads):
-            path = paths[place].as_py() if head is None else None
+        for index, head in enumerate(heads):
+            path = paths[index].as_py() if head is None else None
             if head is None and path is not None:
                 with contextlib.suppress(OSError), open(path, "rb") as opened:
                     head = opened.read(_HEAD)
             if head and may_be_wide(head):
-                yield batch["id"][place].as_py(), path or data[place].as_py()
+                yield batch["id"][index].as_py(), path or data[index].as_py()

@@ -29,11 +29,11 @@ def check_classes(root: Path, files: Sequence[str], columns: Collection[str], fe
     taken = {column: dict(_lists(feature)) for column, feature in features.to_dict().items() if column in columns}
     for file, own in _features(root, files):
         for column, known in taken.items():
-            for place, names in _lists(own.get(column)):
-                if place in known and names != known[place]:
+            for inside, names in _lists(own.get(column)):
+                if inside in known and names != known[inside]:
                     raise UserError(
                         f"'{root / file}' has the classes [{shown(names)}] in the column '{column}', and its numbers "
-                        f"would be taken for [{shown(known[place])}], as another file or README.md says: give all "
+                        f"would be taken for [{shown(known[inside])}], as another file or README.md says: give all "
                         "files the same list."
                     )
 
@@ -70,11 +70,11 @@ def _features(root: Path, files: Sequence[str]) -> Iterator[tuple[str, dict[str,
             yield file, said.get("info", {}).get("features") or {}
 
 
-def _lists(feature: Any, place: str = "") -> Iterator[tuple[str, list[str]]]:
+def _lists(feature: Any, inside: str = "") -> Iterator[tuple[str, list[str]]]:
     """The lists of classes in a column, by where in it they stand."""
     if isinstance(feature, Mapping):
         if feature.get("_type") == "ClassLabel" and feature.get("names"):
-            yield place, list(feature["names"])
+            yield inside, list(feature["names"])
         else:
             for name, inner in feature.items():
-                yield from _lists(inner, f"{place}.{name}")
+                yield from _lists(inner, f"{inside}.{name}")

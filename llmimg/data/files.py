@@ -1,4 +1,4 @@
-"""Files that may hold images: by ending, by place, and what else lies there."""
+"""Files that may hold images: by ending, by path, and what else lies there."""
 
 import functools
 import os
@@ -46,8 +46,8 @@ def files_below(folder: Path) -> list[str]:
     found: list[str] = []
     ways = [(str(folder), "", frozenset([os.path.realpath(folder)]))]
     while ways:
-        place, prefix, above = ways.pop()
-        for entry in _entries(place):
+        path, prefix, above = ways.pop()
+        for entry in _entries(path):
             if is_junk(entry.name):
                 continue
             if not entry.is_dir():
@@ -62,18 +62,18 @@ def folders_in(folder: Path) -> list[str]:
     return sorted(entry.name for entry in _entries(str(folder)) if entry.is_dir() and not is_junk(entry.name))
 
 
-def _entries(place: str) -> list[os.DirEntry]:
+def _entries(folder: str) -> list[os.DirEntry]:
     try:
-        with os.scandir(place) as entries:
+        with os.scandir(folder) as entries:
             found = list(entries)
     except OSError as error:
-        raise UserError(f"The folder '{place}' cannot be listed ({error.strerror}): make it readable.") from error
+        raise UserError(f"The folder '{folder}' cannot be listed ({error.strerror}): make it readable.") from error
     for entry in found:
         try:
             entry.name.encode()
         except UnicodeEncodeError as error:
             raise UserError(
-                f"A name in the folder '{place}' is not UTF-8 ({os.fsencode(entry.name)!r}): rename it."
+                f"A name in the folder '{folder}' is not UTF-8 ({os.fsencode(entry.name)!r}): rename it."
             ) from error
     return found
 

@@ -33,12 +33,12 @@ class HubFolder:
     """What was read, a hash of what all files hold, and the folder in which `load_dataset` found them.
 
     Of a local folder also the names below it of the files that lie there, of those that `load_dataset` opened, and the
-    endings of images that it finds by their place; empty where it found none so.
+    endings of images that it finds by their path; empty where it found none so.
     """
 
     splits: "DatasetDict"
     contents: str
-    place: str
+    path: str
     lying: Sequence[str] = ()
     opened: Sequence[str] = ()
     endings: Sequence[str] = ()
@@ -68,19 +68,19 @@ def load_folder(root: Path, config: str | None, notes: list[str], cache: Path | 
 
     names = [*files_below(root), *[_SETTINGS] * (root / _SETTINGS).is_file()]
     hashes = file_hashes([root / name for name in names], cache)
-    home, place = _place(root, names, hashes)
+    home, path = _where_read(root, names, hashes)
     with _text_as_written():
-        builder = load_dataset_builder(place, config, cache_dir=home)
-        files = _relative(builder.config.data_files or {}, place)
+        builder = load_dataset_builder(path, config, cache_dir=home)
+        files = _relative(builder.config.data_files or {}, path)
         endings = getattr(builder, "EXTENSIONS", ()) if builder.name == "imagefolder" else ()
         everything: dict[str, str] = {}
         if not _has_card(root, names):
             _check_case(root, names, [name for each in files.values() for name in each], endings)
         if endings and not _has_card(root, names):
             everything = _all_of_them(root, names, files, endings, notes)
-        splits = load_dataset(place, config, cache_dir=home, data_files=everything or None)
+        splits = load_dataset(path, config, cache_dir=home, data_files=everything or None)
     opened = names if everything else [name for each in files.values() for name in each]
-    return HubFolder(splits, fingerprint(config or "", *names, *hashes), place, names, opened, endings)
+    return HubFolder(splits, fingerprint(config or "", *names, *hashes), path, names, opened, endings)
 
 
 def config_names(root: Path, cache: Path | None) -> list[str]:
@@ -88,11 +88,11 @@ def config_names(root: Path, cache: Path | None) -> list[str]:
     from datasets import get_dataset_config_names
 
     names = files_below(root)
-    _, place = _place(root, names, file_hashes([root / name for name in names], cache))
-    return get_dataset_config_names(place)
+    _, path = _where_read(root, names, file_hashes([root / name for name in names], cache))
+    return get_dataset_config_names(path)
 
 
-def _place(root: Path, names: Sequence[str], hashes: Sequence[str]) -> tuple[str, str]:
+def _where_read(root: Path, names: Sequence[str], hashes: Sequence[str]) -> tuple[str, str]:
     """Where `datasets` keeps what it makes of these files, and the folder it is to read them from: theirs, or one of
     links where a reader would take its path for anything else."""
     from datasets import config
@@ -105,14 +105,14 @@ def _place(root: Path, names: Sequence[str], hashes: Sequence[str]) -> tuple[str
     return kept, os.path.realpath(_mirrored(root, names, home / "links"))
 
 
-def _mirrored(root: Path, names: Sequence[str], place: Path) -> Path:
+def _mirrored(root: Path, names: Sequence[str], path: Path) -> Path:
     """The same tree under another path: folders, and links to the files."""
     for name in names:
-        link = place / name
+        link = path / name
         link.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             link.symlink_to(root / name)
-    return place
+    return path
 
 
 @contextlib.contextmanager
@@ -129,10 +129,9 @@ def _text_as_written() -> Iterator[None]:
         yield
 
 
-def _relative(files: Mapping[str, Sequence[str]], place: str) -> dict[str, list[str]]:
+def _relative(files: Mapping[str, Sequence[str]], path: str) -> dict[str, list[str]]:
     return {
-        str(split): [os.path.relpath(name, place).replace(os.sep, "/") for name in each]
-        for split, each in files.items()
+        str(split): [os.path.relpath(name, path).replace(os.sep, "/") for name in each] for split, each in files.items()
     }
 
 

@@ -42,11 +42,11 @@ def classes(
         names = given or known
         by_name = sorted(map(same, names)) == sorted(map(same, known))  # then what is given is their order
         order = [list(map(same, names)).index(same(name)) for name in known] if by_name else range(len(known))
-        places: Mapping[object, int] = dict(enumerate(order))
+        numbering: Mapping[object, int] = dict(enumerate(order))
     else:
         _check_type(label, next(iter(columns.values())).type)
-        names, places = _from_values(label, columns, given)
-    numbers = {split: _numbered(column, places) for split, column in columns.items()}
+        names, numbering = _from_values(label, columns, given)
+    numbers = {split: _numbered(column, numbering) for split, column in columns.items()}
     notes += _unlabelled(label, columns, numbers)
     return _merged([same(name) for name in names], numbers)
 
@@ -73,25 +73,25 @@ def _from_values(
         found = {value for value in found if int(value) >= 0}
     if not given:
         known = sorted(found, key=int) if whole else sorted(found)
-        return [str(value) for value in known], {value: place for place, value in enumerate(known)}
+        return [str(value) for value in known], {value: number for number, value in enumerate(known)}
     if whole:
-        places = {value: int(value) for value in found if int(value) < len(given)}
+        numbering = {value: int(value) for value in found if int(value) < len(given)}
     else:
-        wanted = {same(name): place for place, name in enumerate(given)}
-        places = {value: wanted[same(str(value))] for value in found if same(str(value)) in wanted}
-    stray = found.difference(places)
+        wanted = {same(name): number for number, name in enumerate(given)}
+        numbering = {value: wanted[same(str(value))] for value in found if same(str(value)) in wanted}
+    stray = found.difference(numbering)
     if stray:
         raise UserError(f"The column '{label}' holds {min(stray)!r}, for which data.label_names has no name.")
-    return given, places
+    return given, numbering
 
 
-def _numbered(column: "pa.ChunkedArray", places: Mapping[object, int]) -> np.ndarray:
+def _numbered(column: "pa.ChunkedArray", numbering: Mapping[object, int]) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    index = pc.index_in(column, pa.array(list(places), column.type))
-    numbers = np.array([*places.values(), -1], np.int64)
-    return numbers[pc.fill_null(index, len(places)).to_numpy()]
+    index = pc.index_in(column, pa.array(list(numbering), column.type))
+    numbers = np.array([*numbering.values(), -1], np.int64)
+    return numbers[pc.fill_null(index, len(numbering)).to_numpy()]
 
 
 def _unlabelled(label: str, columns: Mapping[str, "pa.ChunkedArray"], numbers: Mapping[str, np.ndarray]) -> list[str]:
@@ -114,5 +114,5 @@ def _merged(names: list[str], numbers: dict[str, np.ndarray]) -> tuple[list[str]
     different = list(dict.fromkeys(names))
     if len(different) == len(names):
         return names, numbers
-    places = np.array([*(different.index(name) for name in names), -1], np.int64)
-    return different, {split: places[each] for split, each in numbers.items()}
+    numbering = np.array([*(different.index(name) for name in names), -1], np.int64)
+    return different, {split: numbering[each] for split, each in numbers.items()}

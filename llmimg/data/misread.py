@@ -56,7 +56,7 @@ def as_stored(image: Image.Image, samples: np.ndarray, data: bytes | None) -> np
         return 2 ** tags[_BITS][0] - 1 - samples
     if image.format != "FITS":
         return samples
-    cards = [_FITS_SCALE.match((data or b"")[place : place + 80]) for place in range(0, len(data or b""), 80)]
+    cards = [_FITS_SCALE.match((data or b"")[start : start + 80]) for start in range(0, len(data or b""), 80)]
     if any(float(card[2]) != (card[1] == b"BSCALE") for card in cards if card):
         raise UserError(f"its samples are to be scaled (BZERO, BSCALE), which is not done here; {REMEDY}")
     return samples.astype(np.int16).astype(np.int64) if image.mode.startswith("I;16") else samples
@@ -67,8 +67,8 @@ def jpeg2000_bits(image: Image.Image) -> int:
     Pillow rounds up, and white becomes black."""
     if image.format != "JPEG2000" or not isinstance(image, ImageFile) or image.fp is None:
         return 8
-    place = image.fp.tell()
+    position = image.fp.tell()
     image.fp.seek(0)
     _, marker, sizes = image.fp.read().partition(b"\xff\x4f\xff\x51")  # the beginning of the codestream, and SIZ
-    image.fp.seek(place)
+    image.fp.seek(position)
     return (sizes[38] & 0x7F) + 1 if marker and len(sizes) > 38 else 8

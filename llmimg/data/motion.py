@@ -27,7 +27,7 @@ class Motion:
     Attributes:
         size: (height, width) of the images, before and after.
         flipped, down, right: bool [N], int64 [N] and int64 [N]; None where nothing is mirrored nor moved.
-        maps: float64 [N, 3, 3], the place (x, y, 1) of a pixel of the result → its place before, in whole pixels from
+        maps: float64 [N, 3, 3], the point (x, y, 1) of a pixel of the result → its point before, in whole pixels from
             the first one's middle; None where nothing is warped.
         fill: what is uncovered: `edge` or `black`.
     """
@@ -69,11 +69,11 @@ class Motion:
         if self.maps is None:
             return masks
         height, width = self.size
-        places = np.stack([*np.meshgrid(np.arange(width), np.arange(height)), np.ones(self.size)]).reshape(3, -1)
-        columns, rows = np.floor(self.maps[:, :2] @ places + 0.5).astype(np.int64).transpose(1, 0, 2)
+        points = np.stack([*np.meshgrid(np.arange(width), np.arange(height)), np.ones(self.size)]).reshape(3, -1)
+        columns, rows = np.floor(self.maps[:, :2] @ points + 0.5).astype(np.int64).transpose(1, 0, 2)
         outside = (rows < 0) | (rows >= height) | (columns < 0) | (columns >= width)
-        places = np.clip(rows, 0, height - 1) * width + np.clip(columns, 0, width - 1)
-        found = np.take_along_axis(masks.reshape(len(masks), -1), places, axis=1)
+        sources = np.clip(rows, 0, height - 1) * width + np.clip(columns, 0, width - 1)
+        found = np.take_along_axis(masks.reshape(len(masks), -1), sources, axis=1)
         return (np.where(outside, void, found).astype(masks.dtype) if self.fill == "black" else found).reshape(
             masks.shape
         )

@@ -57,7 +57,7 @@ def without_training(names: Sequence[str], labels: Mapping[str, np.ndarray]) -> 
         return []
     trained = [name for name, count in zip(names, counts["train"], strict=True) if count]
     told, empty = [], []
-    for name, count in ((names[place], {split: each[place] for split, each in counts.items()}) for place in missing):
+    for name, count in ((names[index], {split: each[index] for split, each in counts.items()}) for index in missing):
         where = [f"{number:,} {split}" for split, number in count.items() if number]
         near = nearest_name(name, trained)
         hint = f", the nearest that has some: '{near}'" if near is not None else ""

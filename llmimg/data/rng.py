@@ -13,7 +13,7 @@ _64_BITS = 2**64 - 1
 
 
 def example_seeds(seed: int, epoch: int, indices: np.ndarray | Sequence[int]) -> np.ndarray:
-    """uint64 [N]: one seed for each example `indices` (its place in the training set) in `epoch` (from 0)."""
+    """uint64 [N]: one seed for each example `indices` (its row in the training set) in `epoch` (from 0)."""
     start = _mix(_mix(np.array([seed & _64_BITS], np.uint64)) + np.uint64(epoch & _64_BITS))
     return _mix(start + np.asarray(indices).astype(np.uint64))
 

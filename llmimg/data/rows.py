@@ -74,7 +74,7 @@ class Rows:
 
     def _rows(self, ids: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         names = [name for name in columns if name != "image"]
-        rows = [{"id": id_, **{name: columns[name][place] for name in names}} for place, id_ in enumerate(ids)]
+        rows = [{"id": id_, **{name: columns[name][index] for name in names}} for index, id_ in enumerate(ids)]
         if self._lies:
             for row, item in zip(rows, columns["image"], strict=True):
                 row["size"] = image_size(item)

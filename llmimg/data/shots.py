@@ -23,7 +23,7 @@ def draw_shots(labels: np.ndarray, rows: np.ndarray, count: int, seed: int) -> n
     # The how-manieth of its class each is: taking first ones first deals the classes out in turn.
     turn = np.zeros(len(labels), np.int64)
     for label in np.unique(labels):
-        places = np.flatnonzero(labels[order] == label)
-        turn[places] = np.arange(len(places))
+        members = np.flatnonzero(labels[order] == label)
+        turn[members] = np.arange(len(members))
     chosen = order[np.lexsort((rng.permutation(len(labels)), turn))[:count]]
     return rows[rng.permutation(chosen)]

@@ -66,7 +66,7 @@ class BoxCheck:
 
     def __call__(self, corners: np.ndarray, size: tuple[int, int], name: str) -> tuple[np.ndarray, np.ndarray]:
         """Boxes x0, y0, x1, y1 [N, 4] of the image `name` of `size` (height, width) → the same inside of it, and the
-        places of those that are kept, int64, ascending."""
+        indices of those that are kept, int64, ascending."""
         bounds = np.array([0, 0, size[1], size[0]], float)
         number = np.all(np.isfinite(corners), axis=1)
         clipped = np.clip(np.where(number[:, None], corners, 0), 0, np.tile(bounds[2:], 2))
@@ -81,8 +81,8 @@ class BoxCheck:
         self.counted["images"] += bool(bad.any())
         self.counted["dropped"] += int((bad if self.policy == "drop" else ~area | ~left).sum())
         if bad.any() and not self.first:
-            place = int(np.flatnonzero(bad)[0])
-            self.first = f"{name}, box {place}: {_why(corners[place], beyond[place], bool(area[place]), size)}"
+            index = int(np.flatnonzero(bad)[0])
+            self.first = f"{name}, box {index}: {_why(corners[index], beyond[index], bool(area[index]), size)}"
         return clipped, np.flatnonzero(~bad if self.policy == "drop" else area & left)
 
     def told(self, split: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The classes of boxes and masks: how a source calls and numbers them, and the place of each in ours."""
+"""The classes of boxes and masks: how a source calls and numbers them, and the index of each in ours."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ Value = int | str
 @dataclass(frozen=True)
 class Classes:
     """Attributes:
-    names: different names; a class's number in canonical columns is its place here.
+    names: different names; a class's number in canonical columns is its index here.
     numbers: the source's own number of each, so that what is written out can speak of it; None where it has none.
     """
 
     names: tuple[str, ...]
     numbers: tuple[int | None, ...]
 
-    def places(self) -> dict[str, int]:
-        """Name → place."""
-        return {name: place for place, name in enumerate(self.names)}
+    def indices(self) -> dict[str, int]:
+        """Name → index."""
+        return {name: index for index, name in enumerate(self.names)}
 
     @classmethod
     def of(cls, known: Mapping[int, str]) -> "Classes":

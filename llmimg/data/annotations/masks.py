@@ -62,9 +62,9 @@ def _by_color(pixels: np.ndarray, colors: Sequence[Sequence[int]] | None) -> np.
     weights = np.array([1 << 16, 1 << 8, 1])
     table = {int(np.dot(color, weights)): number for number, color in reversed(list(enumerate(colors)))}
     found, inverse, counts = np.unique(pixels.astype(np.int64) @ weights, return_inverse=True, return_counts=True)
-    stray = [place for place, code in enumerate(found) if int(code) not in table]
+    stray = [index for index, code in enumerate(found) if int(code) not in table]
     if stray:
-        most = int(found[max(stray, key=lambda place: counts[place])])
+        most = int(found[max(stray, key=lambda index: counts[index])])
         raise UserError(
             f"{int(counts[stray].sum()):,} of its pixels are of {len(stray):,} colours that data.mask_colors does not "
             f"have, most of them [{most >> 16}, {most >> 8 & 255}, {most & 255}] (JPEG and soft edges make such)"
@@ -99,7 +99,7 @@ def mask_classes(masks: Iterable[tuple[str, Mapping[str, Any]]], settings: "Data
 def canonical_masks(
     data: "Dataset", names: Sequence[str], classes: Classes, settings: "DataSettings", key: str
 ) -> tuple["Dataset", str]:
-    """The column `mask` of a split alone, as PNG of one channel of the places in `classes`, and its fingerprint.
+    """The column `mask` of a split alone, as PNG of one channel of the indices in `classes`, and its fingerprint.
 
     Args:
         data: with the columns `image` and `mask`, undecoded; a mask of None stays None.
@@ -141,30 +141,30 @@ def class_pixels(data: "Dataset", classes: int) -> tuple[int, ...]:
 def _encode(
     batch: dict[str, list[Any]], rows: list[int], names: Sequence[str], classes: Classes, settings: "DataSettings"
 ) -> dict[str, list[Any]]:
-    places = _places(classes, settings.void)
+    indices = _indices(classes, settings.void)
     found = []
     for row, image, mask in zip(rows, batch["image"], batch["mask"], strict=True):
         if mask is None or (mask["bytes"] is None and mask["path"] is None):
             found.append(None)
             continue
         name = names[row]
-        pixels = _placed(name, _guarded(name, mask, settings), places, classes)
+        pixels = _as_indices(name, _guarded(name, mask, settings), indices, classes)
         data = cv2.imencode(".png", _on_the_image(name, image, pixels), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
         found.append({"bytes": data.tobytes(), "path": None})
     return {"mask": found}
 
 
-def _places(classes: Classes, void: int | None) -> np.ndarray:
-    """Of each number that a mask may have its place in the classes, 255 for the void one, and −1: int64 [65536]."""
-    places = np.full(_LARGEST, -1, np.int64)
-    places[[number for number in classes.numbers if number is not None]] = np.arange(len(classes.names))
+def _indices(classes: Classes, void: int | None) -> np.ndarray:
+    """Of each number that a mask may have its index in the classes, 255 for the void one, and −1: int64 [65536]."""
+    indices = np.full(_LARGEST, -1, np.int64)
+    indices[[number for number in classes.numbers if number is not None]] = np.arange(len(classes.names))
     if void is not None:
-        places[void] = VOID
-    return places
+        indices[void] = VOID
+    return indices
 
 
-def _placed(name: str, numbers: np.ndarray, places: np.ndarray, classes: Classes) -> np.ndarray:
-    found = places[numbers]
+def _as_indices(name: str, numbers: np.ndarray, indices: np.ndarray, classes: Classes) -> np.ndarray:
+    found = indices[numbers]
     if (found < 0).any():
         stray = numbers[found < 0]
         raise UserError(

@@ -49,26 +49,26 @@ def augment_rows(
     changed: dict[int, np.ndarray] = {}
     moved_objects: dict[int, dict[str, list[Any]]] = {}
     moved_masks: dict[int, np.ndarray] = {}
-    for places in by_shape(images):
-        batch = np.stack([images[place] for place in places])
-        motion = Motion.of(settings, batch.shape[1:3], seeds[places])
-        new_masks = None if masks is None else motion.masks(np.stack([masks[place] for place in places]), VOID)
-        for index, (place, image) in enumerate(zip(places, augment(batch, settings, seeds[places]), strict=True)):
-            changed[place] = image
+    for group in by_shape(images):
+        batch = np.stack([images[number] for number in group])
+        motion = Motion.of(settings, batch.shape[1:3], seeds[group])
+        new_masks = None if masks is None else motion.masks(np.stack([masks[number] for number in group]), VOID)
+        for index, (number, image) in enumerate(zip(group, augment(batch, settings, seeds[group]), strict=True)):
+            changed[number] = image
             if objects is not None:
-                moved_objects[place] = _kept(objects[place], motion.boxes(index, as_corners(objects[place]["bbox"])))
+                moved_objects[number] = _kept(objects[number], motion.boxes(index, as_corners(objects[number]["bbox"])))
             if new_masks is not None:
-                moved_masks[place] = new_masks[index]
-    places = range(len(images))
+                moved_masks[number] = new_masks[index]
+    numbers = range(len(images))
     return (
-        [changed[place] for place in places],
-        None if objects is None else [moved_objects[place] for place in places],
-        None if masks is None else [moved_masks[place] for place in places],
+        [changed[number] for number in numbers],
+        None if objects is None else [moved_objects[number] for number in numbers],
+        None if masks is None else [moved_masks[number] for number in numbers],
     )
 
 
 def _kept(objects: Objects, corners: np.ndarray) -> dict[str, list[Any]]:
-    """The objects at new places, x0, y0, x1, y1 `[M, 4]`, without those that have no area there."""
+    """The objects with new boxes, x0, y0, x1, y1 `[M, 4]`, without those that have no area there."""
     rows = np.flatnonzero((corners[:, 2:] > corners[:, :2]).all(axis=1)).tolist()
     kept = {name: [values[row] for row in rows] for name, values in objects.items() if name != "bbox"}
     return {"bbox": from_corners(corners[rows]).tolist(), **kept}

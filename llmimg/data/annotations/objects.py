@@ -64,7 +64,7 @@ class CanonicalObjects:
 def canonical_objects(
     splits: Mapping[str, SplitObjects], train: str, settings: "DataSettings", layout: str, unit: str | None
 ) -> CanonicalObjects:
-    """Boxes as x, y, width, height in pixels of the image as decoded, categories as places in the classes.
+    """Boxes as x, y, width, height in pixels of the image as decoded, categories as indices in the classes.
 
     Args:
         train: the split whose categories are the classes.
@@ -83,10 +83,10 @@ def canonical_objects(
     values = (value for row in learned.rows if row is not None for value in row.categories if value is not None)
     classes, by_number = chosen_classes(learned.known, values, settings.label_names)
     crowds = any(row is not None and row.crowds is not None for split in splits.values() for row in split.rows)
-    columns, readers, places = {}, {}, classes.places()
+    columns, readers, indices = {}, {}, classes.indices()
     for name, split in splits.items():
         names = _renamed(split.known, learned.known, classes) if split.known is not None else by_number
-        placed = [_placed(row, names, classes, places) for row in split.rows]
+        placed = [_indices_of(row, names, classes, indices) for row in split.rows]
         readers[name] = reader = _Reader(layout, unit == "shares", crowds, BoxCheck(settings.bad_boxes))
         columns[name] = [reader(*each) for each in zip(split.images, split.rows, placed, strict=True)]
     refuse_bad({name: reader.check for name, reader in readers.items()})
@@ -112,10 +112,10 @@ def _renamed(known: Mapping[int, str], learned: Mapping[int, str] | None, classe
     return {number: ours.get(same(name), same(name)) for number, name in known.items()}
 
 
-def _placed(
-    row: ImageObjects | None, names: Mapping[int, str] | None, classes: Classes, places: Mapping[str, int]
+def _indices_of(
+    row: ImageObjects | None, names: Mapping[int, str] | None, classes: Classes, indices: Mapping[str, int]
 ) -> list[int] | None:
-    """The place of each object's category.
+    """The index of each object's category.
 
     Raises:
         UserError: naming the row, where one is of no class.
@@ -127,11 +127,11 @@ def _placed(
         if value is None:
             raise UserError(f"An object of {row.name} has no category.")
         name = value if isinstance(value, str) else names.get(value) if names is not None else str(value)
-        place = None if name is None else places.get(same(name))
-        if place is None:
+        index = None if name is None else indices.get(same(name))
+        if index is None:
             called = value if names is None or name is None else name
             raise UserError(f"An object of {row.name} has the category {no_class(called, classes)}.")
-        found.append(place)
+        found.append(index)
     return found
 
 
@@ -146,21 +146,21 @@ class _Reader:
     assumed: int = 0
 
     def __call__(
-        self, image: Mapping[str, Any], row: ImageObjects | None, places: Sequence[int] | None
+        self, image: Mapping[str, Any], row: ImageObjects | None, indices: Sequence[int] | None
     ) -> dict[str, list[Any]] | None:
-        if row is None or places is None:
+        if row is None or indices is None:
             return None
         boxes, kept = self._on_the_image(image, row)
         found: dict[str, list[Any]] = {
             "bbox": from_corners(boxes[kept]).tolist(),
-            "category": [places[each] for each in kept],
+            "category": [indices[each] for each in kept],
         }
         if self.crowds:
             found["iscrowd"] = [bool(row.crowds[each]) if row.crowds is not None else False for each in kept]
         return found
 
     def _on_the_image(self, image: Mapping[str, Any], row: ImageObjects) -> tuple[np.ndarray, np.ndarray]:
-        """The boxes x0, y0, x1, y1 [N, 4] on the image as decoded, and the places of those that are kept."""
+        """The boxes x0, y0, x1, y1 [N, 4] on the image as decoded, and the indices of those that are kept."""
         lies = lying(image)
         if lies is None:  # it cannot be read: that is said, or passed over (data.broken), where images are decoded
             return np.zeros((0, 4)), np.zeros(0, np.int64)

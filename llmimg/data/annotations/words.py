@@ -37,7 +37,7 @@ def words_feature(features: "Features", column: str) -> Any:
 
 
 def read_words(data: "Dataset", column: str) -> Sequence[Any]:
-    """The text of each row, or the texts that it has; None in place of missing or empty ones."""
+    """The text of each row, or the texts that it has; None instead of missing or empty ones."""
     names = getattr(data.features[column], "names", None)
     found = []
     for value in data.data.column(column).to_pylist():

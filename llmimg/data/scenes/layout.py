@@ -1,6 +1,6 @@
-"""Where things lie: how many, which, in what size and colour, and at which place, for many scenes at once.
+"""Where things lie: how many, which, in what size and colour, for many scenes at once.
 
-Things are placed one after the other, the largest first, later ones on top. One that finds no place is tried in the
+Things are placed one after the other, the largest first, later ones on top. One that finds no room is tried in the
 sizes below its own, and then left out. A scene that has too few is begun again.
 
 Which split a layout may appear in is decided by the layout itself, by a hash of all its things: a scene whose layout
@@ -17,7 +17,7 @@ from llmimg.data.scenes.things import Things
 from llmimg.errors import UserError
 
 _SHARES = {"test": (0, 1), "validation": (1, 2), "train": (2, 10)}  # of the ten that layouts' hashes fall to
-_TRIES = 12  # places, in each size
+_TRIES = 12  # positions, in each size
 _BEGINNINGS = 1000  # of one scene
 _TOGETHER = 16
 _HOPELESS = 500  # scenes begun, none of which had room for what it must have
@@ -128,7 +128,7 @@ class _Placing:
         return self.layout
 
     def _place(self, number: int, exemplar, size, color, rows: np.ndarray) -> None:
-        """Put the thing `number`, int64 [N] each of what it is, into the scenes `rows`, wherever a place is found."""
+        """Put the thing `number`, int64 [N] each of what it is, into the scenes `rows`, wherever there is room."""
         things, (height, width) = self.things, self.settings.canvas
         stream = _STREAMS * (number + 1)
         for attempt in range(_TRIES * things.sizes):
@@ -173,12 +173,12 @@ class _Placing:
         layout.placed[rows, number] = True
         self.seen[rows, number] = self.things.areas[patch]
         painted = coverage > 0
-        places = self._window(rows, top, left)[painted]
-        self.owner.reshape(-1)[places] = number + 1
-        self.cover.reshape(-1)[places] = coverage[painted]
+        indices = self._window(rows, top, left)[painted]
+        self.owner.reshape(-1)[indices] = number + 1
+        self.cover.reshape(-1)[indices] = coverage[painted]
 
     def _window(self, rows, top, left) -> np.ndarray:
-        """int64 [n, S, S]: the places of a patch's pixels in the flat maps."""
+        """int64 [n, S, S]: the indices of a patch's pixels in the flat maps."""
         _, height, width = self.owner.shape
         reach = np.arange(self.side)
         start = (rows * height + top) * width + left

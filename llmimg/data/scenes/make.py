@@ -93,6 +93,6 @@ def _questions(
         for name, stream in streams.items()
     }
     return [
-        [(name, *asked) for name, each in numbers.items() if (asked := ask(name, row, words, each[place])) is not None]
-        for place, row in enumerate(things)
+        [(name, *asked) for name, each in numbers.items() if (asked := ask(name, row, words, each[index])) is not None]
+        for index, row in enumerate(things)
     ]

@@ -65,10 +65,10 @@ def boxes(owner: np.ndarray, most: int) -> np.ndarray:
     found = np.zeros((len(owner), most, 4), np.int64)
     for number in range(most):
         seen = owner == number + 1
-        for axis, place in ((1, 0), (2, 1)):
+        for axis, first in ((1, 0), (2, 1)):
             line = seen.any(axis=axis)
             there = line.any(axis=1)
             start = line.argmax(axis=1)
-            found[:, number, place] = start
-            found[:, number, place + 2] = np.where(there, line.shape[1] - line[:, ::-1].argmax(axis=1) - start, 0)
+            found[:, number, first] = start
+            found[:, number, first + 2] = np.where(there, line.shape[1] - line[:, ::-1].argmax(axis=1) - start, 0)
     return found

@@ -95,8 +95,8 @@ def _things(names, colors, paints, patches, categories, exemplars, sizes) -> Thi
 
 def _shape(name: str, size: int) -> np.ndarray:
     """uint8 [size, size]: how much of each pixel the shape covers, 255 being all."""
-    place = (np.arange(size * _FINE) + 0.5) / (size * _FINE) * 2 - 1  # −1 to 1 from edge to edge
-    y, x = place[:, None], place[None]
+    axis = (np.arange(size * _FINE) + 0.5) / (size * _FINE) * 2 - 1  # −1 to 1 from edge to edge
+    y, x = axis[:, None], axis[None]
     inside = {
         "circle": x**2 + y**2 <= 1,
         "square": np.maximum(abs(x), abs(y)) <= 1,

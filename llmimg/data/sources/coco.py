@@ -128,11 +128,11 @@ def _objects(file: Path, said: Mapping[str, Any], images: Sequence[str]) -> list
     of_image: dict[int, list[Mapping[str, Any]]] = {int(image["id"]): [] for image in said["images"]}
     if len(of_image) < len(said["images"]):
         raise UserError(f"Two images of '{file}' have one number.")
-    for place, each in enumerate(said["annotations"]):
+    for index, each in enumerate(said["annotations"]):
         if len(each.get("bbox") or ()) != 4:
-            raise UserError(f"Annotation {place} of '{file}' has no bbox of four numbers.")
+            raise UserError(f"Annotation {index} of '{file}' has no bbox of four numbers.")
         if int(each["image_id"]) not in of_image:
-            raise UserError(f"Annotation {place} of '{file}' is of image {each['image_id']}, which it does not have.")
+            raise UserError(f"Annotation {index} of '{file}' is of image {each['image_id']}, which it does not have.")
         of_image[int(each["image_id"])].append(each)
     rows = []
     crowds = any("iscrowd" in each for each in said["annotations"])

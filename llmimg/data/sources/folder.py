@@ -31,7 +31,7 @@ def load(
     """One split "train", or every split that ROOT has a folder for and that is used.
 
     Classes are the training folders, sorted by name; names that differ by their Unicode form alone are one class. The
-    fingerprint is made from each file's place below ROOT and what it holds.
+    fingerprint is made from each file's path below ROOT and what it holds.
     """
     root = local_path(settings.given_path).absolute()
     if not root.is_dir():

@@ -90,7 +90,7 @@ def _files(
 ) -> tuple["Dataset", list[str]]:
     """A column of images as the column `image` alone, undecoded, and where each lies, below the set's folder."""
     data = _images(settings, data, column, key, true)
-    below = [os.path.relpath(path, read.place) if _is_below(path, read.place) else path for path in _paths(data)]
+    below = [os.path.relpath(path, read.path) if _is_below(path, read.path) else path for path in _paths(data)]
     if root is not None and _is_by_path(data):  # a path in a table is one below its folder, wherever we are started
         data = _with_paths(data, [str(root / path) if path else None for path in below])
     return data, below
@@ -169,8 +169,8 @@ def _is_by_path(data: "Dataset") -> bool:
     return all(chunk.field("bytes").null_count == len(chunk) for chunk in data.data.column("image").chunks)
 
 
-def _is_below(path: str, place: str) -> bool:
-    return bool(place) and path.startswith(place + os.sep)
+def _is_below(path: str, folder: str) -> bool:
+    return bool(folder) and path.startswith(folder + os.sep)
 
 
 def _with_paths(data: "Dataset", paths: list[str | None]) -> "Dataset":

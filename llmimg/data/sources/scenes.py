@@ -125,7 +125,7 @@ def _columns(scenes: Scenes, numbers: np.ndarray, words: "Words") -> dict[str, l
     keys = ("type", "question", "answer")
     questions = [[dict(zip(keys, each, strict=True)) for each in row] for row in scenes.questions]
     own = [
-        row[place] if place >= 0 else dict.fromkeys(keys) for row, place in zip(questions, scenes.chosen, strict=True)
+        row[index] if index >= 0 else dict.fromkeys(keys) for row, index in zip(questions, scenes.chosen, strict=True)
     ]
     return {
         "image": [{"bytes": data, "path": None} for data in png_files(scenes.images)],

@@ -101,7 +101,7 @@ def _objects(root: Path, image: str, text: str) -> ImageObjects:
     except ElementTree.ParseError as error:
         raise UserError(f"'{root / text}' is no XML: {error}.") from error
     boxes, categories = [], []
-    for place, thing in enumerate(said.iter("object")):
+    for index, thing in enumerate(said.iter("object")):
         box = thing.find("bndbox")
         values = [None if box is None else box.findtext(corner) for corner in _CORNERS]
         name = (thing.findtext("name") or "").strip()
@@ -109,7 +109,7 @@ def _objects(root: Path, image: str, text: str) -> ImageObjects:
             boxes.append([float(value or "") for value in values])
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"Object {place} of '{root / text}' has no box of four numbers ({', '.join(_CORNERS)})."
+                f"Object {index} of '{root / text}' has no box of four numbers ({', '.join(_CORNERS)})."
             ) from error
         categories.append(name or None)
     height, width = (_above_0(said.findtext(f"size/{side}")) for side in ("height", "width"))

@@ -2,7 +2,7 @@
 
 A line is `class middle_x middle_y width height` in shares of the image, or `class x y x y …`, a polygon, of which the
 box around it is taken. Images lie in ROOT/images/SPLIT, ROOT/SPLIT/images, ROOT/images or ROOT, their text files beside
-them or where `labels` stands in place of `images`. An image without a text file has no object, as YOLO has it. Names of
+them or where `labels` stands instead of `images`. An image without a text file has no object, as YOLO has it. Names of
 the numbers are those under `names` in a YAML file of ROOT, or the lines of its classes.txt or obj.names.
 """
 
@@ -96,7 +96,7 @@ def _objects(root: Path, image: str, text: str | None) -> ImageObjects:
     if text is None:
         return ImageObjects(f"'{image}'", np.zeros((0, 4)), [])
     lines = (root / text).read_text(encoding="utf-8", errors="replace").splitlines()
-    for place, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=1):
         values = line.split()
         if not values:
             continue
@@ -106,8 +106,8 @@ def _objects(root: Path, image: str, text: str | None) -> ImageObjects:
             category, numbers = -1, []
         if category < 0 or len(numbers) < 4 or len(numbers) % 2:
             raise UserError(
-                f"Line {place} of '{root / text}' is '{line.strip()}': a line is a class number and four shares of the "
-                "image, or the corners of a polygon."
+                f"Line {number} of '{root / text}' is '{line.strip()}': a line is a class number and four shares of "
+                "the image, or the corners of a polygon."
             )
         boxes.append(numbers if len(numbers) == 4 else _around(numbers))
         categories.append(category)
