@@ -39,8 +39,10 @@ def measure(settings: Settings) -> dict[str, Any]:
     ids = stage("look_up", encode.vocabulary.lookup, pieces)
     with tempfile.TemporaryDirectory() as folder:
         stage("arrow", lambda batch: _write(batch, Path(folder, "ids.arrow")), ids)
-        places = (Path(folder, str(number)) for number in range(rounds))
-        whole = best_seconds(lambda: prepare(split, encode, "train", folder=next(places), about={}, num_proc=1), rounds)
+        folders = (Path(folder, str(number)) for number in range(rounds))
+        whole = best_seconds(
+            lambda: prepare(split, encode, "train", folder=next(folders), about={}, num_proc=1), rounds
+        )
     whole = round(whole / len(split) * 1e6, 3)
     rest = round(whole - sum(microseconds.values()), 3)
     return {

@@ -73,9 +73,9 @@ def _held(name: str, images: int, rounds: int) -> dict[str, Any]:
 
 def detection() -> Automaton:
     """So many objects at most as the budget says: y x y x class each, in 33 bins; every piece is a token."""
-    places = [START, "x", "y2", "x2", "class"]
+    states = [START, "x", "y2", "x2", "class"]
     ways = {
-        place: [Way((token,), (token,), after) for token in _LOCATIONS] for place, after in itertools.pairwise(places)
+        state: [Way((token,), (token,), after) for token in _LOCATIONS] for state, after in itertools.pairwise(states)
     }
     ways["class"] = [Way((token,), (token,), START, 1) for token in _NAMES]
     return Automaton.of(ways, frozenset({START}), _END)

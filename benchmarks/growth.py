@@ -50,18 +50,18 @@ def fit(sizes: list[int], costs: list[float]) -> dict[str, float]:
 
 def _point(everything: datasets.Dataset, size: int, encode: Encoder, parent: Path, rounds: int) -> dict[str, Any]:
     rows = everything.select(range(size))
-    places = [parent / f"{size}-{number}" for number in range(rounds)]
-    empty = iter(places)
+    folders = [parent / f"{size}-{number}" for number in range(rounds)]
+    empty = iter(folders)
 
     def cold() -> None:
         prepare(rows, encode, "train", folder=next(empty), about={}, num_proc=1)
 
     def warm() -> None:
-        prepare(rows, encode, "train", folder=places[0], about={}, num_proc=1)
+        prepare(rows, encode, "train", folder=folders[0], about={}, num_proc=1)
 
     return {
         "images": size,
         "prepare_seconds": round(best_seconds(cold, rounds), 4),
-        "bytes": cache_entries(places[0])[0].bytes,
+        "bytes": cache_entries(folders[0])[0].bytes,
         "warm_open_seconds": round(best_seconds(warm, 5), 5),
     }

@@ -33,17 +33,17 @@ def measure(settings: Settings) -> dict[str, Any]:
     """
     splits, tokenizer = cifar10(settings), gpt2_tokenizer(settings)
     with tempfile.TemporaryDirectory() as parent:
-        places = {side: Path(parent, side) for side in ("ours", "plain")}
+        folders = {side: Path(parent, side) for side in ("ours", "plain")}
         sides = {
-            "ours": lambda: ours(splits, tokenizer, fresh(places["ours"]), settings.num_proc),
-            "plain": lambda: plain(splits, tokenizer, fresh(places["plain"]), settings.num_proc),
+            "ours": lambda: ours(splits, tokenizer, fresh(folders["ours"]), settings.num_proc),
+            "plain": lambda: plain(splits, tokenizer, fresh(folders["plain"]), settings.num_proc),
         }
         # Untimed, on a few images: imports, and the first touch of code on either side.
         few = {name: split.select(range(min(64, len(split)))) for name, split in splits.items()}
-        for way, place in ((ours, places["ours"]), (plain, places["plain"])):
-            way(few, tokenizer, fresh(place), 1)
+        for way, folder in ((ours, folders["ours"]), (plain, folders["plain"])):
+            way(few, tokenizer, fresh(folder), 1)
         times = in_turns(sides, settings.rounds or 3)
-        _check_equal(places)
+        _check_equal(folders)
     images = sum(map(len, splits.values()))
     return compare(times, "plain", images) | {"num_proc": settings.num_proc, "ids_equal": True, "target": _TARGET}
 
@@ -87,9 +87,9 @@ def plain(
         )
 
 
-def _check_equal(places: Mapping[str, Path]) -> None:
+def _check_equal(folders: Mapping[str, Path]) -> None:
     for split in ("train", "test"):
-        our, their = (_ids(place / split) for place in (places["ours"], places["plain"]))
+        our, their = (_ids(folder / split) for folder in (folders["ours"], folders["plain"]))
         if not all(np.array_equal(one, other) for one, other in zip(our, their, strict=True)):
             raise UserError(f"The token ids of the {split} split differ: times of different work mean nothing.")
 

@@ -60,5 +60,5 @@ def parse(arguments: list[str]) -> tuple[list[str], Settings]:
 
 
 def _shared(name: str) -> str | None:
-    place = Path(os.environ.get("LLMIMG_SHARED") or _ROOT.parent / "shared") / name
-    return str(place) if place.is_dir() else None
+    path = Path(os.environ.get("LLMIMG_SHARED") or _ROOT.parent / "shared") / name
+    return str(path) if path.is_dir() else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path beside `file` to write to, which takes its place where the block ends without an error.
+    """A path beside `file` to write to, which replaces it where the block ends without an error.
 
     Each call has a path of its own: of several processes that write one file, the last to be done wins.
     """

@@ -74,14 +74,14 @@ def _quoted(value: str, kinds: set[type]) -> str:
 
 def _parted(value: str) -> list[str]:
     """A value's parts between commas, those in quotes or brackets left whole."""
-    parts, depth, start, place = [], 0, 0, 0
-    while place < len(value):
-        quoted = _QUOTED.match(value, place) if value[place] in "'\"" else None
-        depth += (value[place] in _OPENING) - (value[place] in _CLOSING)
-        if value[place] == "," and depth <= 0:
-            parts.append(value[start:place])
-            start = place + 1
-        place = quoted.end() if quoted else place + 1
+    parts, depth, start, position = [], 0, 0, 0
+    while position < len(value):
+        quoted = _QUOTED.match(value, position) if value[position] in "'\"" else None
+        depth += (value[position] in _OPENING) - (value[position] in _CLOSING)
+        if value[position] == "," and depth <= 0:
+            parts.append(value[start:position])
+            start = position + 1
+        position = quoted.end() if quoted else position + 1
     return [*parts, value[start:]] if value else []
 
 

@@ -110,12 +110,12 @@ def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], fold
     )
 
 
-def _examples(solver: Solver, outcome: Outcome, table: Table, places: np.ndarray) -> list[Example]:
+def _examples(solver: Solver, outcome: Outcome, table: Table, indices: np.ndarray) -> list[Example]:
     """Rows of the test split with what was read of them; drawings lie on the source's image."""
     data, task = solver.data, solver.task
     drawn = []
-    for place in places:
-        item, row = data.test[int(outcome.numbers[place])], outcome.rows[place]
+    for index in indices:
+        item, row = data.test[int(outcome.numbers[index])], outcome.rows[index]
         image = decode(item["image"], item["id"], data.decoding.white)
-        drawn.append((task.draw(image, task.truth(row)), task.draw(image, outcome.predictions[place])))
-    return make_examples(places, solver.show(outcome, places.tolist()), table, task.remark, drawn)
+        drawn.append((task.draw(image, task.truth(row)), task.draw(image, outcome.predictions[index])))
+    return make_examples(indices, solver.show(outcome, indices.tolist()), table, task.remark, drawn)

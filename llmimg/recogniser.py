@@ -83,13 +83,13 @@ class Recogniser:
         for start in range(0, len(images), batch_size):
             decoding = self.encoder.decoding
             batch = [
-                decode(image, f"number {place}", decoding.white)
-                for place, image in enumerate(images[start : start + batch_size], start)
+                decode(image, f"number {index}", decoding.white)
+                for index, image in enumerate(images[start : start + batch_size], start)
             ]
             ids = self.encoder.ids([decoding.fitted(image) for image in batch])
             yield [
-                Example(each, {"id": str(place), "size": size, "placement": decoding.placement(size)})
-                for place, (each, size) in enumerate(zip(ids, (image.shape[:2] for image in batch), strict=True), start)
+                Example(each, {"id": str(index), "size": size, "placement": decoding.placement(size)})
+                for index, (each, size) in enumerate(zip(ids, (image.shape[:2] for image in batch), strict=True), start)
             ]
 
     def save(self, folder: Path) -> None:

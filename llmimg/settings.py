@@ -168,7 +168,7 @@ def _sentence(error: ValidationError, kind: Any, where: str) -> str:
     """
     errors = error.errors(include_url=False)
     first = next((each for each in errors if each["type"] == "unexpected_keyword_argument"), errors[0])
-    dotted, hint, inside = _place(first, kind, where)
+    dotted, hint, inside = _setting_of(first, kind, where)
     if first["type"] == "unexpected_keyword_argument":
         name = str(first["loc"][-1])
         setting = f"{dotted}.{name}".removeprefix(".")
@@ -178,7 +178,7 @@ def _sentence(error: ValidationError, kind: Any, where: str) -> str:
     if first["type"] in ("unexpected_positional_argument", "multiple_argument_values"):
         raise error  # a mistake in code
     # A choice between types gives an error for each: the shortest is about the value as a whole.
-    about = [each for each in errors if _place(each, kind, where)[0] == dotted]
+    about = [each for each in errors if _setting_of(each, kind, where)[0] == dotted]
     whole = min(about, key=lambda each: len(each["loc"]))
     value, mistakes = whole["input"], {each["type"] for each in about}
     shown = list(value) if isinstance(value, tuple) else value
@@ -191,12 +191,12 @@ def _sentence(error: ValidationError, kind: Any, where: str) -> str:
     return f"The setting '{dotted}' cannot be {shown!r}: it takes {takes(hint, False)}."
 
 
-def _place(error: ErrorDetails, kind: Any, where: str) -> tuple[str, Any, tuple[int | str, ...]]:
+def _setting_of(error: ErrorDetails, kind: Any, where: str) -> tuple[str, Any, tuple[int | str, ...]]:
     """The dotted name of the setting that an error is about, its type, and where in its value the error lies."""
     names, hint = [where] if where else [], kind
     for depth, step in enumerate(error["loc"]):
         known = setting_types(class_in(hint))
-        if depth == 0 and known and isinstance(step, int):  # given by place
+        if depth == 0 and known and isinstance(step, int):  # given by position
             step = list(known)[step]
         if step not in known:
             return ".".join(names), hint, error["loc"][depth:]

@@ -28,7 +28,7 @@ class ShowSettings:
     fit: how (`stretch`, `crop`, `pad`, `middle`).
     vocabulary: `own`, `reuse` or `extend`; null is `reuse` where a tokenizer is given, `own` otherwise.
     tokenizer: whose tokens to count: a hub id or a local folder.
-    run: a finished run, whose model is shown the image: with its size, textifier and tokens in place of all of these.
+    run: a finished run, whose model is shown the image: with its size, textifier and tokens instead of all of these.
     """
 
     textify: dict[str, Any]
@@ -104,9 +104,9 @@ def show_all(path: str, settings: ShowSettings) -> str:
         quality = "–" if back is None else f"{psnr_db([image], [back[0]]):.1f} dB"
         begins = text[:_SHOWN_BEGINNING].replace("\n", "⏎") + ("…" if len(text) > _SHOWN_BEGINNING else "")
         rows.append((name + "*" * textifier.is_learned, f"{tokens:,}", f"{len(text):,}", quality, begins))
-    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
-        "  ".join([f"{row[0]:<{widths[0]}}", *(f"{row[place]:>{widths[place]}}" for place in (1, 2, 3)), row[4]])
+        "  ".join([f"{row[0]:<{widths[0]}}", *(f"{row[column]:>{widths[column]}}" for column in (1, 2, 3)), row[4]])
         for row in rows
     ]
     counted = f"Tokens of {settings.tokenizer}." if settings.tokenizer else "One token a piece."
@@ -139,7 +139,7 @@ def _about(path: str, image: np.ndarray, white: int | None) -> str:
 
 def _learned(textifier: textify.Textifier, image: np.ndarray) -> textify.Textifier:
     """The textifier; one that learns, with what copies of this image give that are moved about, so that they hold what
-    lies between the places of its grid too."""
+    lies between the points of its grid too."""
     if not textifier.is_learned:
         return textifier
     moved = [np.roll(image, (down, right), axis=(0, 1)) for down in range(4) for right in range(4)]

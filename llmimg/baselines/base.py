@@ -69,7 +69,7 @@ class Baseline(abc.ABC):
 
     train_images: Positive | None = None
 
-    readouts: ClassVar[tuple[str, ...]] = ("head", "score", "generate")  # those in whose place it answers
+    readouts: ClassVar[tuple[str, ...]] = ("head", "score", "generate")  # those instead of which it answers
     looks: ClassVar[bool] = True  # whether what it answers depends on the image
     note: ClassVar[str]  # what a reader of its results must know, in a sentence
 
@@ -87,7 +87,7 @@ class Baseline(abc.ABC):
         Args:
             model: what the configuration calls it.
             task: the task's name.
-            readout: the one in whose place it is to answer.
+            readout: the one instead of which it is to answer.
             images: whose image each row is given (`llmimg.data.shown`).
 
         Raises:
@@ -95,7 +95,7 @@ class Baseline(abc.ABC):
         """
         if readout not in self.readouts:
             raise UserError(
-                f"model={model} stands in place of readout={' or '.join(self.readouts)}, and does not go with "
+                f"model={model} stands instead of readout={' or '.join(self.readouts)}, and does not go with "
                 f"task={task} and readout={readout}: take model=constant or model=nearest."
             )
         if images != "own" and not self.looks:

@@ -52,7 +52,7 @@ class _Known:
     rows: Sequence[Row]
 
     def predictions(self, images: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
-        truths = [self.task.truth(self.rows[place]) for place in nearest_images(images, self.images)]
+        truths = [self.task.truth(self.rows[index]) for index in nearest_images(images, self.images)]
         return [self.task.on(truth, row) for truth, row in zip(truths, rows, strict=True)]
 
 
@@ -66,9 +66,9 @@ def nearest_images(images: np.ndarray, known: np.ndarray) -> np.ndarray:
         part, least = asked[start : start + some], np.full(len(asked[start : start + some]), np.iinfo(np.int64).max)
         for first in range(0, len(known), some):
             block = known[first : first + some]
-            place = nearest_codes(part, block)
-            apart = ((part.astype(np.int64) - block[place]) ** 2).sum(axis=1)
+            closest = nearest_codes(part, block)
+            apart = ((part.astype(np.int64) - block[closest]) ** 2).sum(axis=1)
             closer = apart < least
-            found[start : start + some][closer] = first + place[closer]
+            found[start : start + some][closer] = first + closest[closer]
             least[closer] = apart[closer]
     return found

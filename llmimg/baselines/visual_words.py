@@ -40,7 +40,7 @@ class SiftBow(Classifier):
         return lambda each: self.histograms(each, codes)
 
     def descriptors(self, images: np.ndarray) -> np.ndarray:
-        """int16 `[N, places, 128]`, row by row."""
+        """int16 `[N, cells, 128]`, row by row."""
         import cv2
 
         factor = max(1, -(-self.side // min(images.shape[1:3])))
@@ -56,17 +56,17 @@ class SiftBow(Classifier):
     def histograms(self, images: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """float64 `[N, 5 · words]`: the image's, and its four quarters'."""
         looks = self.descriptors(images)
-        count, places, size = looks.shape
-        word = nearest_codes(looks.reshape(-1, size), codes).reshape(count, places)
+        count, cells, size = looks.shape
+        word = nearest_codes(looks.reshape(-1, size), codes).reshape(count, cells)
         factor = max(1, -(-self.side // min(images.shape[1:3])))
         rows, columns = (len(np.arange(self.step // 2, side * factor, self.step)) for side in images.shape[1:3])
-        row, column = np.divmod(np.arange(places), columns)
+        row, column = np.divmod(np.arange(cells), columns)
         quarter = 1 + 2 * (row * 2 // rows) + column * 2 // columns
         histograms = np.zeros((count, 5, len(codes)))
         image = np.arange(count)[:, None]
         np.add.at(histograms[:, 0], (image, word), 1)
         np.add.at(histograms, (image, quarter[None], word), 1)
-        return np.sqrt(histograms / places).reshape(count, -1)
+        return np.sqrt(histograms / cells).reshape(count, -1)
 
     def estimator(self, seed: int) -> Any:
         from sklearn.svm import LinearSVC

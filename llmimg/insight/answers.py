@@ -81,7 +81,7 @@ def _reordered(headline: ByRows, order: np.ndarray) -> ByRows:
 
 
 def paired(one: Answers, other: Answers) -> tuple[Answers, Answers]:
-    """Both, with the same image at the same place.
+    """Both, with the same image in the same row.
 
     Raises:
         UserError: where they are of different tasks, or were not tested on the same images: the same pixels with the

@@ -87,7 +87,7 @@ def non_maximum_suppression(found: Objects, iou: float) -> np.ndarray:
     alike = found.classes[order, None] == found.classes[None, order]
     duplicates = (box_iou(found.boxes[order], found.boxes[order]) > iou) & alike
     kept = np.ones(len(order), bool)
-    for place in range(len(order)):
-        if kept[place]:
-            kept[place + 1 :] &= ~duplicates[place, place + 1 :]
+    for index in range(len(order)):
+        if kept[index]:
+            kept[index + 1 :] &= ~duplicates[index, index + 1 :]
     return order[kept].astype(np.int64)

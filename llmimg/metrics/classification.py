@@ -62,16 +62,16 @@ class Bins(NamedTuple):
 
 def reliability(probabilities: np.ndarray, references: np.ndarray, bins: int = BINS) -> Bins:
     """How sure the model is beside how often it is right. Bins are open on the left: (0, 1/bins], …"""
-    place, confidence, right = _confidence(probabilities, references, bins)
-    count = np.bincount(place, minlength=bins)
+    binned, confidence, right = _confidence(probabilities, references, bins)
+    count = np.bincount(binned, minlength=bins)
     mean = np.divide(1.0, count, where=count > 0, out=np.full(bins, np.nan))
-    return Bins(count, np.bincount(place, confidence, bins) * mean, np.bincount(place, right, bins) * mean)
+    return Bins(count, np.bincount(binned, confidence, bins) * mean, np.bincount(binned, right, bins) * mean)
 
 
 def expected_calibration_error(probabilities: np.ndarray, references: np.ndarray, bins: int = BINS) -> float:
     """Mean over images of |accuracy - confidence| of their bin, 0 to 1 (Guo et al. 2017, arXiv:1706.04599)."""
-    place, confidence, right = _confidence(probabilities, references, bins)
-    return _calibration_error(place, right - confidence, bins)
+    binned, confidence, right = _confidence(probabilities, references, bins)
+    return _calibration_error(binned, right - confidence, bins)
 
 
 def wilson_interval(successes: float, total: int) -> tuple[float, float]:
@@ -105,12 +105,12 @@ def calibration_interval(
     Near perfect calibration the estimate itself is biased up, and the interval with it (made-up logits, error 0: it
     holds 0 in half of the draws, plain percentiles in none; error 0.16: both hold it in 90 to 98 %).
     """
-    place, confidence, right = _confidence(probabilities, references, bins)
+    binned, confidence, right = _confidence(probabilities, references, bins)
     gap = right - confidence
-    estimate = _calibration_error(place, gap, bins)  # to the last digit what is reported: a sum depends on its order
-    order = np.lexsort((gap, place))  # so that resampling does not depend on the order of the images
-    place, gap = place[order], gap[order]
-    ends = bootstrap_percentiles(lambda images: _calibration_error(place[images], gap[images], bins), len(gap), seed)
+    estimate = _calibration_error(binned, gap, bins)  # to the last digit what is reported: a sum depends on its order
+    order = np.lexsort((gap, binned))  # so that resampling does not depend on the order of the images
+    binned, gap = binned[order], gap[order]
+    ends = bootstrap_percentiles(lambda images: _calibration_error(binned[images], gap[images], bins), len(gap), seed)
     low, high = (float(end) for end in ends)
     return max(0.0, min(estimate, 2 * estimate - high)), min(1.0, max(estimate, 2 * estimate - low))
 
@@ -188,10 +188,10 @@ def _confidence(probabilities: np.ndarray, references: np.ndarray, bins: int) ->
     """Of each image: its bin, its prediction's probability, and 1.0 where the prediction is right; each [N]."""
     confidence = probabilities.max(axis=1)
     # What is a bin's edge but for rounding, as two votes of three are, belongs below it.
-    place = np.digitize(confidence - _ROUNDING, np.linspace(0, 1, bins + 1)[1:-1], right=True)
-    return place, confidence, (probabilities.argmax(axis=1) == references).astype(np.float64)
+    binned = np.digitize(confidence - _ROUNDING, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    return binned, confidence, (probabilities.argmax(axis=1) == references).astype(np.float64)
 
 
-def _calibration_error(place: np.ndarray, gap: np.ndarray, bins: int) -> float:
+def _calibration_error(binned: np.ndarray, gap: np.ndarray, bins: int) -> float:
     # A bin's share of images times |accuracy - confidence| is the absolute sum of its gaps over all images.
-    return float(np.abs(np.bincount(place, gap, bins)).sum() / len(gap))
+    return float(np.abs(np.bincount(binned, gap, bins)).sum() / len(gap))

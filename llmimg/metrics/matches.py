@@ -134,7 +134,7 @@ def match(truth: Sequence[Objects], found: Sequence[Objects], classes: int, size
         evaluation.evaluate()
     # By class, size and image; None where an image has neither an object nor a detection of a class.
     by_size = np.array(evaluation.evalImgs, object).reshape(len(known), len(sizes), len(truth))
-    return {name: _matches(by_size[:, place].ravel(), len(truth), classes) for place, name in enumerate(sizes)}
+    return {name: _matches(by_size[:, index].ravel(), len(truth), classes) for index, name in enumerate(sizes)}
 
 
 def _matches(evaluated: np.ndarray, images: int, classes: int) -> Matches:

@@ -17,7 +17,7 @@ _SHOWN = 12
 def output_names(config: PreTrainedConfig) -> list[str] | None:
     """The names of a head's outputs, in their order; None where it gives none (`LABEL_0`, …)."""
     names = [str(name) for _, name in sorted((config.id2label or {}).items())]
-    unnamed = all(name == f"LABEL_{place}" for place, name in enumerate(names))
+    unnamed = all(name == f"LABEL_{index}" for index, name in enumerate(names))
     return None if unnamed else names
 
 

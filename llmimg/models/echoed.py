@@ -66,4 +66,4 @@ def echoed_tokens(answer: Answer, text: str) -> Tokens:
     names = [name for name, _ in answer.tokens]
     front = "".join(names).index(text)
     starts = np.cumsum([0, *map(len, names[:-1])]) - front
-    return [answer.tokens[place] for place in np.flatnonzero((starts >= 0) & (starts < len(text)))]
+    return [answer.tokens[index] for index in np.flatnonzero((starts >= 0) & (starts < len(text)))]

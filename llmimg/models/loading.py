@@ -167,14 +167,12 @@ def base_of(folder: str | Path) -> dict[str, Any]:
         named = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         base = {"path": named.get("base_model_name_or_path") or "", "revision": named.get("revision")}
     base = {"relative": None, "gguf_file": None, "weights": None, **base}
-    places: list[str] = [str(folder.resolve() / base["relative"])] if base["relative"] else []
-    found = {
-        place: weights_fingerprint(place, base["revision"], base["gguf_file"]) for place in [*places, base["path"]]
-    }
-    there = [place for place, weights in found.items() if weights is not None]
+    paths: list[str] = [str(folder.resolve() / base["relative"])] if base["relative"] else []
+    found = {path: weights_fingerprint(path, base["revision"], base["gguf_file"]) for path in [*paths, base["path"]]}
+    there = [path for path, weights in found.items() if weights is not None]
     if not there and base["weights"] is None:
         there = [base["path"]]  # the hub is asked
-    same = [place for place in there if base["weights"] in (None, found[place])]
+    same = [path for path in there if base["weights"] in (None, found[path])]
     if same:
         return {**base, "path": os.path.normpath(same[0]) if Path(same[0]).is_dir() else same[0]}
     if there:

@@ -20,13 +20,13 @@ class Looks:
     Attributes:
         tokens: of each lexicon, ids int64 `[T]` and features float32 `[T, F]`: NaN where a token has nothing of one; a
             token that has nothing of all looks like nothing. Of one that comes twice, the first row counts.
-        places: int64 `[L, 3]`, of each token of an image its row, its column, and which of the tokens there it is;
+        positions: int64 `[L, 3]`, of each token of an image its row, its column, and which of the tokens there it is;
             None where these differ from image to image.
         first: how many tokens stand in front of the image.
     """
 
     tokens: Sequence[tuple[np.ndarray, np.ndarray]]
-    places: np.ndarray | None = None
+    positions: np.ndarray | None = None
     first: int = 0
 
 
@@ -41,12 +41,12 @@ def looks_of(lookup: Callable[[Ragged], Ragged], appearance: np.ndarray) -> tupl
     return tokens, appearance[pieces]
 
 
-def grid_places(boxes: np.ndarray) -> np.ndarray:
+def grid_positions(boxes: np.ndarray) -> np.ndarray:
     """Row, column and number there of each of an image's tokens, int64 `[L, 3]`, from their boxes int32 `[L, 4]`."""
     columns, rows = (np.unique(boxes[:, side], return_inverse=True)[1] for side in (0, 1))
     number, seen = np.zeros(len(boxes), np.int64), {}
-    for token, place in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-        number[token] = seen[place] = seen.get(place, -1) + 1
+    for token, cell in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        number[token] = seen[cell] = seen.get(cell, -1) + 1
     return np.stack([rows, columns, number], axis=1)
 
 
@@ -70,17 +70,18 @@ def begin_as(model: PreTrainedModel, looks: Looks, spread: float) -> str:
         weight = model.get_input_embeddings().get_parameter("weight")
         begun |= _begin_tokens(weight, tokens[once], features[once], spread)
     told = f"Embeddings begin as what their pieces look like, those of {len(begun):,} tokens"
-    if looks.places is None:
+    if looks.positions is None:
         return f"{told}; positions begin at random, as tokens stand elsewhere in each image (model.embeddings)."
     table = _positions(model)
     if table is None:
         return f"{told}; positions are rotary, and there are none to set (model.embeddings)."
-    axes = [torch.from_numpy(axis) for axis in looks.places.T if axis.any()]  # those along which there is more than one
+    # Those along which there is more than one.
+    axes = [torch.from_numpy(axis) for axis in looks.positions.T if axis.any()]
     terms = [torch.randn(int(axis.max()) + 1, table.shape[1])[axis] for axis in axes]
     if terms:
-        places = torch.stack(terms).sum(dim=0) * spread / len(terms) ** 0.5
-        table[looks.first : looks.first + len(places)] = places.to(table)
-    return f"{told}, and positions as row and column of the image's {len(looks.places):,} tokens (model.embeddings)."
+        positions = torch.stack(terms).sum(dim=0) * spread / len(terms) ** 0.5
+        table[looks.first : looks.first + len(positions)] = positions.to(table)
+    return f"{told}, and positions as row and column of the image's {len(looks.positions):,} tokens (model.embeddings)."
 
 
 def _begin_tokens(weight: torch.Tensor, tokens: np.ndarray, features: np.ndarray, spread: float) -> set[int]:

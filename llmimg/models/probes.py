@@ -1,6 +1,6 @@
 """What an endpoint is asked before it is believed.
 
-A server may be wrong without failing: log-probabilities that stand at the wrong place (abetlen/llama-cpp-python#1983 is
+A server may be wrong without failing: log-probabilities that stand at the wrong token (abetlen/llama-cpp-python#1983 is
 of the kind), a prompt truncated to its context, a temperature that is not kept, another model than the one named.
 """
 
@@ -42,8 +42,8 @@ def check_echo(endpoint: Endpoint, text: str, anew: bool = False) -> None:
         UserError: where they differ, with both; where a server gives none; or where nothing could be compared.
     """
     words = text.split(" ")
-    place = min(len(words) // 2, 24)
-    own = (" ".join(words[:place]), f" {' '.join(words[place : 2 * place])}") if place else (text, text)
+    half = min(len(words) // 2, 24)
+    own = (" ".join(words[:half]), f" {' '.join(words[half : 2 * half])}") if half else (text, text)
     compared = False
     greedy = [(*probe, {"temperature": 0.0}) for probe in (own, *_PROBES)]
     # Where greedy tokens are called certain, or are the same again and again, they are drawn.
@@ -82,8 +82,8 @@ def _is_its_text(token: str) -> bool:
 
 
 def _agree(written: Tokens, given: Tokens, begin: int, endpoint: Endpoint) -> bool | None:
-    """Whether the tokens behind the place `begin` have the log-probabilities they were written with, and could not have
-    a neighbour's; None where the text was read as other tokens.
+    """Whether the tokens from the character `begin` on have the log-probabilities they were written with, and could not
+    have a neighbour's; None where the text was read as other tokens.
 
     Raises:
         UserError: where they have others.

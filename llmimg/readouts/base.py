@@ -102,7 +102,7 @@ class TextReadout(Readout):
 
     @property
     def blank(self) -> tuple[int, ...]:
-        """The token ids that stand in an image's place where there is none."""
+        """The token ids that stand instead of an image where there is none."""
         return ()
 
     @classmethod

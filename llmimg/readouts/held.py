@@ -186,8 +186,8 @@ class _Beams:
             return None, column, best
         size = scores.shape[1]
         totals = (self.totals.view(-1, 1) + scores).view(len(self.totals), -1)
-        self.totals, places = totals.topk(self.count, dim=1)
-        origin, column = (places // size + self.first).view(-1), (places % size).view(-1)
+        self.totals, flat = totals.topk(self.count, dim=1)
+        origin, column = (flat // size + self.first).view(-1), (flat % size).view(-1)
         chosen = scores[origin, column].masked_fill(~self.totals.view(-1).isfinite(), -torch.inf)
         return origin, column, chosen
 
@@ -212,6 +212,6 @@ class _Samples:
         sums = shares.double().cumsum(dim=1)
         drawn = torch.from_numpy(uniform(self.seeds, step)).to(self.device)[:, None] * sums[:, -1:]
         # The last column that has a share is the furthest that rounding may lead to.
-        place = torch.minimum((sums <= drawn).sum(dim=1), (shares > 0).sum(dim=1) - 1)[:, None]
-        column = columns.gather(1, place)[:, 0]
+        picked = torch.minimum((sums <= drawn).sum(dim=1), (shares > 0).sum(dim=1) - 1)[:, None]
+        column = columns.gather(1, picked)[:, 0]
         return None, column, scores.gather(1, column[:, None])[:, 0]

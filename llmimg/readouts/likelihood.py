@@ -111,9 +111,9 @@ class Masked(_OfText):
             chosen = hidden_tokens(self.task.settings, int(length), seed, boxes)
             if boxes is not None:  # chosen in the image, whose tokens may stand in another order
                 chosen = chosen[self.layout.order(example.image[:length])]
-            places = before + np.flatnonzero(chosen)
-            hidden[row, places] = ids[row, places]
-            ids[row, places] = instead(hidden[row, places], tokenizer.mask_token_id, len(tokenizer), seed)
+            hidden_at = before + np.flatnonzero(chosen)
+            hidden[row, hidden_at] = ids[row, hidden_at]
+            ids[row, hidden_at] = instead(hidden[row, hidden_at], tokenizer.mask_token_id, len(tokenizer), seed)
         return tensors(input_ids=ids, attention_mask=mask, hidden=hidden)
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:

@@ -43,7 +43,7 @@ def _apart(model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, o
     shared = int(common.sum())
     own = torch.arange(shared, len(sequence), device=ids.device)
     times = max(-(-(ids.shape[1] - shared) // len(own)), 2)
-    places = torch.cat([torch.arange(shared, device=ids.device), own.repeat(times)])
+    position_ids = torch.cat([torch.arange(shared, device=ids.device), own.repeat(times)])
     whose = torch.cat(
         [own.new_full((shared,), SHARED), torch.arange(1, times + 1, device=ids.device).repeat_interleave(len(own))]
     )
@@ -51,7 +51,10 @@ def _apart(model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, o
     def together() -> torch.Tensor:
         mask = attention_argument(seen(whose[None]), model)
         logits = model(
-            input_ids=sequence[places][None], position_ids=places[None], attention_mask=mask, use_cache=False
+            input_ids=sequence[position_ids][None],
+            position_ids=position_ids[None],
+            attention_mask=mask,
+            use_cache=False,
         ).logits[0]
         return torch.cat([logits[: len(sequence)], logits[-len(own) :]])
 
@@ -61,7 +64,7 @@ def _apart(model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, o
 
     training = model.training
     # A window shows in long sequences, a bias on distances in wide rows.
-    tried = {"sequence": len(sequence), "row": len(places)}
+    tried = {"sequence": len(sequence), "row": len(position_ids)}
     model.eval()
     try:
         return all(stay_apart(model, length, together, alone, (name, shared > 0)) for name, length in tried.items())

@@ -41,10 +41,10 @@ def save_predictions(table: Table, class_names: Sequence[str], folder: RunFolder
     """
     columns = pa.table(dict(table))
     names = {"classes": json.dumps(list(class_names), ensure_ascii=False)}
-    place = columns.schema.get_field_index("probabilities")
-    if place >= 0:
-        field = columns.schema.field(place).with_metadata(names)
-        columns = columns.cast(columns.schema.set(place, field).with_metadata(names))
+    index = columns.schema.get_field_index("probabilities")
+    if index >= 0:
+        field = columns.schema.field(index).with_metadata(names)
+        columns = columns.cast(columns.schema.set(index, field).with_metadata(names))
     with replacing(folder.path / "predictions.parquet") as part:
         pyarrow.parquet.write_table(columns, part)
 

@@ -104,11 +104,11 @@ def curve(figure: Curve) -> str:
         axes = new_axes(canvas, figure.x_title, figure.y_title)
         if figure.diagonal:
             axes.axline((0, 0), slope=1, color=SECOND, linewidth=1.2, linestyle=(0, (4, 3)))
-        for place, (name, (x, y)) in enumerate(figure.lines.items()):
-            if place >= len(LINES):
+        for index, (name, (x, y)) in enumerate(figure.lines.items()):
+            if index >= len(LINES):
                 axes.plot(x, y, color=MUTED, linewidth=0.5, alpha=0.6)
                 continue
-            color, style = LINES[place]
+            color, style = LINES[index]
             marker = "." if len(x) <= 20 else None
             axes.plot(x, y, color=color, linestyle=style, linewidth=1.4, marker=marker, label=short(name))
         if len(figure.lines) > 1:
@@ -128,12 +128,12 @@ def _rows(figure: Bars) -> list[tuple[str, list[Cell], list[str]]]:
         (
             name,
             [
-                _cell(float(values[place]), figure.units.get(title), title == barred)
+                _cell(float(values[index]), figure.units.get(title), title == barred)
                 for title, values in figure.columns.items()
             ],
-            [texts[place] for texts in figure.words.values()],
+            [texts[index] for texts in figure.words.values()],
         )
-        for place, name in enumerate(figure.names)
+        for index, name in enumerate(figure.names)
     ]
 
 

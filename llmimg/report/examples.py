@@ -13,12 +13,12 @@ SHOWN = 8
 
 
 def evenly(count: int) -> np.ndarray:
-    """Up to `SHOWN` places out of `count`, evenly spread."""
+    """Up to `SHOWN` indices out of `count`, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int))
 
 
 def worst(table: Table, best: float | None) -> np.ndarray:
-    """Up to `SHOWN` places of predictions.parquet whose score is lowest, the worst first.
+    """Up to `SHOWN` rows of predictions.parquet whose score is lowest, the worst first.
 
     Args:
         best: the score than which none is better: that is no mistake. Where it is not known (None), a prediction in
@@ -31,12 +31,12 @@ def worst(table: Table, best: float | None) -> np.ndarray:
         mistaken = np.array([truth != said for truth, said in zip(truths, predictions, strict=True)], bool)
     else:
         mistaken = np.ones(len(scores), bool)
-    places = np.argsort(scores, kind="stable")
-    return places[mistaken[places]][:SHOWN]
+    indices = np.argsort(scores, kind="stable")
+    return indices[mistaken[indices]][:SHOWN]
 
 
 def make_examples(
-    places: np.ndarray,
+    indices: np.ndarray,
     shown: Sequence[Shown],
     table: Table,
     remark: Callable[[Mapping[str, Any]], str],
@@ -45,16 +45,16 @@ def make_examples(
     """Examples of the test split.
 
     Args:
-        places: which rows of `table`.
-        shown: the image of each place, and what was read of it.
+        indices: which rows of `table`.
+        shown: the image of each index, and what was read of it.
         table: the columns of predictions.parquet.
         remark: of the task.
-        drawn: truth and prediction of each place as images; empty where words say them.
+        drawn: truth and prediction of each index as images; empty where words say them.
     """
-    pairs = drawn or [(None, None)] * len(places)
+    pairs = drawn or [(None, None)] * len(indices)
     return [
-        _example({name: column[place] for name, column in table.items()}, image, pair, remark)
-        for place, image, pair in zip(places.tolist(), shown, pairs, strict=True)
+        _example({name: column[index] for name, column in table.items()}, image, pair, remark)
+        for index, image, pair in zip(indices.tolist(), shown, pairs, strict=True)
     ]
 
 

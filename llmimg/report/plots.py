@@ -117,8 +117,8 @@ def learning_curves(curves: Sequence[tuple[str, Sequence[tuple[float, float, flo
         axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axes.set_xticks([], minor=True)
         names = []
-        for place, (name, points) in enumerate(curves):
-            color, style = LINES[place % len(LINES)]
+        for index, (name, points) in enumerate(curves):
+            color, style = LINES[index % len(LINES)]
             across, up, spread = zip(*points, strict=True)
             axes.errorbar(
                 across, up, yerr=spread, color=color, linestyle=style, marker="o", markersize=3, linewidth=1.2
@@ -139,10 +139,10 @@ def _scale(axes: "Axes", measure: Measure) -> None:
 def _in_margin(axes: "Axes", names: Sequence[tuple[str, float, str]]) -> None:
     """Names with their colours on the right of the axes, at their heights or below, none over another."""
     low, high = axes.get_ylim()
-    place = high + 1
+    y = high + 1
     for name, height, color in sorted(names, key=lambda each: -each[1]):
-        place = min(height, place - 0.035 * (high - low))
-        axes.text(1.01, place, name, transform=axes.get_yaxis_transform(), fontsize=7, color=color, va="center")
+        y = min(height, y - 0.035 * (high - low))
+        axes.text(1.01, y, name, transform=axes.get_yaxis_transform(), fontsize=7, color=color, va="center")
 
 
 def _series(history: Sequence[dict[str, float]], key: str) -> np.ndarray:

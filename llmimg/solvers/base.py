@@ -91,7 +91,7 @@ class Solver(abc.ABC):
         """Leave for others what can be loaded again, and hold it against what was measured."""
 
     @abc.abstractmethod
-    def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
+    def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
         """Some rows of the test split's outcome as the model got them."""
 
     @property

@@ -37,8 +37,8 @@ def text_lengths(settings: Configuration, data: Data, ids: Mapping[str, ImageIds
             encoder=encoder,
             seed=settings.seed,
         )
-        places = np.searchsorted(ids["train"].whole, rows)
-        lengths.append(np.array([len(example.image) for example in changed.__getitems__(places)]))
+        indices = np.searchsorted(ids["train"].whole, rows)
+        lengths.append(np.array([len(example.image) for example in changed.__getitems__(indices)]))
     return np.concatenate(lengths)
 
 
@@ -108,8 +108,8 @@ def words_before(script: Script, task: Task) -> int | None:
         if ImageSlot() not in parts or any(isinstance(part, RowText) for part in parts[: parts.index(ImageSlot())]):
             return None
         spans = script.prompt(parts, np.empty(0, np.int64), choices_behind(script, each))
-        place = next(place for place, span in enumerate(spans) if span.role == IMAGE)
-        found.add(sum(len(span.ids) for span in spans[:place]))
+        slot = next(slot for slot, span in enumerate(spans) if span.role == IMAGE)
+        found.add(sum(len(span.ids) for span in spans[:slot]))
     return found.pop() if len(found) == 1 else None
 
 

@@ -55,14 +55,14 @@ class EndpointSolver(Solver):
         if settings.data.broken != "skip":
             refuse_broken(problems)
         notes.extend(broken_notes(problems, "test"))
-        self.numbers = np.array([place for place, image in enumerate(images) if image is not None], np.int64)
-        self.images = [images[place] for place in self.numbers]
+        self.numbers = np.array([index for index, image in enumerate(images) if image is not None], np.int64)
+        self.images = [images[index] for index in self.numbers]
         self.texts: list[str] = []
         for start in range(0, len(self.images), _BATCH):
             self.texts += self.textifier.texts(write_all(self.textifier, self.images[start : start + _BATCH]))
         shown = self._shown(self.numbers, len(data.test))[self.numbers]
-        self.given = np.where(shown < 0, -1, np.searchsorted(self.numbers, shown))  # places in `images`
-        self.texts = [self.texts[place] if place >= 0 else "" for place in self.given]
+        self.given = np.where(shown < 0, -1, np.searchsorted(self.numbers, shown))  # indices in `images`
+        self.texts = [self.texts[index] if index >= 0 else "" for index in self.given]
 
     @classmethod
     def check(cls, settings: Configuration) -> None:
@@ -86,7 +86,7 @@ class EndpointSolver(Solver):
             images = self.data.decoding.whole(train[shown]["image"], train[shown]["id"])  # another row's may be broken
             texts = self.textifier.texts(write_all(self.textifier, images))
         rows = Rows(train, self.task.columns, self.data.decoding).seen(numbers)
-        samples = [shot_sample(self.task, row, place) for place, row in enumerate(rows)]
+        samples = [shot_sample(self.task, row, index) for index, row in enumerate(rows)]
         return RequestFormat(tuple(zip(samples, texts, strict=True)), chat, lexicon, end)
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
@@ -128,23 +128,23 @@ class EndpointSolver(Solver):
 
     def _fidelity(self) -> dict[str, float]:
         chosen = sampled(np.arange(len(self.images)), SAMPLE, self.settings.data.split_seed)
-        images = [self.images[place] for place in chosen]
+        images = [self.images[index] for index in chosen]
         given = reconstructions(self.textifier, images)
         if given is None:
             return {}
         self.notes.extend(notes_of_size(self.data.decoding))
         return fidelity(images, given)
 
-    def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
+    def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
         tokens, shown = outcome.columns.get("tokens"), []
-        for place in places:
-            seen = [self.images[self.given[place]]] if self.given[place] >= 0 else []
+        for index in indices:
+            seen = [self.images[self.given[index]]] if self.given[index] >= 0 else []
             given = reconstructions(self.textifier, seen) if seen else None
             shown.append(
                 Shown(
-                    image=self.images[place],
-                    text=self.texts[place],
-                    tokens=0 if tokens is None else tokens[place],
+                    image=self.images[index],
+                    text=self.texts[index],
+                    tokens=0 if tokens is None else tokens[index],
                     reconstruction=None if given is None else given[0],
                 )
             )

@@ -227,8 +227,8 @@ class LanguageSolver(Solver):
         save_trained_on(self.settings, self.ids["train"].pixels if self.learns else (), folder.model)
         self.notes.extend(check_recogniser(folder.model, self.examples["test"], self.compared, self.arguments))
 
-    def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
-        numbers = outcome.numbers[np.asarray(places, np.int64)]
+    def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
+        numbers = outcome.numbers[np.asarray(indices, np.int64)]
         return shown_texts(self.data.test, numbers, self.shown["test"][numbers], self.encoder, self.layout)
 
 

@@ -63,8 +63,8 @@ class PixelSolver(Solver):
         names = {"train": "train", "validation": "val", "test": "test"}
         return {f"data/{name}_images": len(self.pixels[split].numbers) for split, name in names.items()}
 
-    def show(self, outcome: Outcome, places: Sequence[int]) -> list[Shown]:
-        return [Shown(image) for image in self.pixels["test"].images[np.asarray(places, np.int64)]]
+    def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
+        return [Shown(image) for image in self.pixels["test"].images[np.asarray(indices, np.int64)]]
 
     @property
     def title(self) -> str:
@@ -79,7 +79,7 @@ def _images(
     if settings.data.broken != "skip":
         refuse_broken(problems)
     notes.extend(broken_notes(problems, split))
-    whole = {place: image for place, image in enumerate(decoded) if image is not None}
+    whole = {index: image for index, image in enumerate(decoded) if image is not None}
     shapes = {image.shape for image in whole.values()}
     if len({shape[:2] for shape in shapes}) > 1:
         raise UserError("The images have different sizes, which a model of pixels does not take: set data.size.")

@@ -9,7 +9,7 @@ from llmimg.data.broken import broken_notes
 from llmimg.data.rng import sampled
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
-from llmimg.models.looks import Looks, grid_places, looks_of
+from llmimg.models.looks import Looks, grid_positions, looks_of
 from llmimg.readouts.base import READOUTS
 from llmimg.solvers.scripts import image_is_inside
 from llmimg.tasks.base import Task
@@ -97,7 +97,7 @@ def _other_tokens(settings: Configuration, encoder: Encoder) -> list[str]:
     except UserError:
         return [f"{whose} is held against nothing: '{path}' has none of its own."]
     given = encoder.vocabulary.tokenizer.get_vocab()
-    others = sum(given.get(token) != place for token, place in own.items())
+    others = sum(given.get(token) != look for token, look in own.items())
     if not others:
         return []
     return [f"{whose} is not the model's own: {others:,} of its {len(own):,} tokens have other ids there."]
@@ -192,7 +192,7 @@ def make_looks(
     if boxes is None or first is None or layout.permute == "each":
         return Looks(tokens)
     boxes = boxes[layout.order(np.zeros(len(boxes)))][: layout.room]
-    return Looks(tokens, grid_places(boxes), first)
+    return Looks(tokens, grid_positions(boxes), first)
 
 
 def prepare_text(

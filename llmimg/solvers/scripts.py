@@ -66,9 +66,9 @@ def make_script(
     return script, replace(encoder, vocabulary=script.vocabulary)
 
 
-def shot_sample(task: Task, row: Row, place: int) -> Sample:
+def shot_sample(task: Task, row: Row, number: int) -> Sample:
     """A training row as one of several that stand in front."""
-    prompt = tuple(ImageSlot(place) if part == ImageSlot() else part for part in task.prompt(row, None))
+    prompt = tuple(ImageSlot(number) if part == ImageSlot() else part for part in task.prompt(row, None))
     return Sample(prompt, task.answer(row, None))
 
 
@@ -90,7 +90,7 @@ def _shots(
     begins = task.prompt(task.stand_in, None)[0] == ImageSlot() and not task.settings.chat
     if encoder.vocabulary.inside and begins and given[0] >= 0:
         images[0] = _at_the_start(encoder, train[int(given[0])]["image"])
-    samples = [shot_sample(task, row, place) for place, row in enumerate(known.seen(drawn))]
+    samples = [shot_sample(task, row, number) for number, row in enumerate(known.seen(drawn))]
     return tuple(Shot(sample, np.asarray(image)) for sample, image in zip(samples, images, strict=True))
 
 
@@ -127,9 +127,9 @@ def _reads_alike(vocabulary: Vocabulary, before: str, after: str, ids: np.ndarra
 def _around(script: Script, task: Task, row: Row) -> tuple[str, str]:
     """The words in front of the image that is asked about, and those behind it, an answer among them."""
     parts: tuple[Part, ...] = task.prompt({**task.stand_in, **row}, None)
-    place = parts.index(ImageSlot())
-    before = "".join(part for part in parts[:place] if isinstance(part, str))
-    after = "".join(part for part in parts[place + 1 :] if isinstance(part, str))
+    slot = parts.index(ImageSlot())
+    before = "".join(part for part in parts[:slot] if isinstance(part, str))
+    after = "".join(part for part in parts[slot + 1 :] if isinstance(part, str))
     if task.candidates is None:
         return before, after
     front = after[: len(after) - len(parts[-1])] if is_fixed(parts[-1]) else after

@@ -270,7 +270,7 @@ class Task(abc.ABC):
 
     def on(self, prediction: Prediction, row: Row) -> Prediction:
         """What is said of what the model sees (the truth of a row to learn from, or `constant`) as said of another row:
-        at the same places of what the model sees, brought to the row's own image."""
+        at the same points of what the model sees, brought to the row's own image."""
         return prediction
 
     def constant(self, rows: Sequence[Row]) -> Prediction:

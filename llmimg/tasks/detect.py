@@ -110,8 +110,8 @@ class Detect(Task):
             )
         if (mistaken := bound.words.mistaken()) is not None:
             raise UserError(
-                f"The class '{mistaken}' has a word that is a place in an answer, as y0 to x{self.settings.bins} are: "
-                "call it otherwise with data.label_names."
+                f"The class '{mistaken}' has a word that is a coordinate in an answer, as y0 to x{self.settings.bins} "
+                "are: call it otherwise with data.label_names."
             )
         return bound
 

@@ -126,11 +126,11 @@ def json_objects(objects: Objects, names: Sequence[str]) -> list[dict[str, Any]]
     """Of each object its `label`, its `box` (x, y, width, height in pixels), its `score` where it has one, and `crowd`
     where it is one."""
     listed = []
-    for place, (box, each) in enumerate(zip(objects.boxes.tolist(), objects.classes, strict=True)):
+    for index, (box, each) in enumerate(zip(objects.boxes.tolist(), objects.classes, strict=True)):
         own: dict[str, Any] = {"label": names[each], "box": box}
         if objects.scores is not None:
-            own["score"] = float(objects.scores[place])
-        listed.append(own | ({"crowd": True} if objects.crowded[place] else {}))
+            own["score"] = float(objects.scores[index])
+        listed.append(own | ({"crowd": True} if objects.crowded[index] else {}))
     return listed
 
 

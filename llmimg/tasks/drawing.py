@@ -22,7 +22,7 @@ def enlarged(image: np.ndarray) -> tuple[np.ndarray, int]:
 
 def class_colours(count: int) -> np.ndarray:
     """A bright colour for each class, uint8 `[count, 3]`; the first ones are the furthest from each other."""
-    hues = [(0.33 + place * _GOLDEN) % 1 for place in range(count)]
+    hues = [(0.33 + index * _GOLDEN) % 1 for index in range(count)]
     return np.array([[255 * part for part in colorsys.hsv_to_rgb(hue, 0.75, 1)] for hue in hues]).astype(np.uint8)
 
 
@@ -38,15 +38,15 @@ def draw_boxes(image: np.ndarray, objects: Objects, names: Sequence[str]) -> np.
     thick = max(1, round(max(drawn.shape) / 400))
     order = np.argsort(-objects.boxes[:, 2] * objects.boxes[:, 3], kind="stable")  # small ones on top
     corners = np.rint(np.concatenate([objects.boxes[:, :2], objects.boxes[:, :2] + objects.boxes[:, 2:]], 1) * factor)
-    for place in order:
-        left, top, right, bottom = corners[place].astype(int).tolist()
-        cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), colours[objects.classes[place]], thick)
-    for place in order:
-        label = names[objects.classes[place]]
-        label = label if label.isascii() else f"class {objects.classes[place]}"
+    for index in order:
+        left, top, right, bottom = corners[index].astype(int).tolist()
+        cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), colours[objects.classes[index]], thick)
+    for index in order:
+        label = names[objects.classes[index]]
+        label = label if label.isascii() else f"class {objects.classes[index]}"
         if objects.scores is not None:
-            label += f" {objects.scores[place]:.2f}"
-        _write(drawn, label, corners[place].astype(int).tolist(), colours[objects.classes[place]])
+            label += f" {objects.scores[index]:.2f}"
+        _write(drawn, label, corners[index].astype(int).tolist(), colours[objects.classes[index]])
     return drawn
 
 
@@ -60,5 +60,5 @@ def _write(drawn: np.ndarray, label: str, corners: Sequence[int], colour: Sequen
     left = max(0, min(corners[0], drawn.shape[1] - width))
     top = corners[1] - height if corners[1] >= height else corners[1]
     cv2.rectangle(drawn, (left, top), (left + width, top + height - 1), colour, cv2.FILLED)
-    place = (left, top + height - below)
-    cv2.putText(drawn, label, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    origin = (left, top + height - below)
+    cv2.putText(drawn, label, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)

@@ -51,7 +51,7 @@ class GridText(abc.ABC):
 
     @abc.abstractmethod
     def appearance(self) -> np.ndarray:
-        """What its pieces look like, as `Task.appearance`: a place is its number, a class itself and no other."""
+        """What its pieces look like, as `Task.appearance`: a coordinate is its number, a class itself and no other."""
 
     @abc.abstractmethod
     def write(self, labels: np.ndarray) -> Pieces:
@@ -121,9 +121,9 @@ class RowText(GridText):
     def write(self, labels: np.ndarray) -> Pieces:
         filled, known = _filled(labels), labels != VOID
         columns = self.grid[1]
-        place = np.flatnonzero(np.diff(filled, axis=1, prepend=-1 - filled[:, :1].astype(np.int64)))
-        row, left = np.divmod(place, columns)
-        right = np.append(place[1:], labels.size) - 1 - row * columns
+        starts = np.flatnonzero(np.diff(filled, axis=1, prepend=-1 - filled[:, :1].astype(np.int64)))
+        row, left = np.divmod(starts, columns)
+        right = np.append(starts[1:], labels.size) - 1 - row * columns
         label = filled[row, left]
         kept = label != VOID if self.ground is None else (label != VOID) & (label != self.ground)
         row, left, right, label = row[kept], left[kept], right[kept], label[kept]
@@ -144,8 +144,8 @@ class RowText(GridText):
                 row, reached = piece, piece * self.grid[1]
                 continue
             if piece < end:
-                column, place = divmod(piece - begin, len(self._written))
-                label, right = self._written[place], column
+                column, index = divmod(piece - begin, len(self._written))
+                label, right = self._written[index], column
             else:
                 right = piece - end
             labels[row, column : right + 1] = label

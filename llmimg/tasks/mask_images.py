@@ -92,7 +92,7 @@ def write_mask(file: Path, mask: np.ndarray, numbers: Sequence[int]) -> None:
     above 255. Void is 255, or 65,535 in 16 bits; where that is a class's own number, the highest that is none's.
 
     Args:
-        mask: places in `numbers`, uint8 `[H, W]`, 255 for void.
+        mask: indices in `numbers`, uint8 `[H, W]`, 255 for void.
         numbers: of each class.
     """
     from PIL import Image

@@ -1,7 +1,7 @@
-"""Objects as words: `" y4 x7 y20 x15 cat"`, of each the places of its upper left and lower right corner, and its class
-(Pix2Seq: Chen et al., ICLR 2022).
+"""Objects as words: `" y4 x7 y20 x15 cat"`, of each the coordinates of its upper left and lower right corner, and its
+class (Pix2Seq: Chen et al., ICLR 2022).
 
-Each side of the image that the model sees is divided into `bins` parts alike, whatever its length. A place is the
+Each side of the image that the model sees is divided into `bins` parts alike, whatever its length. A coordinate is the
 number of an edge between them, from 0 to `bins`: edge k lies at k / bins of the side.
 """
 
@@ -32,7 +32,7 @@ class ObjectWords:
 
     @functools.cached_property
     def grammar(self) -> Grammar:
-        """Any number of objects, none included. No place stands where a class may, and no class where a place may."""
+        """Any number of objects, none included. Coordinates and classes never stand where the other may."""
         edges = range(self.bins + 1)
         lexicon = Lexicon.of(
             y=[f" y{edge}" for edge in edges],
@@ -55,14 +55,14 @@ class ObjectWords:
         return (np.arange(len(self.grammar.lexicon)) >= self._first[-1]).astype(np.int64)
 
     def appearance(self) -> np.ndarray:
-        """As `Task.appearance`: a place is its number, a class looks like nothing."""
-        places = steps(self.bins + 1)
-        return appearance_of(self.grammar.lexicon, (("y",), places), (("x",), places))
+        """As `Task.appearance`: a coordinate is its number, a class looks like nothing."""
+        looks = steps(self.bins + 1)
+        return appearance_of(self.grammar.lexicon, (("y",), looks), (("x",), looks))
 
     def mistaken(self) -> str | None:
-        """A class whose name has a word that is a place: its answers could be read in two ways."""
-        places = {piece.strip() for piece in self.grammar.lexicon.pieces[: self._first[-1]]}
-        return next((name for name in self.names if places & set(name.split(" "))), None)
+        """A class whose name has a word that is a coordinate: its answers could be read in two ways."""
+        numbers = {piece.strip() for piece in self.grammar.lexicon.pieces[: self._first[-1]]}
+        return next((name for name in self.names if numbers & set(name.split(" "))), None)
 
     def write(self, corners: np.ndarray, classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Piece ids, int64 `[N, 5]`, of boxes x0, y0, x1, y1 `[N, 4]` in an image of `size` (height, width).
@@ -91,8 +91,8 @@ class ObjectWords:
 def confidence(log_probabilities: Sequence[float] | np.ndarray) -> np.ndarray:
     """How sure each object is, float64 `[N]`, 0 to 1, by the log-probabilities of its words `[N, 5]`.
 
-    It is that of its class times the geometric mean of its four places'. Their product would fall with the number of
-    bins, as neighbouring edges share what is likely, and a bound on it would mean something else for each.
+    It is that of its class times the geometric mean of its four coordinates'. Their product would fall with the number
+    of bins, as neighbouring edges share what is likely, and a bound on it would mean something else for each.
     """
     words = np.asarray(log_probabilities, np.float64)
     return np.exp(words[:, -1] + words[:, :-1].mean(axis=1))

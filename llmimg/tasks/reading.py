@@ -46,7 +46,7 @@ class _Match:
 class AnswerReader:
     """Reads answers as one of some classes.
 
-    The class named first counts, and the longest of those that begin at one place ("hot dog" before "hot"). Case,
+    The class named first counts, and the longest of those that begin at one position ("hot dog" before "hot"). Case,
     Unicode form, typographic quotes and dashes, and what parts the words of a name (space, line break, `_`, `-`,
     nothing between letters) may differ; where two names fit the same words, the one as written wins. A name ends where
     its word ends; in scripts without spaces between words it may stand anywhere. A single letter in the other case
@@ -85,15 +85,15 @@ class AnswerReader:
         return Reading(best.label, (*ends, *((SEVERAL,) if others else ())))
 
     def _matches(self, text: str, limit: int) -> list[_Match]:
-        folded, places = _fold(text)
+        folded, positions = _fold(text)
         found = []
         for label, (name, words) in enumerate(zip(self.names, self._words, strict=True)):
             if words is None or words.longest not in folded:
                 continue
             spans = {(at, at + len(name)) for at in _occurrences(name, text)}
             for match in words.pattern.finditer(folded):
-                start, end = places[match.start()], places[match.end() - 1] + 1
-                inside = places[match.start() - 1 : match.start()] == [start] or places[match.end()] == end - 1
+                start, end = positions[match.start()], positions[match.end() - 1] + 1
+                inside = positions[match.start() - 1 : match.start()] == [start] or positions[match.end()] == end - 1
                 if not inside:  # of a character that folds to several
                     spans.add((start, end))
             for start, end in spans:
@@ -193,16 +193,16 @@ def _twin(reader: AnswerReader, label: int) -> int | None:
 
 
 def _fold(text: str) -> tuple[str, list[int]]:
-    """`text` without differences of case, width and typography; and of each character the place it comes from, the
+    """`text` without differences of case, width and typography; and of each character the position it comes from, the
     text's length last."""
-    folded, places = [], []
-    for place, character in enumerate(text):
+    folded, positions = [], []
+    for position, character in enumerate(text):
         if unicodedata.category(character) == "Cf" or is_form(character):  # joiners, marks of direction, soft hyphens
             continue
         same = unicodedata.normalize("NFKC", character.translate(_SAME)).casefold().translate(_SAME)
         folded.append(same)
-        places += [place] * len(same)
-    return "".join(folded), [*places, len(text)]
+        positions += [position] * len(same)
+    return "".join(folded), [*positions, len(text)]
 
 
 class _Words(NamedTuple):
@@ -233,32 +233,32 @@ def _words(name: str) -> _Words | None:
 
 
 def _occurrences(name: str, text: str) -> Iterator[int]:
-    place = text.find(name)
-    while place >= 0:
-        yield place
-        place = text.find(name, place + 1)
+    position = text.find(name)
+    while position >= 0:
+        yield position
+        position = text.find(name, position + 1)
 
 
 def _only(text: str, start: int, end: int) -> bool:
     return not any(in_word(character) for character in text[:start] + text[end:])
 
 
-def _begins(text: str, place: int) -> bool:
-    """Whether a word may begin at a place."""
-    if place == 0:
+def _begins(text: str, position: int) -> bool:
+    """Whether a word may begin at a position."""
+    if position == 0:
         return True
-    before, after = text[place - 1], text[place]
-    if after.isdigit() and re.search(r"\d[.,]\Z", text[:place]):  # the 5 of 2.5
+    before, after = text[position - 1], text[position]
+    if after.isdigit() and re.search(r"\d[.,]\Z", text[:position]):  # the 5 of 2.5
         return False
     return _apart(before, after, without_spaces(before) or without_spaces(after))
 
 
-def _ends(text: str, place: int) -> bool:
-    """Whether a word may end at a place."""
-    if place == len(text):
+def _ends(text: str, position: int) -> bool:
+    """Whether a word may end at a position."""
+    if position == len(text):
         return True
-    before, after = text[place - 1], text[place]
-    if before.isdigit() and re.match(r"[.,]\d", text[place:]):
+    before, after = text[position - 1], text[position]
+    if before.isdigit() and re.match(r"[.,]\d", text[position:]):
         return False
     # Korean puts spaces between words, and particles behind them.
     return _apart(before, after, any(without_spaces(each) or is_hangul(each) for each in (before, after)))

@@ -93,9 +93,9 @@ class Segment(Task):
 
     @functools.cached_property
     def _numbers(self) -> list[int]:
-        """What the source calls each class; its place where it has none."""
+        """What the source calls each class; its index where it has none."""
         numbers = self.info.numbers.get("mask", (None,) * len(self.names))
-        return [place if number is None else number for place, number in enumerate(numbers)]
+        return [index if number is None else number for index, number in enumerate(numbers)]
 
     @functools.cached_property
     def _ground(self) -> int | None:
@@ -223,7 +223,7 @@ class Segment(Task):
         """The shares of its classes, the largest first."""
         shares = prediction.shares(len(self.names))
         names = (*self.names, "void")
-        return ", ".join(f"{names[place]} {shares[place]:.1%}" for place in np.argsort(-shares) if shares[place])
+        return ", ".join(f"{names[index]} {shares[index]:.1%}" for index in np.argsort(-shares) if shares[index])
 
     def as_json(self, prediction: Mask) -> dict[str, Any]:
         """The share of pixels that each class has; those that are of none are void."""
@@ -239,7 +239,7 @@ class Segment(Task):
         meaning = "The ceiling is what the true grid would have, brought to full size; empty without a pixel."
         told = (*self.names, "void")
         colours = zip(told, swatches(len(self.names)), strict=True)
-        captions, images = zip(*[each for place, each in enumerate(colours) if place != self._ground], strict=True)
+        captions, images = zip(*[each for index, each in enumerate(colours) if index != self._ground], strict=True)
         note = "" if self._ground is None else f"In drawings; {self.names[self._ground]} is left without one."
         return [
             Bars("IoU by class", self.names, columns, units, meaning),

@@ -39,11 +39,11 @@ class Template:
         """From text with fields; `constants` are those that are the same for every row."""
         front, _, behind = text.partition(f"{{{ANSWER}}}")
         parts: list[str | Slot] = []
-        for place, each in enumerate(_FIELD.split(front)):
-            if place % 2 and each not in constants:
+        for index, each in enumerate(_FIELD.split(front)):
+            if index % 2 and each not in constants:
                 parts.append(Slot(each))
                 continue
-            words = constants[each] if place % 2 else each
+            words = constants[each] if index % 2 else each
             if words and parts and isinstance(parts[-1], str):
                 parts[-1] += words
             elif words:

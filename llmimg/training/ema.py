@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, which evaluations and the finished model have in place of the last ones
+"""An exponential moving average of the weights, which evaluations and the finished model have instead of the last ones
 (Polyak and Juditsky 1992; as in Tarvainen and Valpola, NeurIPS 2017)."""
 
 import contextlib

@@ -122,8 +122,8 @@ class LiveExamples(Examples):
             return self._examples(numbers, [self.blank] * len(rows), rows)
         if not self.settings.mixup:
             return self._examples(numbers, self._written(images), rows)
-        places, shares = mixing(self.settings.mixup, self._seeds(numbers), len(self.numbers))
-        others, other_rows = self._changed(self.numbers[places])
+        partners, shares = mixing(self.settings.mixup, self._seeds(numbers), len(self.numbers))
+        others, other_rows = self._changed(self.numbers[partners])
         examples = self._examples(numbers, self._written(blended(images, others, shares)), rows)
         blends = zip(examples, other_rows, shares, strict=True)
         return [

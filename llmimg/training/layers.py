@@ -27,17 +27,17 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
         if isinstance(module, torch.nn.Embedding)
         for weight in module.parameters(recurse=False)
     }
-    places = {name: _place(name) for name, _ in model.named_parameters()}
-    known = sorted({place for place in places.values() if place is not None})
-    heights = {place: height for height, place in enumerate(known, start=1)}
+    layers = {name: _layer(name) for name, _ in model.named_parameters()}
+    known = sorted({layer for layer in layers.values() if layer is not None})
+    heights = {layer: height for height, layer in enumerate(known, start=1)}
     top = 1 + len(heights)
     return {
-        name: heights[place] if place else 0 if id(weight) in embeddings or "embed" in name else top
-        for (name, weight), place in zip(model.named_parameters(), places.values(), strict=True)
+        name: heights[layer] if layer else 0 if id(weight) in embeddings or "embed" in name else top
+        for (name, weight), layer in zip(model.named_parameters(), layers.values(), strict=True)
     }
 
 
-def _place(name: str) -> tuple[int, int] | None:
+def _layer(name: str) -> tuple[int, int] | None:
     """Stage and layer of a parameter, or layer and 0; what a stage has besides its layers stands with its first."""
     found = _LAYER.search(name)
     numbers = [int(number) for number in found.groups() if number is not None] if found else []

@@ -52,7 +52,7 @@ class Mixture(torch.utils.data.Dataset):
     def __init__(self, images: Examples, texts: Sequence[PlainText], weights: Sequence[float], seed: int):
         self.images, self.texts, self.seed = images, texts, seed
         sizes = [len(images), *map(len, texts)]
-        whole = next(place for place, weight in enumerate(weights) if weight)
+        whole = next(first for first, weight in enumerate(weights) if weight)
         counts = [round(sizes[whole] * weight / weights[whole]) for weight in weights]
         self.ends = np.cumsum(counts)
 
@@ -85,8 +85,8 @@ class Mixture(torch.utils.data.Dataset):
     def _text(self, source: int, index: int, epoch: int) -> Example:
         start, end = self.ends[source - 1 : source + 1]
         text = self.texts[source - 1]
-        through, place = divmod(int(epoch * (end - start) + index - start), len(text))
-        return text[self._order(source, through)[place]]
+        through, position = divmod(int(epoch * (end - start) + index - start), len(text))
+        return text[self._order(source, through)[position]]
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - it lives as long as the run
     def _order(self, source: int, through: int) -> np.ndarray:

@@ -181,7 +181,7 @@ def test_runs_that_tell_digits_apart(run):
     [
         (("model=constant", "task=clm"), r"task=clm with readout=likelihood does not go with a model of the kind"),
         (("model=nearest", "task=mlm"), r"task=mlm with readout=masked does not go with a model of the kind"),
-        (("model=knn", "task=detect", "data=scenes"), r"model=knn stands in place of readout=head, and does not go"),
+        (("model=knn", "task=detect", "data=scenes"), r"model=knn stands instead of readout=head, and does not go"),
         (("model=knn", "readout=score"), r"does not go with task=classify and readout=score: take model=constant or"),
         (("model=constant", "data.images=shuffled"), r"model=constant looks at no image, and data\.images=shuffled"),
         (("model=constant", "data.images=none"), r"model=constant looks at no image, and data\.images=none"),

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from llmimg.carry_out import carry_out
 from llmimg.errors import UserError
 from llmimg.models.language import make_model
-from llmimg.models.looks import Looks, grid_places, looks_of
+from llmimg.models.looks import Looks, grid_positions, looks_of
 from llmimg.models.settings import ModelSettings
 from llmimg.tasks.detect import Detect, DetectSettings
 from llmimg.tasks.info import DataInfo
@@ -37,7 +37,7 @@ def made(architecture: str, looks: Looks | None, seed: int = 0):
 @pytest.fixture
 def looks() -> Looks:
     tokens = looks_of(make_vocabulary("own", GRAY, None).lookup, GRAY.appearance())
-    return Looks([tokens], grid_places(BOXES), 1)
+    return Looks([tokens], grid_positions(BOXES), 1)
 
 
 def rows_of(model, vocabulary) -> np.ndarray:
@@ -82,9 +82,9 @@ def test_positions_begin_as_row_and_column(looks, architecture):
 def test_places_go_by_boxes_in_whatever_order(order):
     textifier = make("rgb", order=order)
     images = np.zeros((1, 4, 4, 3), np.uint8)
-    places = grid_places(textifier.boxes(textifier.write(images), images))
-    assert places[::3, :2].tolist() == np.stack(np.divmod(reading_order(order, 4, 4), 4), axis=1).tolist()
-    assert places[:, 2].tolist() == [0, 1, 2] * 16  # red, green, blue
+    positions = grid_positions(textifier.boxes(textifier.write(images), images))
+    assert positions[::3, :2].tolist() == np.stack(np.divmod(reading_order(order, 4, 4), 4), axis=1).tolist()
+    assert positions[:, 2].tolist() == [0, 1, 2] * 16  # red, green, blue
 
 
 def test_what_writes_tokens_begins_so_only_where_it_is_tied(looks):
@@ -129,7 +129,7 @@ def test_places_in_answers_begin_alike_where_they_are_near():
     rows = model.get_input_embeddings().weight.detach().numpy()
     for axis in "yx":
         alike = likeness(
-            rows[[int(vocabulary.tokenizer.convert_tokens_to_ids(f" {axis}{place}")) for place in range(17)]]
+            rows[[int(vocabulary.tokenizer.convert_tokens_to_ids(f" {axis}{number}")) for number in range(17)]]
         )
         assert np.diagonal(alike, 1).mean() > 0.7 > 0.1 > np.diagonal(alike, 6).mean()
     assert f"those of {32 + 2 * 17} tokens; positions begin at random" in notes[0]

@@ -277,7 +277,7 @@ def test_wrong_settings_and_classes_are_refused():
     with pytest.raises(UserError, match="needs objects"):
         task(())
     for name in ("y3", "x32", "a y0"):
-        with pytest.raises(UserError, match=f"The class '{name}' has a word that is a place"):
+        with pytest.raises(UserError, match=f"The class '{name}' has a word that is a coordinate"):
             task(("cat", name))
     task(("cat", "y33", "y3z"))
 
