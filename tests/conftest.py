@@ -164,7 +164,7 @@ def small_wordpiece(tmp_path_factory) -> Path:
 
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     known = [*special.values(), "a", "dog", "sees", "the", "tree", *map(str, range(100))]
-    backend = Tokenizer(models.WordPiece({word: place for place, word in enumerate(known)}, unk_token="[UNK]"))
+    backend = Tokenizer(models.WordPiece({word: index for index, word in enumerate(known)}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     framing = [(each, known.index(each)) for each in ("[CLS]", "[SEP]")]
     backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=framing)
@@ -190,7 +190,7 @@ def minilm(minilm_folder):
 def _inside(package: str, name: str) -> Path:
     """A file or folder in an installed package, which is not imported."""
     found = importlib.util.find_spec(package)
-    place = found and Path(found.origin).parent / name
-    if not place or not place.exists():
+    path = found and Path(found.origin).parent / name
+    if not path or not path.exists():
         pytest.skip(f"{package} is not installed, or has no {name}")
-    return place
+    return path

@@ -17,7 +17,7 @@ class Server(http.server.ThreadingHTTPServer):
         failing: statuses that the next requests are answered with.
         silent: whether it keeps log-probabilities to itself; of what it was given only, where this is "prompt".
         bare: whether nothing begins its texts, so that their first token has no probability.
-        late: whether log-probabilities of a prompt are taken one place too late, as llama-cpp-python takes them.
+        late: whether log-probabilities of a prompt are taken one token too late, as llama-cpp-python takes them.
         noise: nats that its log-probabilities are moved by, up and down from request to request.
         certain: whether what it writes has the log-probability 0, as after a temperature of 0.
         counts: whether it says how many tokens a request had.
@@ -63,7 +63,7 @@ class Server(http.server.ThreadingHTTPServer):
         encoded = self.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)
         ids, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
         framed = self.tokenizer(prompt)["input_ids"]
-        front = framed[: next(place for place in range(len(framed) + 1) if framed[place : place + len(ids)] == ids)]
+        front = framed[: next(index for index in range(len(framed) + 1) if framed[index : index + len(ids)] == ids)]
         told = [
             *self.tokenizer.convert_ids_to_tokens(front),
             *(prompt[a:b] for a, b in zip([0, *ends], ends, strict=False)),
@@ -73,7 +73,7 @@ class Server(http.server.ThreadingHTTPServer):
             return {"text": prompt * bool(body.get("echo")) + self.said(), "logprobs": None}, len(given)
         rows = self.model(torch.tensor([given])).logits[0].log_softmax(dim=-1)
         late = int(self.late)
-        values = [None, *(float(rows[place - 1 + late, token]) for place, token in enumerate(given) if place)]
+        values = [None, *(float(rows[index - 1 + late, token]) for index, token in enumerate(given) if index)]
         if self.bare:
             told, values = told[len(front) :], [None, *values[len(front) + 1 :]]
         written = self._written(given, body, rows[-1])

@@ -67,7 +67,7 @@ def save(folder, split, features, **columns):
     """Every image is another one: their values begin where those of an earlier split end."""
     begin = 40 * ["train", "validation", "test"].index(split)
     count = len(next(iter(columns.values())))
-    images = [png(np.full((8, 8), begin + place, np.uint8)) for place in range(count)]
+    images = [png(np.full((8, 8), begin + index, np.uint8)) for index in range(count)]
     data = datasets.Dataset.from_dict({"image": images, **columns}, features=features)
     data.to_parquet(str(folder / "hub" / f"{split}-00000-of-00001.parquet"))
 

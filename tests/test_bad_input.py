@@ -32,8 +32,8 @@ def pictures(tmp_path):
         for shade, name in enumerate(("cats", "dogs")):
             folder = tmp_path / "pictures" / split / name
             folder.mkdir(parents=True)
-            for place in range(count):
-                Image.fromarray(np.full((8, 8), 100 * shade + place, np.uint8)).save(folder / f"{place}.png")
+            for index in range(count):
+                Image.fromarray(np.full((8, 8), 100 * shade + index, np.uint8)).save(folder / f"{index}.png")
     return tmp_path / "pictures"
 
 

@@ -73,7 +73,7 @@ def composed(*overrides: str) -> dict:
 
 
 def placed(*overrides: str) -> dict:
-    """The same for a run with a place of its own: its folder's name need not be worked out."""
+    """The same for a run with a folder of its own: its folder's name need not be worked out."""
     return composed(*overrides, "run_dir=somewhere")
 
 

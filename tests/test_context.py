@@ -40,8 +40,8 @@ def even(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("even")
     for label, low in (("dark", 40), ("light", 180)):
         (folder / label).mkdir()
-        for place in range(20):
-            Image.fromarray(np.full((8, 8), low + place, np.uint8)).save(folder / label / f"{place}.png")
+        for index in range(20):
+            Image.fromarray(np.full((8, 8), low + index, np.uint8)).save(folder / label / f"{index}.png")
     return f"data.path={folder}"
 
 
@@ -73,9 +73,9 @@ def test_test_images_with_longer_texts_than_any_of_training_have_room(run, tmp_p
     for split in ("train", "test"):
         for label in ("a", "b"):
             (tmp_path / split / label).mkdir(parents=True)
-            for place, image in enumerate(noise):
-                pixels = image if split == "test" else np.full_like(image, place)
-                Image.fromarray(pixels).save(tmp_path / split / label / f"{place}.png")
+            for index, image in enumerate(noise):
+                pixels = image if split == "test" else np.full_like(image, index)
+                Image.fromarray(pixels).save(tmp_path / split / label / f"{index}.png")
     small = ("data.train_samples=null", "data.val_samples=null", "data.test_samples=null")
     folder = run("longer", "data=folder", f"data.path={tmp_path}", *small, *RUNS)
     tokens = pyarrow.parquet.read_table(folder / "predictions.parquet")["tokens"].to_pylist()
@@ -86,8 +86,8 @@ def test_blocks_of_images_of_several_sizes_are_refused(run, tmp_path):
     """… also where the first images have one size: rectangles would be hidden elsewhere in the others."""
     for label, size in (("first", (4, 4)), ("second", (2, 8))):
         (tmp_path / label).mkdir()
-        for place in range(40):
-            Image.fromarray(np.full(size, 5 * place, np.uint8)).save(tmp_path / label / f"{place}.png")
+        for index in range(40):
+            Image.fromarray(np.full(size, 5 * index, np.uint8)).save(tmp_path / label / f"{index}.png")
     small = ("data.train_samples=null", "data.val_samples=null", "data.test_samples=null")
     with pytest.raises(UserError, match=r"task\.mask=block hides rectangles"):
         how = ("task=mlm", "task.mask=block", "model=bert_tiny", "textify=gray")

@@ -101,7 +101,7 @@ def test_predictions(finished):
     probabilities = np.stack(table["probabilities"])
     assert probabilities.shape == (37, 10) and table["id"].is_unique
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    assert table["prediction"].tolist() == [str(place) for place in probabilities.argmax(axis=1)]
+    assert table["prediction"].tolist() == [str(index) for index in probabilities.argmax(axis=1)]
     assert (table["prediction"] == table["label"]).mean() == metrics["test/accuracy"]
     of_label = probabilities[np.arange(37), table["label"].astype(int)]
     np.testing.assert_allclose(np.exp(table["log_likelihood"]), of_label, rtol=1e-5)

@@ -36,9 +36,9 @@ def sorted_by_class(tmp_path_factory) -> tuple[Path, np.ndarray]:
     for split, counts in (("train", (20, 20)), ("test", (520, 180))):
         for label, count in zip(("black", "noise"), counts, strict=True):
             (root / split / label).mkdir(parents=True)
-            for place in range(count):
+            for index in range(count):
                 pixels = draw.integers(0, 256, (4, 4), np.uint8) * np.uint8(label == "noise")
-                Image.fromarray(pixels).save(root / split / label / f"{place:03}.png")
+                Image.fromarray(pixels).save(root / split / label / f"{index:03}.png")
                 images += [pixels] if split == "test" else []
     return root, np.stack(images)[..., None]
 
@@ -104,9 +104,9 @@ def test_bits_a_dimension_are_of_all_pixels_whatever_the_sizes(run, tmp_path):
     for split, count in (("train", 24), ("test", 12)):
         for label, shape in (("small", (3, 5)), ("wide", (4, 9))):
             (tmp_path / split / label).mkdir(parents=True)
-            for place in range(count):
+            for index in range(count):
                 pixels = draw.integers(0, 256, shape, np.uint8)
-                Image.fromarray(pixels).save(tmp_path / split / label / f"{place}.png")
+                Image.fromarray(pixels).save(tmp_path / split / label / f"{index}.png")
     folder = run("odd", "task=clm", *EASY, f"data.path={tmp_path}", "textify=gray", "textify.levels=256")
     table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
     bits = -sum(table["log_likelihood"]) / math.log(2)
@@ -119,10 +119,10 @@ def test_broken_images_are_not_counted(run, tmp_path):
     for split in ("train", "test"):
         for label in ("a", "b"):
             (tmp_path / split / label).mkdir(parents=True)
-            for place in range(20):
-                file = tmp_path / split / label / f"{place}.png"
+            for index in range(20):
+                file = tmp_path / split / label / f"{index}.png"
                 Image.fromarray(draw.integers(0, 256, (4, 4), np.uint8)).save(file)
-                if split == "train" and place % 2:
+                if split == "train" and index % 2:
                     file.write_bytes(b"no image")
     folder = run("broken", *EASY, f"data.path={tmp_path}", "data.broken=skip", "textify=gray", "textify.levels=2")
     metrics = numbers(folder)

@@ -40,10 +40,10 @@ WAYS = {
 
 
 @contextlib.contextmanager
-def taken_away_in(place: str, call: int = 1):
+def taken_away_in(function: str, call: int = 1):
     """… or when a function is called for the so-manieth time."""
     calls = 0
-    module, _, name = place.rpartition(".")
+    module, _, name = function.rpartition(".")
     before = getattr(__import__(module, fromlist=["_"]), name)
 
     def crash(*args, **kwargs):
@@ -54,7 +54,7 @@ def taken_away_in(place: str, call: int = 1):
         return before(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(place, crash)
+        patch.setattr(function, crash)
         yield
 
 
@@ -128,7 +128,7 @@ def test_killed_after_training_it_does_not_train_on(composed, straight, way, mon
 
 
 @pytest.mark.parametrize(
-    ("place", "call"),
+    ("function", "call"),
     [
         ("torch.save", 6),  # the second checkpoint's optimizer
         ("llmimg.training.ema.save_file", 2),
@@ -137,9 +137,9 @@ def test_killed_after_training_it_does_not_train_on(composed, straight, way, mon
         ("llmimg.training.interruptible.rotate_checkpoints", 3),  # after the last step, before the last evaluation
     ],
 )
-def test_killed_while_a_checkpoint_is_written(composed, straight, place, call):
-    settings = composed(f"torn in {place} {call}", *ABOUT, *WAYS["averaged"])
-    with taken_away_in(place, call):
+def test_killed_while_a_checkpoint_is_written(composed, straight, function, call):
+    settings = composed(f"torn in {function} {call}", *ABOUT, *WAYS["averaged"])
+    with taken_away_in(function, call):
         carry_out(settings)
     carry_out(settings)
     folder = Path(settings["run_dir"])

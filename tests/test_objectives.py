@@ -64,7 +64,7 @@ def test_a_pretrained_run_is_gone_on_with(pretrained, run):
         "textify.codes=16", "data.split_seed=3", "trainer.learning_rate=0",
     )  # fmt: skip
     for file in ("textifier.safetensors", "model.safetensors"):
-        before, after = (load_file(place / "model" / file) for place in (pretrained, folder))
+        before, after = (load_file(path / "model" / file) for path in (pretrained, folder))
         assert {name: weight.tobytes() for name, weight in before.items()}.items() <= {
             name: weight.tobytes() for name, weight in after.items()
         }.items()

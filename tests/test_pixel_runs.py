@@ -84,8 +84,8 @@ def test_a_vit_sees_every_pixel(patch):
     model = make_image_model(settings, (7, 9, 1), label_config(task)).eval()
     readout = PixelHead(task, model.config)
     images = np.zeros((64, 7, 9, 1), np.uint8)
-    for place in range(1, 64):
-        images[place].reshape(-1)[place - 1] = 255
+    for index in range(1, 64):
+        images[index].reshape(-1)[index - 1] = 255
     with torch.no_grad():
         logits = readout.outputs(model, readout.batch([Example(image, {}) for image in images])).numpy()
     assert (np.abs(logits[1:] - logits[0]).max(axis=1) > 0).all()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @contextlib.contextmanager
 def terminal():
-    """A pseudo-terminal in place of standard error; gives what is written to it, when it is closed."""
+    """A pseudo-terminal instead of standard error; gives what is written to it, when it is closed."""
     main, other = pty.openpty()
     written = io.BytesIO()
 

@@ -33,8 +33,8 @@ def root(tmp_path) -> Path:
         for split, count in (("train", 10), ("test", 4)):
             folder = tmp_path / "data" / split / name
             folder.mkdir(parents=True)
-            for place in range(count):
-                image(1000 * number + 100 * (split == "test") + place, level).save(folder / f"{place}.png")
+            for index in range(count):
+                image(1000 * number + 100 * (split == "test") + index, level).save(folder / f"{index}.png")
     Image.open(tmp_path / "data/train/dark/0.png").save(tmp_path / "data/test/dark/copy.bmp")
     Image.open(tmp_path / "data/train/dark/0.png").save(tmp_path / "data/test/light/copy.bmp")
     return tmp_path / "data"

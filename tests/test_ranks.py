@@ -40,26 +40,26 @@ def run_py(*words: str, by: tuple[str, ...] = (), cwd: Path = ROOT) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def root(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("ranks")
 
 
 @pytest.fixture(scope="module")
-def words(place) -> tuple[str, ...]:
-    return (*TINY, f"tokens.cache_dir={place / 'cache'}")
+def words(root) -> tuple[str, ...]:
+    return (*TINY, f"tokens.cache_dir={root / 'cache'}")
 
 
 @pytest.fixture(scope="module")
-def trained(place, words) -> tuple[Path, str]:
+def trained(root, words) -> tuple[Path, str]:
     """A run trained by two processes, and what they said."""
-    return place / "two", run_py(*words, f"run_dir={place / 'two'}", by=TWO)
+    return root / "two", run_py(*words, f"run_dir={root / 'two'}", by=TWO)
 
 
 def metrics(run: Path) -> dict[str, float]:
     return json.loads((run / "metrics.json").read_text())
 
 
-def test_two_processes_train_one_run(trained, place):
+def test_two_processes_train_one_run(trained, root):
     run, said = trained
     assert said.count("Test accuracy") == 1 and said.count("Report: ") == 1  # one of them speaks
     assert json.loads((run / "environment.json").read_text())["processes"] == 2
@@ -72,22 +72,22 @@ def test_two_processes_train_one_run(trained, place):
     assert steps == [1, 2, 3, 4]
 
 
-def test_they_prepare_once(trained, place):
-    assert len(list((place / "cache").glob("*/about.json"))) == 3
-    assert not list((place / "cache").glob("*.writing"))
+def test_they_prepare_once(trained, root):
+    assert len(list((root / "cache").glob("*/about.json"))) == 3
+    assert not list((root / "cache").glob("*.writing"))
 
 
-def test_evaluation_counts_every_image_once_whatever_the_number_of_processes(trained, place, words):
+def test_evaluation_counts_every_image_once_whatever_the_number_of_processes(trained, root, words):
     run, _ = trained
     evaluate = (*words, "model=pretrained", f"model.path={run}", "trainer.do_train=false")
-    run_py(*evaluate, f"run_dir={place / 'by one'}")
-    run_py(*evaluate, f"run_dir={place / 'by two'}", by=TWO)
-    one, two = (metrics(place / name) for name in ("by one", "by two"))
+    run_py(*evaluate, f"run_dir={root / 'by one'}")
+    run_py(*evaluate, f"run_dir={root / 'by two'}", by=TWO)
+    one, two = (metrics(root / name) for name in ("by one", "by two"))
     assert one["test/accuracy"] == two["test/accuracy"] == metrics(run)["test/accuracy"]
     assert one["val/accuracy"] == two["val/accuracy"]
     assert one["test/loss"] == pytest.approx(two["test/loss"], abs=1e-6)
     assert one["test/loss"] == pytest.approx(metrics(run)["test/loss"], abs=1e-6)
-    tables = [pyarrow.parquet.read_table(place / name / "predictions.parquet") for name in ("by one", "by two", "two")]
+    tables = [pyarrow.parquet.read_table(root / name / "predictions.parquet") for name in ("by one", "by two", "two")]
     assert [len(table) for table in tables] == [37, 37, 37]
     for column in ("id", "label", "prediction"):
         assert tables[0][column] == tables[1][column] == tables[2][column]
@@ -101,13 +101,13 @@ def test_a_finished_run_is_recognised_by_both(trained, words):
     assert (run / "metrics.json").stat().st_mtime_ns == written
 
 
-def test_launch_starts_the_processes_itself(trained, place, words):
+def test_launch_starts_the_processes_itself(trained, root, words):
     run, _ = trained
-    launched = place / "launched"
+    launched = root / "launched"
     said = run_py(*words, f"run_dir={launched}", "launch=accelerate", "launch.processes=2")
     assert "Test accuracy" in said
     assert json.loads((launched / "environment.json").read_text())["processes"] == 2
-    assert not list(place.glob("*.launch.yaml"))
+    assert not list(root.glob("*.launch.yaml"))
     left, right = (load_file(each / "model" / "model.safetensors") for each in (run, launched))
     assert all((left[name] == right[name]).all() for name in left)
 
@@ -126,9 +126,9 @@ def test_a_sweep_makes_a_folder_for_each_choice_and_skips_what_is_finished(tmp_p
     assert written == [run.stat().st_mtime_ns for run in runs]
 
 
-def test_another_number_of_processes_goes_on_with_steps_of_as_many_examples(trained, place, words):
+def test_another_number_of_processes_goes_on_with_steps_of_as_many_examples(trained, root, words):
     run, _ = trained
-    cut = shutil.copytree(run, place / "cut")
+    cut = shutil.copytree(run, root / "cut")
     (cut / "metrics.json").unlink()
     shutil.rmtree(cut / "checkpoints" / "checkpoint-4")
     run_py(*words, f"run_dir={cut}")
@@ -143,8 +143,8 @@ def test_another_number_of_processes_goes_on_with_steps_of_as_many_examples(trai
     assert metrics(cut)["test/loss"] == pytest.approx(metrics(run)["test/loss"], abs=1e-5)
 
 
-def test_statistics_of_batches_are_the_same_in_all_processes(place, words):
+def test_statistics_of_batches_are_the_same_in_all_processes(root, words):
     """… when they are evaluated: those that are saved."""
     convolutions = (*words, "model=resnet_tiny", "model.width=4", "ema=0.5")
-    run_py(*convolutions, f"run_dir={place / 'resnet'}", by=TWO)
-    assert "BEWARE" not in (place / "resnet" / "record.json").read_text()
+    run_py(*convolutions, f"run_dir={root / 'resnet'}", by=TWO)
+    assert "BEWARE" not in (root / "resnet" / "record.json").read_text()

@@ -60,8 +60,8 @@ def test_an_example_has_another_rows_text_and_its_own_answer(tmp_path, live):
         still = AugmentSettings("none")
         return LiveExamples(StoredImages(data, known), known, np.array(numbers), settings=still, encoder=encoder, **how)
 
-    for place, example in enumerate(examples(shown=shown).__getitems__([0, 1, 2])):
-        number = numbers[place]
+    for index, example in enumerate(examples(shown=shown).__getitems__([0, 1, 2])):
+        number = numbers[index]
         assert example.number == number and example.row["label"] == number % 3
         assert example.image.tolist() == ids[shown[number]].tolist() != ids[number].tolist()
     blind = examples(shown=np.full(9, -1), blank=[3]).__getitems__([0, 2])

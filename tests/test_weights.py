@@ -36,9 +36,9 @@ def evaluated(run: Path) -> list[dict]:
 
 def answers_as_measured(run: Path, within: float = 1e-5) -> bool:
     table = pyarrow.parquet.read_table(run / "predictions.parquet").to_pydict()
-    places = {f"{number:04d}": number for number in range(1797)}
-    images = [load_digits().images[places.get(name, 0)] for name in table["id"]]
-    if not set(table["id"]) <= places.keys():
+    numbers = {f"{number:04d}": number for number in range(1797)}
+    images = [load_digits().images[numbers.get(name, 0)] for name in table["id"]]
+    if not set(table["id"]) <= numbers.keys():
         images = [load_digits().images[int(name)] for name in table["id"]]
     given = Recogniser.load(run)((np.array(images) / 16 * 255).round().astype(np.uint8)[..., None])
     found = np.array([list(each["probabilities"].values()) for each in given])

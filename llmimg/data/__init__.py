@@ -8,7 +8,7 @@ from llmimg.data.annotations.masks import class_pixels
 from llmimg.data.annotations.moving import VOID, augment_rows, fitted
 from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
 from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
-from llmimg.data.placement import Placement, place
+from llmimg.data.placement import Placement, placement_of
 from llmimg.data.rng import example_seeds
 from llmimg.data.scenes.settings import SceneSettings
 from llmimg.data.settings import DataSettings
@@ -37,7 +37,7 @@ __all__ = [
     "fitted",
     "load",
     "mixing",
-    "place",
+    "placement_of",
     "stack",
     "wide_samples",
 ]

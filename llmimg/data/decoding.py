@@ -24,7 +24,7 @@ from PIL import Image
 from llmimg.data.broken import refuse_broken
 from llmimg.data.depth import check_white
 from llmimg.data.identity import pixel_hash
-from llmimg.data.placement import WHITE, Fit, Placement, Size, place
+from llmimg.data.placement import WHITE, Fit, Placement, Size, placement_of
 from llmimg.data.samples import Wide, opened, opened_if_wide
 from llmimg.errors import UserError
 from llmimg.settings import settings_of
@@ -104,7 +104,7 @@ class Decoding:
         it stays as it is."""
         if self.size is None or tuple(old) == tuple(self.size):
             return None
-        return place(tuple(old), tuple(self.size), self.fit)
+        return placement_of(tuple(old), tuple(self.size), self.fit)
 
 
 def decode(item: Any, name: str | None = None, white: int | None = None) -> np.ndarray:

@@ -93,7 +93,7 @@ def stretched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask[rows[:, None], columns]
 
 
-def place(old: tuple[int, int], size: tuple[int, int], fit: str) -> Placement:
+def placement_of(old: tuple[int, int], size: tuple[int, int], fit: str) -> Placement:
     """How an image of `old` (height, width) is brought to `size` (height, width).
 
     `stretch` fills the new size whatever the proportions; `crop` takes the largest centred part that has the new

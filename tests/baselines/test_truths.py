@@ -12,7 +12,7 @@ from PIL import Image
 from llmimg.baselines import BASELINES
 from llmimg.baselines.truths import nearest_images
 from llmimg.carry_out import carry_out
-from llmimg.data.placement import place
+from llmimg.data.placement import placement_of
 from llmimg.errors import UserError
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.info import DataInfo
@@ -52,7 +52,7 @@ def seen(objects: list[tuple[list[float], int, bool]] = (), mask=None, size=(10,
 
 def asked(size, model, fit, mask=None) -> dict:
     """A row to score, on its own image, of which the model sees as much as the fit says."""
-    return {"id": "t", "mask": mask, "size": size, "placement": place(size, model, fit)}
+    return {"id": "t", "mask": mask, "size": size, "placement": placement_of(size, model, fit)}
 
 
 def test_the_commonest_class_with_every_class_s_share():
@@ -112,8 +112,8 @@ def test_a_training_image_asked_again_has_its_own_answer(name):
     boxes = [[*rng.integers(0, 2, 2), 1 + rng.integers(0, 2), 1 + rng.integers(0, 2)] for _ in images]
     masks = rng.integers(0, 3, (6, 4, 4), dtype=np.uint8)
     rows = [
-        {**seen([(box, place % 2, False)], mask, (4, 4)), "label": place % 3}
-        for place, (box, mask) in enumerate(zip(boxes, masks, strict=True))
+        {**seen([(box, index % 2, False)], mask, (4, 4)), "label": index % 3}
+        for index, (box, mask) in enumerate(zip(boxes, masks, strict=True))
     ]
     again = []
     for row in rows:
@@ -122,8 +122,8 @@ def test_a_training_image_asked_again_has_its_own_answer(name):
         objects = {**row["objects"], "bbox": larger.tolist()}
         again.append({**asked((8, 12), (4, 4), "stretch", mask), "objects": objects, "label": row["label"]})
     order = [3, 0, 5, 1, 2, 4]
-    found = fitted("nearest", task, rows, images).predictions(images[order], [again[place] for place in order])
-    scores = task.metrics(found, [again[place] for place in order], intervals=False)
+    found = fitted("nearest", task, rows, images).predictions(images[order], [again[index] for index in order])
+    scores = task.metrics(found, [again[index] for index in order], intervals=False)
     assert scores[task.measures[0].key] == 1.0
 
 
@@ -197,7 +197,7 @@ def test_what_does_not_go_together_is_refused(run, overrides, message):
 
 @pytest.mark.parametrize("model", ["constant", "nearest"])
 @pytest.mark.parametrize("experiment", ["scenes_detect", "scenes_segment"])
-def test_a_preset_takes_a_blind_model_in_its_own_s_place(run, experiment, model):
+def test_a_preset_takes_a_blind_model_instead_of_its_own(run, experiment, model):
     """… by the same command: what it says of text and training is passed over."""
     few = ("data.train_samples=20", "data.val_samples=10", "data.test_samples=10")
     folder = run(f"{experiment}-{model}", f"experiment={experiment}", f"model={model}", *few, "data.scenes.train=40")

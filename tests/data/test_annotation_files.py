@@ -299,9 +299,9 @@ def test_the_same_objects_are_read_from_every_format(tmp_path, hub_folder):
             text(tmp_path / "voc" / split / f"{file}.xml", voc(*corners, size=(32, 32)))
             hub[split]["objects"].append({"bbox": objects["bbox"], "category": [names[k] for k in objects["category"]]})
         text(tmp_path / f"coco/{split}.json", said)
-    places = {"coco": tmp_path / "coco", "yolo": tmp_path / "yolo", "voc": tmp_path / "voc", "hub": hub_folder(**hub)}
-    for source, place in places.items():
-        data = read(source, place, image_column="image" if source == "hub" else None)
+    folders = {"coco": tmp_path / "coco", "yolo": tmp_path / "yolo", "voc": tmp_path / "voc", "hub": hub_folder(**hub)}
+    for source, folder in folders.items():
+        data = read(source, folder, image_column="image" if source == "hub" else None)
         known = data.classes["objects"].names
         for part in ("train", "validation", "test"):
             ours, theirs = (

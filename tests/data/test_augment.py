@@ -144,8 +144,8 @@ def test_a_square_is_cut_out():
 def test_images_of_several_sizes_are_changed_each():
     images = [IMAGES[0], IMAGES[1, :3], IMAGES[2, ..., :1], IMAGES[3]]
     seeds = example_seeds(0, 0, range(4))
-    for place, changed in enumerate(augment_all(images, BOTH, seeds)):
-        assert np.array_equal(changed, augment(images[place][None], BOTH, seeds[place : place + 1])[0])
+    for index, changed in enumerate(augment_all(images, BOTH, seeds)):
+        assert np.array_equal(changed, augment(images[index][None], BOTH, seeds[index : index + 1])[0])
 
 
 @given(st.floats(0.05, 4), st.integers(1, 50))

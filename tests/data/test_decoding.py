@@ -300,7 +300,7 @@ def test_the_same_problem_is_told_in_the_same_words():
             decode(data, "four")
         return str(error.value)
 
-    data = [bytes([place] * 40) for place in range(8)]  # all kept, so that each has a place in memory of its own
+    data = [bytes([index] * 40) for index in range(8)]  # all kept, so that each has memory of its own
     assert len({told(each) for each in data}) == 1
 
 

@@ -12,9 +12,9 @@ def made(tmp_path):
 
     def make(train, test=None, kind="tif", dtype="int32", **settings):
         for split, count, values in (("train", 10, train), ("test", 2, train if test is None else test)):
-            for place in range(count):
+            for index in range(count):
                 for name, value in zip("ab", values, strict=True):
-                    file = tmp_path / "set" / split / name / f"{place}.{kind}"
+                    file = tmp_path / "set" / split / name / f"{index}.{kind}"
                     file.parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(np.full((2, 2), value, dtype)).save(file)
         settings = DataSettings("set", source="folder", path=str(tmp_path / "set"), **settings)

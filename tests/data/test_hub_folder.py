@@ -26,8 +26,8 @@ def loaded(path, **more):
 
 @pytest.mark.parametrize("name", ["set[1]", "a$b", "100%", "two\nlines", "~x"])
 def test_a_folder_is_read_the_same_however_often(tmp_path, name):
-    for place in range(8):
-        picture(tmp_path / name / "ab"[place % 2] / f"{place}.png", place)
+    for index in range(8):
+        picture(tmp_path / name / "ab"[index % 2] / f"{index}.png", index)
     for _ in range(3):
         data = loaded(tmp_path / name)
         assert sum(map(len, (data.train, data.validation, data.test))) == 8
@@ -35,17 +35,17 @@ def test_a_folder_is_read_the_same_however_often(tmp_path, name):
 
 
 def test_images_without_a_line_are_counted_where_others_have_two(tmp_path):
-    for place in range(8):
-        picture(tmp_path / f"{place}.png", place)
-    table(tmp_path, [f"{place % 4}.png,{'ab'[place % 2]}" for place in range(8)])
+    for index in range(8):
+        picture(tmp_path / f"{index}.png", index)
+    table(tmp_path, [f"{index % 4}.png,{'ab'[index % 2]}" for index in range(8)])
     notes = loaded(tmp_path, label_column="label").notes
     assert "4 of 8 images have no line in the metadata and were left out." in notes
 
 
 def test_images_that_a_table_of_paths_names_count_as_read(tmp_path):
-    for place in range(9):
-        picture(tmp_path / f"{place}.png", place)
-    lines = [json.dumps({"image": f"{place}.png", "label": "ab"[place % 2]}) for place in range(8)]
+    for index in range(9):
+        picture(tmp_path / f"{index}.png", index)
+    lines = [json.dumps({"image": f"{index}.png", "label": "ab"[index % 2]}) for index in range(8)]
     (tmp_path / "train.jsonl").write_text("\n".join(lines))
     (note, *_) = loaded(tmp_path, image_column="image", label_column="label").notes
     assert note.startswith("1 of 10 files") and "'8.png'" in note
@@ -54,10 +54,10 @@ def test_images_that_a_table_of_paths_names_count_as_read(tmp_path):
 @pytest.mark.parametrize("names", [("Train", "Test"), ("TRAIN", "VAL"), ("train", "Test")])
 def test_a_splits_name_in_capitals_is_not_trained_on(tmp_path, names):
     for split in names:
-        for place in range(8):
-            picture(tmp_path / "folders" / split / "ab"[place % 2] / f"{place}.png", place)
-            picture(tmp_path / "listed" / split / f"{place}.png", place)
-        table(tmp_path / "listed" / split, [f"{place}.png,{'ab'[place % 2]}" for place in range(8)])
+        for index in range(8):
+            picture(tmp_path / "folders" / split / "ab"[index % 2] / f"{index}.png", index)
+            picture(tmp_path / "listed" / split / f"{index}.png", index)
+        table(tmp_path / "listed" / split, [f"{index}.png,{'ab'[index % 2]}" for index in range(8)])
     for layout, more in (("folders", {}), ("listed", {"label_column": "label"})):
         if names[0] == "train":  # one name is known: the other folder is not read, and that is said
             assert any("8 of 1" in note or "9 of 1" in note for note in loaded(tmp_path / layout, **more).notes)
@@ -68,7 +68,7 @@ def test_a_splits_name_in_capitals_is_not_trained_on(tmp_path, names):
 
 def test_tables_of_splits_in_capitals_are_not_trained_on(tmp_path):
     for split in ("Train", "Test"):
-        lines = [json.dumps({"image": [[place]], "label": "ab"[place % 2]}) for place in range(8)]
+        lines = [json.dumps({"image": [[index]], "label": "ab"[index % 2]}) for index in range(8)]
         (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
     with pytest.raises(UserError, match="rename it to 't"):
         loaded(tmp_path, image_column="image", label_column="label")
@@ -76,8 +76,8 @@ def test_tables_of_splits_in_capitals_are_not_trained_on(tmp_path):
 
 def test_a_class_may_be_called_as_a_split_is(tmp_path):
     for name in ("Test", "Rest"):
-        for place in range(5):
-            picture(tmp_path / name / f"{place}.png", place)
+        for index in range(5):
+            picture(tmp_path / name / f"{index}.png", index)
     assert loaded(tmp_path).label_names == ("Rest", "Test")
 
 

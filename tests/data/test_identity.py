@@ -49,7 +49,7 @@ def test_a_hash_knows_shape_and_every_value(seed):
         assert pixel_hash(image.reshape(image.shape[1], image.shape[0], 1)) != pixel_hash(image)
 
 
-# Splits of few images, so that they share many; a place is (image, label).
+# Splits of few images, so that they share many; an entry is (image, label).
 split = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=8)
 splits = st.fixed_dictionaries({"train": split, "validation": split, "test": split})
 

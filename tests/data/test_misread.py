@@ -25,12 +25,12 @@ def tiff(samples, **more):
     stream = io.BytesIO()
     height, width = samples.shape[-2:]
     each = samples.nbytes // channels
-    extra = 8 + 2 + 12 * 11 + 4  # behind the header and the directory: bits, signs, places and sizes, then the samples
-    sizes = {"bits": 2 * channels, "sign": 2 * channels, "places": 4 * channels, "counts": 4 * channels}
-    at, place = {}, extra
+    extra = 8 + 2 + 12 * 11 + 4  # behind the header and the directory: bits, signs, offsets and sizes, then the samples
+    sizes = {"bits": 2 * channels, "sign": 2 * channels, "offsets": 4 * channels, "counts": 4 * channels}
+    at, offset = {}, extra
     for name, size in sizes.items():
-        at[name], place = place, place + size
-    places = [place + each * number for number in range(channels)]
+        at[name], offset = offset, offset + size
+    offsets = [offset + each * number for number in range(channels)]
     one = channels == 1
     sign = more.get("sign", 1)
     entries = [
@@ -39,7 +39,7 @@ def tiff(samples, **more):
         (258, 3, channels, bits if one else at["bits"]),
         (259, 3, 1, 1),
         (262, 3, 1, more.get("photometric", 1 if one else 2)),
-        (273, 4, channels, places[0] if one else at["places"]),
+        (273, 4, channels, offsets[0] if one else at["offsets"]),
         (277, 3, 1, channels),
         (278, 3, 1, height),
         (279, 4, channels, each if one else at["counts"]),
@@ -51,7 +51,7 @@ def tiff(samples, **more):
         stream.write(struct.pack("<HHI", tag, kind, count) + struct.pack("<I", value))
     stream.write(struct.pack("<I", 0))
     stream.write(struct.pack(f"<{channels}H", *[bits] * channels) + struct.pack(f"<{channels}H", *[sign] * channels))
-    stream.write(struct.pack(f"<{channels}I", *places) + struct.pack(f"<{channels}I", *[each] * channels))
+    stream.write(struct.pack(f"<{channels}I", *offsets) + struct.pack(f"<{channels}I", *[each] * channels))
     stream.write(samples.tobytes())
     return stream.getvalue()
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmimg.data import place
+from llmimg.data import placement_of
 from llmimg.data.placement import FITS
 
 side = st.integers(1, 40)
@@ -11,7 +11,7 @@ side = st.integers(1, 40)
 
 @given(side, side, side, side, st.sampled_from(FITS), st.sampled_from([1, 3]))
 def test_any_size_to_any_size(height, width, new_height, new_width, fit, channels):
-    placement = place((height, width), (new_height, new_width), fit)
+    placement = placement_of((height, width), (new_height, new_width), fit)
     image = np.full((height, width, channels), 9, np.uint8)
     moved = placement.image(image, fill=200)
     assert moved.shape == (new_height, new_width, channels) and moved.dtype == np.uint8
@@ -24,7 +24,7 @@ def test_any_size_to_any_size(height, width, new_height, new_width, fit, channel
 
 @given(st.data(), side, side, side, side, st.sampled_from(FITS))
 def test_there_and_back(data, height, width, new_height, new_width, fit):
-    placement = place((height, width), (new_height, new_width), fit)
+    placement = placement_of((height, width), (new_height, new_width), fit)
     back = placement.inverse((height, width))
     top, left, bottom, right = placement.source
     x0, x1 = sorted(data.draw(st.lists(st.floats(left, right), min_size=2, max_size=2)))
@@ -36,7 +36,7 @@ def test_there_and_back(data, height, width, new_height, new_width, fit):
 @given(side, side, side, side, st.sampled_from(FITS))
 def test_a_mask_comes_back(height, width, new_height, new_width, fit):
     """Exactly where no pixel is lost on the way; what was not seen is of no class."""
-    placement = place((height, width), (new_height, new_width), fit)
+    placement = placement_of((height, width), (new_height, new_width), fit)
     mask = np.random.default_rng(0).integers(0, 9, (height, width), dtype=np.uint8)
     back = placement.inverse((height, width)).mask(placement.mask(mask, 255), 255)
     top, left, bottom, right = placement.source
@@ -51,7 +51,7 @@ def test_a_mask_comes_back(height, width, new_height, new_width, fit):
 @given(side, side, st.sampled_from(FITS))
 def test_the_same_size_changes_nothing(height, width, fit):
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    placement = place((height, width), (height, width), fit)
+    placement = placement_of((height, width), (height, width), fit)
     assert np.array_equal(placement.image(image), image)
     assert np.array_equal(placement.mask(image[..., 0], 0), image[..., 0])
     boxes = np.array([[0.0, 0.0, width / 2, height]])
@@ -60,8 +60,8 @@ def test_the_same_size_changes_nothing(height, width, fit):
 
 def test_crop_takes_the_middle():
     image = np.arange(6, dtype=np.uint8)[None, :, None].repeat(2, axis=0)
-    assert place((2, 6), (2, 2), "crop").image(image)[0, :, 0].tolist() == [2, 3]
-    assert place((2, 6), (2, 2), "crop").boxes(np.array([[1, 0, 3, 1], [0, 0, 1, 1]])).tolist() == [
+    assert placement_of((2, 6), (2, 2), "crop").image(image)[0, :, 0].tolist() == [2, 3]
+    assert placement_of((2, 6), (2, 2), "crop").boxes(np.array([[1, 0, 3, 1], [0, 0, 1, 1]])).tolist() == [
         [0, 0, 1, 1],
         [0] * 2 + [0, 1],
     ]
@@ -70,7 +70,7 @@ def test_crop_takes_the_middle():
 @given(side, side, side, side)
 def test_the_middle_is_as_it_was(height, width, new_height, new_width):
     image = np.random.default_rng(0).integers(0, 200, (height, width, 1), dtype=np.uint8)
-    placement = place((height, width), (new_height, new_width), "middle")
+    placement = placement_of((height, width), (new_height, new_width), "middle")
     moved = placement.image(image, fill=255)
     (top, left, bottom, right), (y, x, below, behind) = placement.source, placement.target
     assert np.array_equal(moved[y:below, x:behind], image[top:bottom, left:right])
@@ -81,16 +81,16 @@ def test_the_middle_is_as_it_was(height, width, new_height, new_width):
 
 def test_pad_keeps_everything_on_white():
     image = np.zeros((2, 4, 1), np.uint8)
-    assert place((2, 4), (4, 4), "pad").image(image)[..., 0].tolist() == [[255] * 4, [0] * 4, [0] * 4, [255] * 4]
-    assert place((2, 4), (4, 4), "pad").boxes(np.array([[1, 0, 2, 1]])).tolist() == [[1, 1, 2, 2]]
+    assert placement_of((2, 4), (4, 4), "pad").image(image)[..., 0].tolist() == [[255] * 4, [0] * 4, [0] * 4, [255] * 4]
+    assert placement_of((2, 4), (4, 4), "pad").boxes(np.array([[1, 0, 2, 1]])).tolist() == [[1, 1, 2, 2]]
 
 
 def test_shrinking_averages_and_masks_do_not_mix():
     image = np.array([[0, 100, 10, 20]], np.uint8)[..., None]
-    assert place((1, 4), (1, 2), "stretch").image(image).ravel().tolist() == [50, 15]
-    assert place((1, 4), (1, 2), "stretch").mask(np.array([[1, 1, 7, 7]]), 0).tolist() == [[1, 7]]
+    assert placement_of((1, 4), (1, 2), "stretch").image(image).ravel().tolist() == [50, 15]
+    assert placement_of((1, 4), (1, 2), "stretch").mask(np.array([[1, 1, 7, 7]]), 0).tolist() == [[1, 7]]
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_a_sliver_takes_little_memory(fit):
-    assert place((1, 100_000), (224, 224), fit).image(np.zeros((1, 100_000, 3), np.uint8)).shape == (224, 224, 3)
+    assert placement_of((1, 100_000), (224, 224), fit).image(np.zeros((1, 100_000, 3), np.uint8)).shape == (224, 224, 3)

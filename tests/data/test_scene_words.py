@@ -25,14 +25,14 @@ def read(row, names, overlap=False):
     image, mask = decode(row["image"]), decode(row["mask"])[:, :, 0]
     found = []
     objects = row["objects"]
-    for place, ((x, y, width, height), category) in enumerate(zip(objects["bbox"], objects["category"], strict=True)):
+    for index, ((x, y, width, height), category) in enumerate(zip(objects["bbox"], objects["category"], strict=True)):
         box = int(x), int(y), int(x + width), int(y + height)
         part = np.s_[box[1] : box[3], box[0] : box[2]]
         pixels = image[part][mask[part] == category + 1]
         (common, _), *_ = Counter(map(tuple, pixels.tolist())).most_common(1)
         color = next((color for color, value in COLORS.items() if value == common), None)
         if overlap:
-            color = list(COLORS)[objects["color"][place]]
+            color = list(COLORS)[objects["color"][index]]
         found.append((names[category], color, max(width, height), box))
     return found
 
@@ -60,12 +60,12 @@ def answered(question, things, sizes):
     if match := re.fullmatch(r"Is there an? (?:(\w+) )?(\w+)\?", question):
         return "yes" if any(name == match[2] and match[1] in (None, color) for name, color, *_ in things) else "no"
     if match := re.fullmatch(r"Which (?:shape|digit) is (\w+)\?", question):
-        place, sign = EDGES[match[1]]
-        best = max(sign * box[place] for *_, box in things)
-        (only,) = (name for name, *_, box in things if sign * box[place] == best)
+        side, sign = EDGES[match[1]]
+        best = max(sign * box[side] for *_, box in things)
+        (only,) = (name for name, *_, box in things if sign * box[side] == best)
         return only
     if match := re.fullmatch(r"Is the (\w+) (left of|right of|above|below) the (\w+)\?", question):
-        (one,), (other,) = ([thing for thing in things if thing[0] == match[place]] for place in (1, 3))
+        (one,), (other,) = ([thing for thing in things if thing[0] == match[index]] for index in (1, 3))
         assert one is not other
         return "yes" if lies(one, match[2], other) else "no"
     if match := re.fullmatch(r"What (size|color) is the (\w+)\?", question):
@@ -114,14 +114,14 @@ def test_captions_are_true_of_the_picture(scenes):
         things = read(row, data.label_names, "overlap" in scenes)
         parts = row["caption"].removesuffix(".").split(", ")
         assert len(parts) == len(things) and row["caption"][0].isupper()
-        for place, (part, (name, color, side, _)) in enumerate(zip(parts, things, strict=True)):
-            if place:
+        for index, (part, (name, color, side, _)) in enumerate(zip(parts, things, strict=True)):
+            if index:
                 relation, part = re.fullmatch(r"(.+) (?:it|that) (an? .+)", part).groups()
-                before = things[place - 1]
+                before = things[index - 1]
                 if relation == "in the middle of":
-                    assert middle(things[place]) == middle(before)
+                    assert middle(things[index]) == middle(before)
                 else:
-                    assert lies(things[place], relation, before, furthest=True)
+                    assert lies(things[index], relation, before, furthest=True)
             size = [size_words(sides)(side)] if len(sides) > 1 else []
             words = part.lower().split()[1:]
             assert words == [*size, *([color] if scenes.get("things") != "digits" else []), name]

@@ -130,10 +130,10 @@ def test_as_many_things_as_are_asked_for():
     assert set(counts) == {2, 3}
     empty = make_scenes(SceneSettings(least=0, most=1), "test", 0, NUMBERS)
     assert {len(things) for things in empty.things} == {0, 1}
-    nothing = [place for place, things in enumerate(empty.things) if not things]
+    nothing = [index for index, things in enumerate(empty.things) if not things]
     assert not empty.masks[nothing].any()
-    assert {empty.captions[place] for place in nothing} == {"Nothing."}
-    assert all(("count", "How many shapes are there?", "0") in empty.questions[place] for place in nothing)
+    assert {empty.captions[index] for index in nothing} == {"Nothing."}
+    assert all(("count", "How many shapes are there?", "0") in empty.questions[index] for index in nothing)
 
 
 def test_what_does_not_fit_is_refused():
@@ -183,11 +183,11 @@ def test_every_shape_color_and_size_can_be_told_from_its_pixels():
     wanted = SceneSettings(noise=0.0, most=1)
     scenes = make_scenes(wanted, "train", 0, np.arange(400))
     words, seen = scene_words(wanted), set()
-    for place, (image, (thing,)) in enumerate(zip(scenes.images, scenes.things, strict=True)):
+    for index, (image, (thing,)) in enumerate(zip(scenes.images, scenes.things, strict=True)):
         x, y, width, height = thing.box
         crop = image[y : y + height, x : x + width]
         assert (width, height) == (wanted.sizes[thing.size],) * 2
-        painted = scenes.masks[place, y : y + height, x : x + width] > 0
+        painted = scenes.masks[index, y : y + height, x : x + width] > 0
         share, corners = painted.mean(), painted[[0, 0, -1, -1], [0, -1, 0, -1]]
         found = {
             "square": share == 1,

@@ -31,7 +31,7 @@ def answers(right, names=None) -> Answers:
 
 def written(folder, right, first=0, seed=0, sure=1.0, **columns):
     folder.mkdir(parents=True)
-    names = [str(place + first) for place in range(len(right))]
+    names = [str(index + first) for index in range(len(right))]
     table = {"id": names, "pixels": names, "label": ["a"] * len(right), **columns}
     table |= {"prediction": ["a" if each else "b" for each in right], "probabilities": [[sure, 1 - sure]] * len(right)}
     pyarrow.parquet.write_table(
@@ -86,7 +86,7 @@ def test_neither_the_order_of_sides_nor_of_rows_counts(sides, random):
     assert (turned.low, turned.high, turned.p_value) == (-result.high, -result.low, result.p_value)
     order = list(range(len(other.ids)))
     random.shuffle(order)
-    names = [other.ids[place] for place in order]
+    names = [other.ids[index] for index in order]
     shuffled = answers(np.stack(other.headlines)[:, order], names)
     again = compare_runs(one, shuffled)
     assert (again.low, again.high, again.p_value, again.exact) == (
@@ -208,7 +208,7 @@ def test_what_cannot_be_compared(words, tmp_path, capsys):
 
 def pretrained(folder, nats, seed=0, counted=8, loss=None, **config):
     folder.mkdir(parents=True)
-    names = [str(place) for place in range(len(nats))]
+    names = [str(index) for index in range(len(nats))]
     table = {"id": names, "pixels": names, "log_likelihood": [-each for each in nats], "counted": [counted] * len(nats)}
     table["score"] = [-each / counted for each in nats]
     pyarrow.parquet.write_table(pa.table(table), folder / "predictions.parquet")
@@ -280,7 +280,7 @@ def test_a_headline_is_taken_anew_of_every_resample():
     order = rng.permutation(600)
     sides = (
         functions([(one, bottom)], measure, names),
-        functions([(other[order], bottom[order])], measure, tuple(names[place] for place in order)),
+        functions([(other[order], bottom[order])], measure, tuple(names[index] for index in order)),
     )
     result = compare_runs(*sides)
     gain = (other - one).sum() / bottom.sum()

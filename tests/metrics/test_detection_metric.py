@@ -62,7 +62,7 @@ def slow_matches(truth: list[Objects], found: list[Objects], category: int, thre
             (score, box) for score, box, of in zip(said.scores, said.boxes, said.classes, strict=True) if of == category
         ]
         for score, box in sorted(own, key=lambda each: -each[0]):
-            near = [(slow_iou(box, other, crowd), not crowd, place) for place, (other, crowd) in enumerate(left)]
+            near = [(slow_iou(box, other, crowd), not crowd, index) for index, (other, crowd) in enumerate(left)]
             near = [each for each in near if each[0] >= threshold]
             regular = [each for each in near if each[1]]
             outcome = "right" if regular else "passed over" if near else "wrong"

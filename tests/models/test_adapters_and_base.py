@@ -110,7 +110,7 @@ def test_a_base_that_is_gone(moved):
         Recogniser.load(moved[1])
 
 
-def test_the_hash_of_adapters_follows_their_base_and_not_its_place(moved, pair):
+def test_the_hash_of_adapters_follows_their_base_and_not_its_path(moved, pair):
     assert weights_fingerprint(str(moved[1] / "model")) == weights_fingerprint(str(pair[1] / "model"))
     assert weights_fingerprint(str(moved[0] / "model")) != weights_fingerprint(str(pair[1] / "model"))
 

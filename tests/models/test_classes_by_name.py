@@ -67,7 +67,7 @@ def test_the_same_classes_in_another_order_are_put_in_the_datas(folder, textifie
     other = ["tree", "cat", "dog"]
     model, notes = loaded(folder, textifier, other, learns=learns)
     np.testing.assert_allclose(logits(model), [before[name] for name in other], atol=1e-6)
-    assert [model.config.id2label[place] for place in range(3)] == other
+    assert [model.config.id2label[index] for index in range(3)] == other
     assert any("lists the classes in another order" in note for note in notes)
 
 
@@ -86,7 +86,7 @@ def test_other_classes_are_refused_with_both_lists_or_get_a_new_head(folder, tex
 def test_outputs_without_names_are_taken_in_order_and_it_is_said(folder, textifier):
     before = logits(loaded(folder, textifier, NAMES)[0])
     config = AutoConfig.from_pretrained(folder)
-    config.id2label = {place: f"LABEL_{place}" for place in range(3)}
+    config.id2label = {index: f"LABEL_{index}" for index in range(3)}
     config.save_pretrained(folder)
     model, notes = loaded(folder, textifier, ["a", "b", "c"], learns=False)
     np.testing.assert_allclose(logits(model), before, atol=1e-6)
@@ -138,8 +138,8 @@ def test_a_run_asked_of_data_that_list_the_classes_otherwise(run, tmp_path):
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    for place in ("one", "other"):
-        names = ["dark", "light"] if place == "one" else ["light", "dark"]
+    for source in ("one", "other"):
+        names = ["dark", "light"] if source == "one" else ["light", "dark"]
         features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
         for split in ("train", "test"):
             rows = {"image": [], "label": []}
@@ -150,9 +150,9 @@ def test_a_run_asked_of_data_that_list_the_classes_otherwise(run, tmp_path):
                 Image.fromarray(rng.normal(value, 12, (6, 6)).clip(0, 255).astype(np.uint8)).save(file, "PNG")
                 rows["image"].append({"bytes": file.getvalue(), "path": None})
                 rows["label"].append(names.index("dark" if row % 2 else "light"))
-            (tmp_path / place / "data").mkdir(parents=True, exist_ok=True)
+            (tmp_path / source / "data").mkdir(parents=True, exist_ok=True)
             datasets.Dataset.from_dict(rows, features=features).to_parquet(
-                tmp_path / place / "data" / f"{split}-00000-of-00001.parquet"
+                tmp_path / source / "data" / f"{split}-00000-of-00001.parquet"
             )
     few = ("data=hub", "data.train_samples=null", "data.val_samples=null", "data.test_samples=null", "augment=none")
     learn = ("trainer.max_steps=30", "trainer.learning_rate=0.01", "trainer.save_strategy=no")

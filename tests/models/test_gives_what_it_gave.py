@@ -116,16 +116,16 @@ def bases(tmp_path_factory, small_tokenizer):
     """Small models of each architecture that learned to read text, with the tokenizer they know, in a folder."""
 
     def base(architecture: str, readout: str):
-        place = tmp_path_factory.getbasetemp() / f"base-{architecture}-{readout}"
-        if not place.exists():
+        folder = tmp_path_factory.getbasetemp() / f"base-{architecture}-{readout}"
+        if not folder.exists():
             vocabulary = make_vocabulary("reuse", TEXTIFIER, copy.deepcopy(small_tokenizer))
             before = {"head": "masked" if architecture in ENCODERS else "likelihood"}.get(readout, readout)
             of_base, _ = setup(before, vocabulary)
             torch.manual_seed(0)
             shape = ModelSettings(architecture, architecture=architecture, layers=1, width=16, heads=2)
-            made(shape, of_base, ADAPTATIONS["full"]).save_pretrained(place)
-            vocabulary.tokenizer.save_pretrained(place)
-        return place
+            made(shape, of_base, ADAPTATIONS["full"]).save_pretrained(folder)
+            vocabulary.tokenizer.save_pretrained(folder)
+        return folder
 
     return base
 

@@ -34,20 +34,20 @@ def logits(model, layout: Layout, rows) -> np.ndarray:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, scratch):
     """A tiny pretrained BERT with the tokenizer of another textifier, in Hugging Face's layout."""
-    place = tmp_path_factory.mktemp("pretrained")
+    path = tmp_path_factory.mktemp("pretrained")
     vocabulary = make_vocabulary("own", make("region_color", grid=2), None)
     head = label_config(TASKS["classify"].with_settings(DataInfo(("cat", "dog", "tree"))))
     torch.manual_seed(0)
-    make_model(scratch("bert"), vocabulary, 40, Head.auto_class, head).save_pretrained(place)
-    vocabulary.tokenizer.save_pretrained(place)
-    return place
+    make_model(scratch("bert"), vocabulary, 40, Head.auto_class, head).save_pretrained(path)
+    vocabulary.tokenizer.save_pretrained(path)
+    return path
 
 
 def reads_alike(model, vocabulary, textifier, tolerance: float) -> None:
     """Texts of different lengths get the same logits in a padded batch as alone."""
     rng = np.random.default_rng(0)
     ids = vocabulary.lookup(textifier.write(rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)))
-    rows = [row[: len(row) - 7 * place] for place, row in enumerate(ids)]
+    rows = [row[: len(row) - 7 * index] for index, row in enumerate(ids)]
     layout = Layout.of(vocabulary, 512, "error")
     together = logits(model, layout, rows)
     alone = np.concatenate([logits(model, layout, [row]) for row in rows])

@@ -32,8 +32,8 @@ def ece(logits, labels):
     probabilities = scipy.special.softmax(np.asarray(logits, np.float64), axis=1)
     bins = [[] for _ in range(15)]
     for row, label in zip(probabilities, labels, strict=True):
-        place = next(place for place in range(15) if row.max() <= (place + 1) / 15 + 1e-8)
-        bins[place].append((row.max(), float(row.argmax() == label)))
+        index = next(index for index in range(15) if row.max() <= (index + 1) / 15 + 1e-8)
+        bins[index].append((row.max(), float(row.argmax() == label)))
     gaps = [len(each) * abs(np.mean(each, axis=0) @ [1, -1]) for each in bins if each]
     return math.fsum(gaps) / len(labels)
 

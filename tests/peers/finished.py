@@ -95,7 +95,9 @@ class Finished:
         for tail in self.tails:
             ids = self.sequence(picture) + tail
             steps = self.model(torch.tensor([ids])).logits[0].double().log_softmax(dim=-1)
-            found.append(sum(steps[place - 1, ids[place]].item() for place in range(len(ids) - len(tail), len(ids))))
+            found.append(
+                sum(steps[position - 1, ids[position]].item() for position in range(len(ids) - len(tail), len(ids)))
+            )
         return np.array(found)
 
     def _generate(self, picture: Picture) -> np.ndarray:
@@ -103,9 +105,9 @@ class Finished:
         found = []
         for tail in self.tails:
             total = 0.0
-            for place, token in enumerate(tail):
-                written = tail[:place]
-                allowed = sorted({other[place] for other in self.tails if other[:place] == written})
+            for position, token in enumerate(tail):
+                written = tail[:position]
+                allowed = sorted({other[position] for other in self.tails if other[:position] == written})
                 logits = self.model(torch.tensor([self.sequence(picture) + written])).logits[0, -1].double()
                 total += logits[allowed].log_softmax(dim=0)[allowed.index(token)].item()
             found.append(total)
@@ -121,24 +123,24 @@ class Finished:
         """Of each image the nats of what was counted, and how many tokens that were: [N, 2]."""
         how = self._masked_costs if self.kind == "mlm" else self._causal_costs
         with torch.no_grad():
-            return np.array([how(place, picture) for place, picture in enumerate(self._rows(split))])
+            return np.array([how(index, picture) for index, picture in enumerate(self._rows(split))])
 
     def _rows(self, split: str) -> list[Picture]:
         return self.pictures[split]
 
-    def _causal_costs(self, place: int, picture: Picture) -> tuple[float, int]:
+    def _causal_costs(self, index: int, picture: Picture) -> tuple[float, int]:
         return self.nats(self.sequence(picture))
 
     def nats(self, ids: list[int]) -> tuple[float, int]:
         """Of each token after the first."""
         steps = self.model(torch.tensor([ids])).logits[0].double().log_softmax(dim=-1)
-        return -sum(steps[place - 1, ids[place]].item() for place in range(1, len(ids))), len(ids) - 1
+        return -sum(steps[position - 1, ids[position]].item() for position in range(1, len(ids))), len(ids) - 1
 
-    def _masked_costs(self, place: int, picture: Picture) -> tuple[float, int]:
+    def _masked_costs(self, index: int, picture: Picture) -> tuple[float, int]:
         """Which tokens are hidden is drawn as the run draws it; all else is by hand."""
         ids = np.array(self.sequence(picture))
         # Rows are numbered with the broken ones, of which each class has one, its fourth.
-        row = place + sum(place >= each for each in self._gaps(picture))
+        row = index + sum(index >= each for each in self._gaps(picture))
         seed = example_seeds(0, 0, [row])[0]
         hidden = 1 + np.flatnonzero(hidden_tokens(MlmSettings(), len(ids) - 2, int(seed)))
         seen = ids.copy()

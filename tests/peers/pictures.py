@@ -24,9 +24,9 @@ def draw_pictures(root: Path) -> dict[str, list[Picture]]:
         splits[split] = []
         for label, (name, size) in enumerate(CLASSES.items()):
             (root / split / name).mkdir(parents=True)
-            for place in range(count):
-                file = root / split / name / f"{place:02}.png"
-                if place == 3:
+            for index in range(count):
+                file = root / split / name / f"{index:02}.png"
+                if index == 3:
                     file.write_bytes(b"no image")
                     continue
                 pixels = np.clip(rng.normal(60 + 60 * label, 60, size), 0, 255).astype(np.uint8)
@@ -43,9 +43,9 @@ def text_of(pixels: np.ndarray) -> str:
 def image_of(levels: list[int], size: tuple[int, int]) -> np.ndarray:
     """What so many levels give back: the middle of each, and black where there are none."""
     image = np.zeros(size[0] * size[1], np.uint8)
-    for place, level in enumerate(levels):
+    for index, level in enumerate(levels):
         values = [value for value in range(256) if value * LEVELS // 256 == level]
-        image[place] = (values[0] + values[-1]) // 2
+        image[index] = (values[0] + values[-1]) // 2
     return image.reshape(size)
 
 

@@ -42,7 +42,7 @@ def sentencepiece(scheme: str) -> Tokenizer:
     tokenizer.decoder = decoders.Metaspace()
     special = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     # Learned on words apart, so that no token spans two.
-    words = [[f"▁{word}" if place else word for place, word in enumerate(line.split(" "))] for line in CORPUS]
+    words = [[f"▁{word}" if index else word for index, word in enumerate(line.split(" "))] for line in CORPUS]
     words = [[part for word in line for part in word.replace("\n", " ").split(" ") if part] for line in words]
     learned = Tokenizer(models.BPE(unk_token="<unk>"))
     learned.pre_tokenizer = pre_tokenizers.Split("\x00", "removed")

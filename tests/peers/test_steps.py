@@ -62,19 +62,19 @@ class Rows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, place: int) -> Example:
-        return self.examples[place]
+    def __getitem__(self, index: int) -> Example:
+        return self.examples[index]
 
     def begin_epoch(self, epoch: int) -> None:
         pass
 
 
-def objects(place: int) -> dict[str, Any]:
+def objects(index: int) -> dict[str, Any]:
     """What is known of the objects in an image of 8 × 8 pixels."""
-    count = place % 4
-    boxes = [[2 * each, place % 5, 2, 2] for each in range(count)]
-    known = {"bbox": boxes, "category": [(place + each) % 3 for each in range(count)]}
-    return {"objects": known, "size": (8, 8), "placement": None, "id": str(place)}
+    count = index % 4
+    boxes = [[2 * each, index % 5, 2, 2] for each in range(count)]
+    known = {"bbox": boxes, "category": [(index + each) % 3 for each in range(count)]}
+    return {"objects": known, "size": (8, 8), "placement": None, "id": str(index)}
 
 
 def texts(tokens: int, blended: bool) -> list[Example]:
@@ -84,12 +84,12 @@ def texts(tokens: int, blended: bool) -> list[Example]:
     return [
         Example(
             rng.integers(5, tokens, size=rng.integers(1, 30)),
-            {"label": int(rng.integers(3)), **objects(place)},
-            place,
-            np.uint64(place),
+            {"label": int(rng.integers(3)), **objects(index)},
+            index,
+            np.uint64(index),
             blend=({"label": int(rng.integers(3))}, float(rng.uniform(0.5, 1))) if blended else None,
         )
-        for place in range(ROWS)
+        for index in range(ROWS)
     ]
 
 
@@ -184,12 +184,12 @@ def test_the_first_loss_is_that_of_a_plain_loop(name, tmp_path):
     drawn: list[int] = []
     original = type(rows).__getitem__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(rows), "__getitem__", lambda self, place: (drawn.append(place), original(self, place))[1])
+        patch.setattr(type(rows), "__getitem__", lambda self, index: (drawn.append(index), original(self, index))[1])
         logged = steps(name, BATCH, 1, tmp_path)["losses"][0]
     costs: list[float] = []
     model.eval()
-    for place in drawn[:BATCH]:
-        batch = readout.training_batch([rows[place]])
+    for index in drawn[:BATCH]:
+        batch = readout.training_batch([rows[index]])
         labels = batch.pop("labels")[0]
         batch.pop("logits_to_keep", None)
         with torch.no_grad():
@@ -208,7 +208,7 @@ def test_the_first_loss_is_that_of_a_plain_loop(name, tmp_path):
 
 if __name__ == "__main__":
     for kind in KINDS:
-        with tempfile.TemporaryDirectory() as place:
-            found = steps(kind, BATCH // 2, 1, Path(place))
+        with tempfile.TemporaryDirectory() as folder:
+            found = steps(kind, BATCH // 2, 1, Path(folder))
         if int(os.environ["RANK"]) == 0:
             np.savez(Path(sys.argv[1]) / f"{kind}.npz", **found)

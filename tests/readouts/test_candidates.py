@@ -124,5 +124,5 @@ def test_logits_are_made_of_few_places_at_once(prompts):
     assert seen == [(3, 1, VOCABULARY)]
     seen.clear()
     trie_scores(model, *prompts, many)
-    assert sum(places for _, places, _ in seen) == len(many)
-    assert max(places for _, places, _ in seen) < len(many) / 2
+    assert sum(indices for _, indices, _ in seen) == len(many)
+    assert max(indices for _, indices, _ in seen) < len(many) / 2

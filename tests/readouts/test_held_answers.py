@@ -49,10 +49,10 @@ def plain_loop(model, before: list[int], answers) -> np.ndarray:
     """log P of each answer, where every token's probability is its share among those that go on with an answer."""
     scores = np.zeros(len(answers))
     for number, answer in enumerate(answers):
-        for place, token in enumerate(answer):
-            may = sorted({other[place] for other in answers if other[:place] == answer[:place] and len(other) > place})
+        for index, token in enumerate(answer):
+            may = sorted({other[index] for other in answers if other[:index] == answer[:index] and len(other) > index})
             with torch.no_grad():
-                row = model(torch.tensor([[*before, *answer[:place]]])).logits[0, -1].double()
+                row = model(torch.tensor([[*before, *answer[:index]]])).logits[0, -1].double()
             scores[number] += float(row[token] - row[may].logsumexp(0))
     return scores
 

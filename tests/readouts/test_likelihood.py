@@ -34,7 +34,7 @@ def test_likelihood_is_the_product_of_the_tokens(architecture, rows):
         ids = [*frame.before, *row.image.tolist(), *frame.after]
         steps = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
         assert nats == pytest.approx(
-            -sum(steps[place, ids[place + 1]].item() for place in range(len(ids) - 1)), abs=1e-4
+            -sum(steps[index, ids[index + 1]].item() for index in range(len(ids) - 1)), abs=1e-4
         )
         assert tokens == len(ids) - 1
 
@@ -91,7 +91,7 @@ def test_metrics():
 
 
 def test_what_a_recogniser_hides_follows_from_the_image_and_from_nothing_else():
-    """Images of no split have no row: not the same places in every one, and the same in one wherever it stands."""
+    """Images of no split have no row: not the same positions in every one, and the same in one wherever it stands."""
     readout, _ = made("mlm", "bert", rate=0.5)
     rng = np.random.default_rng(0)
     images = [Example(rng.integers(5, 40, 10).astype(np.uint16), {}) for _ in range(8)]

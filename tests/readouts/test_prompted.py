@@ -20,7 +20,7 @@ def naive(readout, model, ids) -> torch.Tensor:
     for answer in readout.choices.answers:
         with torch.no_grad():
             steps = model(torch.tensor([[*before, *answer]])).logits[0].log_softmax(dim=-1)
-        scores.append(sum(steps[len(before) - 1 + place, token] for place, token in enumerate(answer)))
+        scores.append(sum(steps[len(before) - 1 + index, token] for index, token in enumerate(answer)))
     return torch.stack(scores)
 
 
@@ -59,8 +59,8 @@ def test_an_example_does_not_depend_on_its_batch(prompted, rows):
     for name in ("score", "generate"):
         readout, model = prompted(name)
         together = outputs(readout, model, rows)
-        for place, row in enumerate(rows):
-            assert outputs(readout, model, [row])[0].numpy() == pytest.approx(together[place].numpy(), abs=1e-5)
+        for index, row in enumerate(rows):
+            assert outputs(readout, model, [row])[0].numpy() == pytest.approx(together[index].numpy(), abs=1e-5)
 
 
 def test_what_is_generated_has_the_probability_of_its_steps(prompted, rows):

@@ -25,7 +25,7 @@ MODELS = {
     "a window": ("MistralConfig", {**SIZES, **SHARED, "sliding_window": 8}, False),
     "no window": ("MistralConfig", {**SIZES, **SHARED, "sliding_window": None}, True),
     "a window in every other layer": ("Gemma3TextConfig", {**SIZES, **SHARED, "sliding_window": 8}, False),
-    "a window counted in places": (
+    "a window counted in positions": (
         "GPTNeoConfig",
         {
             **{"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 32},
@@ -82,7 +82,7 @@ def test_scores_are_those_of_one_pass_an_answer(name, rows):
         for row, found in zip(few, readout.outputs(model, batch), strict=True):
             before = before_answer(readout, row.image)
             scores = [
-                sum(steps[len(before) - 1 + place, token] for place, token in enumerate(answer))
+                sum(steps[len(before) - 1 + index, token] for index, token in enumerate(answer))
                 for answer in ANSWERS
                 for steps in [alone(model, [*before, *answer])]
             ]

@@ -42,22 +42,22 @@ def bound(name: str) -> Task:
 
 def rows_of(scenes: Scenes) -> list[Row]:
     rows = []
-    for place, things in enumerate(scenes.things):
+    for index, things in enumerate(scenes.things):
         objects = {"bbox": [list(thing.box) for thing in things], "category": [thing.category for thing in things]}
-        row = {"id": str(place), "label": place % len(NAMES), "objects": objects, "mask": scenes.masks[place]}
-        rows.append({**row, "size": scenes.images[place].shape[:2], "placement": None})
+        row = {"id": str(index), "label": index % len(NAMES), "objects": objects, "mask": scenes.masks[index]}
+        rows.append({**row, "size": scenes.images[index].shape[:2], "placement": None})
     return rows
 
 
 def predicted(task: Task, rows: list[Row], every: int) -> list[Prediction]:
     """Each the truth, but every so many that of a row of which something else is true, or dearer where nothing is."""
     found = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         others = [each for each in rows if task.text(task.truth(each)) != task.text(task.truth(row))]
-        truth = task.truth(others[place % len(others)] if others and place % every == 0 else row)
+        truth = task.truth(others[index % len(others)] if others and index % every == 0 else row)
         if isinstance(truth, Label):
             truth = Label(truth.label, np.log(np.eye(len(NAMES))[truth.label] * 0.6 + 0.4 / len(NAMES)))
-        found.append(Cost(60.0 + place / 10 + 9 * (place % every == 0), 33) if truth is None else truth)
+        found.append(Cost(60.0 + index / 10 + 9 * (index % every == 0), 33) if truth is None else truth)
     return found
 
 
@@ -73,12 +73,12 @@ def left(folder, name: str, scenes: Scenes, every: int, seed: int = 0) -> RunFol
     (folder / "environment.json").write_text("{}")
     metrics = {f"test/{key}": value for key, value in task.metrics(predictions, rows, intervals=False).items()}
 
-    def examples(places):
+    def examples(indices):
         drawn = [
-            tuple(task.draw(scenes.images[place], each) for each in (task.truth(rows[place]), predictions[place]))
-            for place in places
+            tuple(task.draw(scenes.images[index], each) for each in (task.truth(rows[index]), predictions[index]))
+            for index in indices
         ]
-        return make_examples(places, [Shown(scenes.images[place]) for place in places], table, task.remark, drawn)
+        return make_examples(indices, [Shown(scenes.images[index]) for index in indices], table, task.remark, drawn)
 
     save_results(
         run,
@@ -104,7 +104,7 @@ def test_the_headline_comes_from_the_table_as_it_is_in_the_metrics(name, scenes)
     assert of_rows(headline) == pytest.approx(task.metrics(predictions, rows, intervals=False)[key])
     weights = np.arange(len(rows)) % 3
     chosen = np.repeat(np.arange(len(rows)), weights)
-    again = task.metrics([predictions[place] for place in chosen], [rows[place] for place in chosen], intervals=False)
+    again = task.metrics([predictions[index] for index in chosen], [rows[index] for index in chosen], intervals=False)
     assert of_rows(headline, weights) == pytest.approx(again[key])
 
 

@@ -63,12 +63,12 @@ def test_the_best_is_the_greatest_or_the_least_as_the_measure_has_it(tmp_path, m
     """Of as many tokens more for each more of the measure: all are worth their price, or the first alone."""
     monkeypatch.setattr("llmimg.report.compare.load_record", lambda path: type("", (), {"examples": []}))
     made = []
-    for place, name in enumerate("abc"):
+    for index, name in enumerate("abc"):
         folder = tmp_path / name
         folder.mkdir()
         config = {"data": {"name": "d"}, "textify": {"name": name}, "model": {"name": "m", "kind": "language"}}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        metrics = {f"test/{measure.key}": 0.5 + place / 10, "data/tokens_per_image": 2.0**place}
+        metrics = {f"test/{measure.key}": 0.5 + index / 10, "data/tokens_per_image": 2.0**index}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         made.append(RunFolder(folder))
     rows = rows_of(made, [measure])
@@ -82,9 +82,9 @@ def test_the_best_is_the_greatest_or_the_least_as_the_measure_has_it(tmp_path, m
 
 def test_names_as_long_as_they_come_fit_into_the_plot(tmp_path):
     """Without a warning of matplotlib's that its layout collapsed; the table has them whole."""
-    long = "patch_words " + " ".join(f"trainer.setting_{place}={place}" for place in range(12))
-    rows = [Row(f"{long} {place}", (0.5 + place / 100,), {"tokens_per_image": 8.0 + place}, []) for place in range(6)]
-    rows += [Row(f"{long} {place} pixels", (0.4 + place / 100,), {}, []) for place in range(6)]
+    long = "patch_words " + " ".join(f"trainer.setting_{index}={index}" for index in range(12))
+    rows = [Row(f"{long} {index}", (0.5 + index / 100,), {"tokens_per_image": 8.0 + index}, []) for index in range(6)]
+    rows += [Row(f"{long} {index} pixels", (0.4 + index / 100,), {}, []) for index in range(6)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         written = page("d", [ACCURACY], rows)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from llmimg.data import SceneSettings, place
+from llmimg.data import SceneSettings, placement_of
 from llmimg.data.motion import as_corners
 from llmimg.data.placement import FITS
 from llmimg.data.scenes.make import make_scenes
@@ -95,7 +95,7 @@ def test_whole_pixels_come_back_exactly(data, times):
 @settings(max_examples=50)
 @given(rows(), st.integers(2, 50), st.data(), side, side, st.sampled_from([None, *FITS]))
 def test_boxes_come_back_within_half_a_bin(example, bins, data, height, width, fit):
-    placement = None if fit is None else place(example["size"], (height, width), fit)
+    placement = None if fit is None else placement_of(example["size"], (height, width), fit)
     example = {**example, "placement": placement}
     detect = task(bins=bins)
     (found,) = read_again(detect, [example])
@@ -114,7 +114,7 @@ def test_boxes_come_back_within_half_a_bin(example, bins, data, height, width, f
     slack = np.where(np.tile(seen_again[:, 2:] - seen_again[:, :2], 2) >= bin_, bin_ / 2, bin_) + 1e-6
     assert len(found.objects) + found.degenerate == kept.sum()
     if not found.degenerate:  # a bin that lies in the white around a padded image has none of it
-        # Reading order is by place: each object is compared with the one that it was written for.
+        # Reading order is by position: each object is compared with the one that it was written for.
         corners, left = as_corners(found.objects.boxes), list(range(len(seen_again)))
         for one, category in zip(corners, found.objects.classes, strict=True):
             near = [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from llmimg.data import VOID, place
+from llmimg.data import VOID, placement_of
 from llmimg.errors import UserError
 from llmimg.settings import build
 from llmimg.tasks.figures import Bars, Gallery, Matrix
@@ -34,7 +34,7 @@ def row(mask: np.ndarray, size: tuple[int, int] | None = None, fit: str = "stret
         "id": name,
         "mask": mask,
         "size": mask.shape,
-        "placement": None if size is None else place(mask.shape, size, fit),
+        "placement": None if size is None else placement_of(mask.shape, size, fit),
     }
 
 

@@ -142,7 +142,7 @@ def test_an_images_text_does_not_depend_on_the_batch_it_is_in(textifier, data):
     together = textifier.texts(textifier.write(images))
     assert [textifier.texts(textifier.write(image[None]))[0] for image in images] == together
     order = data.draw(st.permutations(range(len(images))))
-    assert textifier.texts(textifier.write(images[order])) == [together[place] for place in order]
+    assert textifier.texts(textifier.write(images[order])) == [together[index] for index in order]
 
 
 @given(textifiers(), st.data())
@@ -209,7 +209,7 @@ def test_several_texts_look_like_what_their_parts_do():
     parts = [{"name": "gray"}, {"name": "region_words", "color": False, "brightness": False}, {"name": "region_color"}]
     joined, alone = make("concat", parts=parts), [make(**part).appearance() for part in parts]
     assert alone[1] is None
-    look, starts = joined.appearance(), [joined.lexicon.kinds[f"{place}/first"].start for place in (0, 2)]
+    look, starts = joined.appearance(), [joined.lexicon.kinds[f"{index}/first"].start for index in (0, 2)]
     gray, region = alone[0], alone[2]
     np.testing.assert_array_equal(look[starts[0] : starts[0] + len(gray), : gray.shape[1]], gray)
     np.testing.assert_array_equal(look[starts[1] : starts[1] + len(region), gray.shape[1] :], region)

@@ -69,7 +69,7 @@ def test_a_text_with_many_readings_is_refused_without_trying_them_all():
         (make("region_color"), "region_color_1_2", r"from character 16 on: ''"),
     ],
 )
-def test_a_text_that_cannot_be_read_is_refused_with_the_place(textifier, text, message):
+def test_a_text_that_cannot_be_read_is_refused_with_the_position(textifier, text, message):
     with pytest.raises(UserError, match=message):
         textifier.grammar.parse(text)
 

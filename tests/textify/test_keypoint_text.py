@@ -28,9 +28,9 @@ def test_an_image_without_keypoints_has_a_text(name):
 def test_keypoints_lie_on_the_square(name):
     textifier = make(name, cells=12)
     words = textifier.texts(textifier.write(square()))[0].split()
-    places = [(int(x[1:]), int(y[1:])) for x, y in zip(words[::4], words[1::4], strict=True)]
-    assert places
-    assert all(2 <= x <= 9 and 2 <= y <= 9 for x, y in places)  # the square goes from 4 to 7
+    points = [(int(x[1:]), int(y[1:])) for x, y in zip(words[::4], words[1::4], strict=True)]
+    assert points
+    assert all(2 <= x <= 9 and 2 <= y <= 9 for x, y in points)  # the square goes from 4 to 7
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,8 +46,8 @@ def test_what_stands_at_the_edge_is_seen(name, side):
             image = np.zeros((1, side, side, 1), np.uint8)
             image[:, top : top + size, left : left + size] = 255
             words = textifier.texts(textifier.write(image))[0].split()
-            places = [(int(x[1:]), int(y[1:])) for x, y in zip(words[::4], words[1::4], strict=False)]
-            near += [(x, y) for x, y in places if max(abs(x - left - size / 2), abs(y - top - size / 2)) < size]
+            points = [(int(x[1:]), int(y[1:])) for x, y in zip(words[::4], words[1::4], strict=False)]
+            near += [(x, y) for x, y in points if max(abs(x - left - size / 2), abs(y - top - size / 2)) < size]
         assert near
 
 

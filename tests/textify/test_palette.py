@@ -61,8 +61,8 @@ def test_the_nearest_colour_is_the_nearest(colors, space):
 
     colors = np.array(colors, np.uint8)
     palette = np.array(list(NAMED["css"].values()), np.uint8)
-    places, known = (rgb2lab(each / 255) if space == "lab" else each.astype(float) for each in (colors, palette))
-    distance = np.linalg.norm(places[:, None] - known, axis=-1)
+    points, known = (rgb2lab(each / 255) if space == "lab" else each.astype(float) for each in (colors, palette))
+    distance = np.linalg.norm(points[:, None] - known, axis=-1)
     chosen = nearest_color(colors, palette, space)
     assert np.allclose(distance[np.arange(len(colors)), chosen], distance.min(axis=1))
 

@@ -77,9 +77,9 @@ def test_boxes_are_the_cells_of_array_split(drawn):
     textifier = make("region_color", grid=grid)
     boxes = textifier.boxes(textifier.write(images), images).reshape(len(images), grid**2, 6, 4)
     assert (boxes == boxes[:1, :, :1]).all()  # the same in every image, and for the six pieces of a cell
-    places = np.stack(np.indices((height, width)), axis=-1)
-    for (left, top, right, bottom), cell in zip(boxes[0, :, 0], cells(places, grid), strict=True):
-        assert (places[top:bottom, left:right] == cell).all()
+    pixels = np.stack(np.indices((height, width)), axis=-1)
+    for (left, top, right, bottom), cell in zip(boxes[0, :, 0], cells(pixels, grid), strict=True):
+        assert (pixels[top:bottom, left:right] == cell).all()
 
 
 @pytest.mark.parametrize("shape", [(1200, 900), (257, 3), (1, 1)])

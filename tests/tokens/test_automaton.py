@@ -14,16 +14,16 @@ from llmimg.tokens.vocabulary import make_vocabulary
 
 CELLS = 9
 GRAYS = make("gray", levels=8)
-# Boxes: three places and a class, as often as there are objects, numbers of one to three digits.
+# Boxes: three numbers and a class, as often as there are objects, numbers of one to three digits.
 BOXES = Lexicon.of(
-    first=["objects:"], place=[f" {place}" for place in (*range(12), 107)], thing=[" cat", " hot dog", " hot"]
+    first=["objects:"], number=[f" {number}" for number in (*range(12), 107)], thing=[" cat", " hot dog", " hot"]
 )
 OBJECTS = Grammar(
     BOXES,
     {
         START: {"first": "one"},
-        "one": {"place": "two"},
-        "two": {"place": "three"},
+        "one": {"number": "two"},
+        "two": {"number": "three"},
         "three": {"thing": "one"},
     },
     frozenset({"one"}),

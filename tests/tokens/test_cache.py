@@ -43,17 +43,17 @@ def rows(ids) -> list[list[int]]:
 @pytest.fixture
 def disk(tmp_path):
     """Mounts a disk of so many kilobytes; unmounted at the end."""
-    place = tmp_path / "disk"
+    disk = tmp_path / "disk"
 
     def mount(kilobytes: int):
-        place.mkdir()
-        options = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        disk.mkdir()
+        options = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]
         if os.name != "posix" or os.geteuid() or subprocess.run(options, capture_output=True).returncode:
             pytest.skip("no disk can be mounted here (that takes root)")
-        return place
+        return disk
 
     yield mount
-    subprocess.run(["umount", "-l", str(place)], capture_output=True)
+    subprocess.run(["umount", "-l", str(disk)], capture_output=True)
 
 
 def test_the_second_time_only_reads(tmp_path, monkeypatch):
@@ -69,8 +69,8 @@ def test_the_second_time_only_reads(tmp_path, monkeypatch):
 @given(sizes=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=9), seed=st.integers(0, 99))
 def test_what_is_read_is_what_the_encoder_gives_whatever_the_sizes(tmp_path_factory, sizes, seed):
     folder, rng, paths = tmp_path_factory.mktemp("sizes"), np.random.default_rng(seed), []
-    for place, size in enumerate(sizes):
-        paths.append(str(folder / f"{place}.png"))
+    for index, size in enumerate(sizes):
+        paths.append(str(folder / f"{index}.png"))
         Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(paths[-1])
     data, writer = from_files(paths, paths, [0] * len(paths), NAMES, "key"), encoder()
     ids = prepare(data, writer, "train", folder=folder / "cache", about=ABOUT)
@@ -119,8 +119,8 @@ def test_the_key_stands_for_everything_that_shapes_the_ids():
 
 
 def test_other_answers_and_words_prepare_nothing_again(tmp_path, gpt2, monkeypatch):
-    pieces = {"name": [" cat", " dog", " 1 2"], "place": [f" y{place}" for place in range(300)]}
-    moves = {START: {"name": "named"}, "named": {"place": "done"}}
+    pieces = {"name": [" cat", " dog", " 1 2"], "edge": [f" y{index}" for index in range(300)]}
+    moves = {START: {"name": "named"}, "named": {"edge": "done"}}
     answers = Grammar(Lexicon.of(**pieces), moves, frozenset({"done"}))
     for tokenizer in (None, gpt2):
         given = {"tokenizer": tokenizer, "levels": 8}
@@ -141,9 +141,9 @@ def test_other_answers_and_words_prepare_nothing_again(tmp_path, gpt2, monkeypat
 @pytest.fixture
 def broken(tmp_path):
     """Five images, of which the third and fourth cannot be read."""
-    paths = [str(tmp_path / f"{place}.png") for place in range(5)]
-    for place, path in enumerate(paths):
-        Image.fromarray(np.full((4, 4), 50 * place, np.uint8)).save(path)
+    paths = [str(tmp_path / f"{index}.png") for index in range(5)]
+    for index, path in enumerate(paths):
+        Image.fromarray(np.full((4, 4), 50 * index, np.uint8)).save(path)
     (tmp_path / "2.png").write_bytes(b"no image at all")
     (tmp_path / "3.png").write_bytes((tmp_path / "4.png").read_bytes()[:50])
     return from_files(paths, paths, [0] * 5, NAMES, "broken images")

@@ -68,14 +68,14 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_made_anew_and_it_is_said(tmp_path, damage, caplog):
     written = rows(prepare(images(), encoder(), "train", folder=tmp_path, about={}))
-    (place,) = (path for path in tmp_path.iterdir() if path.is_dir() and not path.name.startswith("."))
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir() and not path.name.startswith("."))
     change, name = DAMAGES[damage]
-    change(place / name)
+    change(folder / name)
     assert len(cache_entries(tmp_path)) == 1  # `cache list` goes on
     caplog.clear()
     again = prepare(images(), encoder(), "train", folder=tmp_path, about={})
     assert rows(again) == written
-    assert [record for record in caplog.messages if f"{place.name} was damaged: it is made anew" in record]
+    assert [record for record in caplog.messages if f"{folder.name} was damaged: it is made anew" in record]
     caplog.clear()
     assert rows(prepare(images(), encoder(), "train", folder=tmp_path, about={})) == written
     assert caplog.messages == []
@@ -106,13 +106,13 @@ def test_what_was_learned_is_checked_too(tmp_path, caplog):
 
 
 def test_an_image_that_can_be_read_again_is_no_longer_skipped(tmp_path):
-    paths = [str(tmp_path / f"{place}.png") for place in range(4)]
-    for place, path in enumerate(paths):
-        Image.fromarray(np.full((4, 4), 50 * place, np.uint8)).save(path)
+    paths = [str(tmp_path / f"{index}.png") for index in range(4)]
+    for index, path in enumerate(paths):
+        Image.fromarray(np.full((4, 4), 50 * index, np.uint8)).save(path)
     data = from_files(paths, paths, [0] * 4, NAMES, "the same fingerprint all along")
-    whole = [(tmp_path / f"{place}.png").read_bytes() for place in (1, 2)]
-    for place in (1, 2):
-        (tmp_path / f"{place}.png").write_bytes(b"broken")
+    whole = [(tmp_path / f"{index}.png").read_bytes() for index in (1, 2)]
+    for index in (1, 2):
+        (tmp_path / f"{index}.png").write_bytes(b"broken")
     kept = {"folder": tmp_path / "cache", "about": {}, "skip_broken": True}
     assert sorted(prepare(data, encoder(), "train", **kept).problems) == [1, 2]
     assert prepare_hashes(data, Decoding(), "train", **kept)[1:3] == (None, None)

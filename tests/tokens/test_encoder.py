@@ -40,7 +40,7 @@ def test_images_of_any_sizes_together_have_the_ids_they_have_alone(encoders, ima
             assert row.tolist() == encoder.vocabulary.tokenizer(text, add_special_tokens=False).input_ids
 
 
-def test_a_broken_image_has_an_empty_row_and_a_problem_at_its_place():
+def test_a_broken_image_has_an_empty_row_and_a_problem_at_its_index():
     encoder = make_encoder("gray", levels=2)
     whole = np.array([[0, 255]], np.uint8)
     ids, problems = encoder([b"no image", whole, whole.astype(float), whole], ["a.png", "b", "c.png", "d"])

@@ -22,10 +22,10 @@ def classes(*names: str) -> Grammar:
     return Grammar(Lexicon.of(name=names), {START: {"name": "done"}}, frozenset({"done"}))
 
 
-# Boxes: two places and a class, as often as there are objects; places are also grays, or hold some.
+# Boxes: two numbers and a class, as often as there are objects; numbers are also grays, or hold some.
 OBJECTS = Grammar(
-    Lexicon.of(place=[f" {place}" for place in (*range(12), 107)], thing=[" cat", " hot dog", " hot"]),
-    {START: {"place": "two"}, "one": {"place": "two"}, "two": {"place": "three"}, "three": {"thing": "one"}},
+    Lexicon.of(number=[f" {number}" for number in (*range(12), 107)], thing=[" cat", " hot dog", " hot"]),
+    {START: {"number": "two"}, "one": {"number": "two"}, "two": {"number": "three"}, "three": {"thing": "one"}},
     frozenset({START, "one"}),
 )
 # Labels with run lengths.
@@ -110,11 +110,11 @@ def test_what_is_let_through_is_an_answer_and_fills_its_budget(made, data, budge
     name = "objects" if budget is None else "runs"
     grammar, vocabulary = GRAMMARS[name], made(name)
     tokens = walk(vocabulary, grammar, data.draw, budget)
-    pieces, places = vocabulary.read_answer([*tokens, vocabulary.end, 5, 6])
+    pieces, owners = vocabulary.read_answer([*tokens, vocabulary.end, 5, 6])
     assert grammar.parse(grammar.lexicon.text(pieces)).tolist() == pieces.tolist()
     assert vocabulary.answer_ids(pieces).tolist() == tokens
-    assert [vocabulary.answer_ids(pieces[:place]).size for place in range(len(pieces))] == [
-        places.tolist().index(place) for place in range(len(pieces))
+    assert [vocabulary.answer_ids(pieces[:index]).size for index in range(len(pieces))] == [
+        owners.tolist().index(index) for index in range(len(pieces))
     ]
     if budget is not None:
         assert FILLED[pieces].sum() == budget
@@ -222,7 +222,7 @@ def test_a_run_goes_on_with_answers_that_it_did_not_know(name, tmp_path):
     before = len(run.tokenizer)
     grown = make_vocabulary("reuse", GRAYS, load_tokenizer(str(tmp_path)), OBJECTS)
     new = [piece for piece in OBJECTS.lexicon.pieces if piece not in GRAYS.lexicon.pieces]
-    assert grown.replaced == {before + place: () for place in range(len(new))} and grown.has_new_tokens
+    assert grown.replaced == {before + index: () for index in range(len(new))} and grown.has_new_tokens
     assert grown.open_ids("an image: ") == run.open_ids("an image: ")
     assert [row.tolist() for row in grown.lookup(some_images())] == [row.tolist() for row in run.lookup(some_images())]
     assert len(grown.with_words(["an image: ", "objects:"]).replaced) == len(new) + 1
@@ -237,9 +237,9 @@ def test_an_image_is_an_answer_too(gpt2):
     for name in ("own", "learn", "reuse"):
         vocabulary = make_vocabulary(name, GRAYS, basis(name, gpt2), GRAYS.grammar)
         pieces = GRAYS.grammar.parse("0 1 7 7 7 7")
-        read, places = vocabulary.read_answer(vocabulary.answer_ids(pieces))
+        read, owners = vocabulary.read_answer(vocabulary.answer_ids(pieces))
         assert read.tolist() == pieces.tolist()
-        assert places[0] == 0 and (np.diff(places) > 0).all()
+        assert owners[0] == 0 and (np.diff(owners) > 0).all()
 
 
 QUESTIONS = ["What colour is the cat?", "How many dogs are there?", "0 1 2", " 1 2 hot dog"]

@@ -58,7 +58,7 @@ def spans_by_offsets(backend: Tokenizer, lexicon: Lexicon, pieces: Ragged) -> li
     """For each token the first and last piece that has one of its characters, counted plainly."""
     spans = []
     for row, first in zip(pieces, pieces.offsets, strict=False):
-        owner = [place for place, piece in enumerate(row) for _ in lexicon.pieces[piece]]
+        owner = [index for index, piece in enumerate(row) for _ in lexicon.pieces[piece]]
         for begin, end in backend.encode(lexicon.text(row), add_special_tokens=False).offsets:
             spans.append([first + owner[begin], first + owner[end - 1]])
     return spans
@@ -133,8 +133,8 @@ def test_a_tokens_box_is_the_union_of_its_pieces(gpt2):
 def test_token_boxes_are_unions(data):
     corners = data.draw(arrays(np.int32, (data.draw(st.integers(1, 8)), 4), elements=st.integers(0, 50)))
     boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:] + 1], axis=1)
-    place = st.integers(0, len(boxes) - 1)
-    spans = [sorted(span) for span in data.draw(st.lists(st.tuples(place, place), max_size=6))]
+    index = st.integers(0, len(boxes) - 1)
+    spans = [sorted(span) for span in data.draw(st.lists(st.tuples(index, index), max_size=6))]
     unions = [
         [*boxes[first : last + 1, :2].min(axis=0), *boxes[first : last + 1, 2:].max(axis=0)] for first, last in spans
     ]

@@ -51,9 +51,9 @@ def test_what_sequences_begin_with_alike_stands_there_once(texts):
         assert packed.positions[row[each], mine].tolist() == list(range(mask.sum()))
         answers = packed.roles[row[each], own] == ANSWER
         assert not answers[0] and packed.foretold[row[each], own][answers].all()
-    for place, (before, image, answers) in enumerate(texts):
-        shared = int((packed.owners[place] == SHARED).sum())
+    for index, (before, image, answers) in enumerate(texts):
+        shared = int((packed.owners[index] == SHARED).sum())
         assert shared >= len(before) + len(image) + all(asked for asked, _ in answers)
-        assert packed.foretold[place, 1 : shared + 2].all()  # the first sequence goes on behind what is shared
+        assert packed.foretold[index, 1 : shared + 2].all()  # the first sequence goes on behind what is shared
     nobody = packed.owners == NOBODY
     assert (packed.ids[nobody] == PAD).all() and (packed.roles[nobody] == PADDING).all()

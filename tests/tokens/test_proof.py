@@ -31,7 +31,7 @@ CUTS = {
 
 def bpe(merges: list[tuple[str, str]], alphabet: str = "ab12 ▁'") -> Tokenizer:
     tokens = [*alphabet, *dict.fromkeys(left + right for left, right in merges)]
-    return Tokenizer(models.BPE({token: place for place, token in enumerate(tokens)}, merges))
+    return Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, merges))
 
 
 def unigram(*tokens: str) -> Tokenizer:
@@ -119,7 +119,7 @@ REFUSED = {
     "how a word goes on, even if no token joins them": (unigram("a", "b"), marks("a", "b")),
     "how much of a number came before": (bpe([("2", "1")]), marks("21")),
     "whether the piece before was an added token": (bpe([]), marks(" a", "b")),
-    "a longer piece in the place of two, far beyond the next character": (
+    "a longer piece instead of two, far beyond the next character": (
         own_tokenizer(Lexicon.of(mark=["a", "abbbb", "bbbb2"])).backend_tokenizer,
         marks("a", "abbbb", "bbbb2"),
     ),

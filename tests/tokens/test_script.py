@@ -148,8 +148,8 @@ def test_an_answer_in_pieces_ends(gpt2):
         assert ids[-1] == vocabulary.end and vocabulary.read_answer(ids)[0].tolist() == answer[0].ids.tolist()
         shown = Script(script.vocabulary, (Shot(Sample((ImageSlot(0), "\nobjects:"), answer), np.array([5])),))
         before = [int(token) for span in shown.prompt(task.prompt(row, None), np.array([6])) for token in span.ids]
-        place = before.index(ids[0])
-        assert before[place : place + len(ids)] == ids and 6 in before[place + len(ids) :]
+        start = before.index(ids[0])
+        assert before[start : start + len(ids)] == ids and 6 in before[start + len(ids) :]
 
 
 @pytest.mark.parametrize("name", ["own", "reuse"])
@@ -162,7 +162,7 @@ def test_an_answer_that_breaks_off_is_read_up_to_its_last_whole_piece(name, gpt2
     tokens = vocabulary.answer_ids(answer.ids).tolist()
     owners = automaton.read_with_owners(tokens)[1].tolist()
     for cut in range(len(tokens) + 1):
-        pieces, places = automaton.read_with_owners(tokens[:cut], whole=False)
+        pieces, found = automaton.read_with_owners(tokens[:cut], whole=False)
         ended = [piece for piece in range(len(answer.ids)) if piece not in owners[cut:]]
         assert pieces.tolist() == answer.ids[: len(ended)].tolist()
-        assert places.tolist() == owners[: len(places)]
+        assert found.tolist() == owners[: len(found)]

@@ -33,7 +33,7 @@ def bpe(**how) -> Tokenizer:
 
 def words(*more: str, unk_token: str | None = None) -> Tokenizer:
     known = dict.fromkeys([*([unk_token] if unk_token else []), *more, *NUMBERS])
-    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(known)}, unk_token=unk_token))
+    backend = Tokenizer(models.WordLevel({word: index for index, word in enumerate(known)}, unk_token=unk_token))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return backend
 
@@ -74,7 +74,7 @@ FRAMES = st.tuples(
 def test_the_frame_is_found_whatever_can_be_read(frame, known, twice):
     """A tokenizer frames every text that it can read with just these ids."""
     specials = {"[A]": 0, "[B]": 1, "[C]": 2, "[D]": 3}
-    backend = Tokenizer(models.WordLevel({**specials, **{word: 4 + place for place, word in enumerate(known)}}))
+    backend = Tokenizer(models.WordLevel({**specials, **{word: 4 + index for index, word in enumerate(known)}}))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     before, after = frame
     template = " ".join([*before, "$A", *after])
@@ -136,7 +136,7 @@ def test_a_word_that_is_too_long_as_a_whole_is_not_lost_in_silence():
     letters = dict.fromkeys([*(piece for piece in ramp.lexicon.pieces), *(f"##{p}" for p in ramp.lexicon.pieces)])
     backend = Tokenizer(
         models.WordPiece(
-            {"[UNK]": 0, **{one: place for place, one in enumerate(letters, 1)}},
+            {"[UNK]": 0, **{one: index for index, one in enumerate(letters, 1)}},
             unk_token="[UNK]",
             max_input_chars_per_word=20,
         )
@@ -162,9 +162,9 @@ def test_open_text_is_read_without_the_pieces_again_and_again(tmp_path):
     colours, gray = make("region_color", grid=2), make("gray", levels=4)
     vocabulary = make_vocabulary("extend", colours, tokenizer)
     assert vocabulary.tokenizer(text).input_ids != before == vocabulary.read(text)
-    for place, (name, textifier) in enumerate([("reuse", colours), ("reuse", gray), ("extend", colours)]):
-        vocabulary.tokenizer.save_pretrained(tmp_path / str(place))
-        vocabulary = make_vocabulary(name, textifier, load_tokenizer(str(tmp_path / str(place))))
+    for index, (name, textifier) in enumerate([("reuse", colours), ("reuse", gray), ("extend", colours)]):
+        vocabulary.tokenizer.save_pretrained(tmp_path / str(index))
+        vocabulary = make_vocabulary(name, textifier, load_tokenizer(str(tmp_path / str(index))))
         assert vocabulary.read(text) == before
     assert AutoTokenizer.from_pretrained(tmp_path / "2")(text).input_ids != before
 
@@ -189,7 +189,7 @@ def test_a_tokenizer_that_is_read_otherwise_than_its_file_says_so(tmp_path):
 
 
 def test_an_added_token_that_spans_pieces_is_seen(gpt2):
-    """One that would stand in the place of several pieces, further off than the proof looks ahead."""
+    """One that would stand instead of several pieces, further off than the proof looks ahead."""
     textifier = make("gray", levels=4)
     assert isinstance(make_vocabulary("reuse", textifier, copy.deepcopy(gpt2)).lookup, TokenTable)
     spanning = copy.deepcopy(gpt2)

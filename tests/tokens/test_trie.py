@@ -19,7 +19,7 @@ def prefix(trie: Trie, node: int) -> tuple[int, ...]:
 def test_nodes_are_what_candidates_go_on_from(candidates):
     trie = Trie.of(candidates)
     prefixes = [prefix(trie, node) for node in range(len(trie))]
-    assert set(prefixes) == {one[:place] for one in candidates for place in range(len(one))}
+    assert set(prefixes) == {one[:index] for one in candidates for index in range(len(one))}
     assert len(set(prefixes)) == len(prefixes) and prefixes == sorted(prefixes)
     assert trie.depths.tolist() == list(map(len, prefixes))
     below = [[other for other in range(len(trie)) if prefixes[other][: len(one)] == one] for one in prefixes]
@@ -38,7 +38,7 @@ def test_steps_spell_the_candidates(candidates):
         (candidate, edges[edge]) for edge, candidate in zip(trie.step_edges, trie.step_candidates, strict=True)
     )
     assert steps == sorted(
-        (number, one[: place + 1]) for number, one in enumerate(candidates) for place in range(len(one))
+        (number, one[: index + 1]) for number, one in enumerate(candidates) for index in range(len(one))
     )
     assert (np.diff(trie.step_edges) >= 0).all()
     assert trie.candidates == len(candidates)

@@ -14,13 +14,13 @@ from llmimg.training.mixture import Mixture, PlainText
 
 
 def images(count: int) -> Examples:
-    rows = Ragged.from_rows([np.array([place], np.uint16) for place in range(count)])
+    rows = Ragged.from_rows([np.array([index], np.uint16) for index in range(count)])
     known = Rows(from_pixels(np.zeros((count, 1, 1), np.uint8), np.zeros(count, np.int64), ["a"]), [], Decoding())
     return Examples(ImageIds((rows,), np.array([0, count]), {}), known, np.arange(count))
 
 
 def text(start: int, count: int) -> PlainText:
-    return PlainText([np.array([place], np.uint16) for place in range(start, start + count)])
+    return PlainText([np.array([index], np.uint16) for index in range(start, start + count)])
 
 
 def epoch(mixture: Mixture, number: int) -> list[int]:
