@@ -186,10 +186,10 @@ TYPES = st.recursive(
 WORDS = ["16", "1e-4", "true", "False", "null", "none", "1.0", " 7 ", "1_000", "-3", "nan", "inf", "x", ""]
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats() | st.integers(-9, 9).map(float)
 SINGLE = st.none() | st.booleans() | NUMBERS | st.sampled_from(WORDS)
-PLAIN = st.recursive(SINGLE, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
+VALUES = st.recursive(SINGLE, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
 
 
-@given(TYPES, PLAIN)
+@given(TYPES, VALUES)
 def test_plain_values_are_read_as_ever(hint, value):
     try:
         expected = converted(value, hint)

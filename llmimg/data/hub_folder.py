@@ -22,7 +22,7 @@ from llmimg.errors import UserError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-_PLAIN = re.compile(r"[\w./ +,=-]*")  # a path that no reader takes for anything else
+_SAFE_PATH = re.compile(r"[\w./ +,=-]*")  # a path that no reader takes for anything else
 _ABOUT = re.compile(r"\.huggingface\.yaml|readme\.md|license.*|dataset_infos\.json|dataset_dict\.json", re.IGNORECASE)
 _SETTINGS = ".huggingface.yaml"
 _KEYWORDS = {"train", "training", "validation", "valid", "dev", "val", "test", "testing", "eval", "evaluation"}
@@ -100,7 +100,7 @@ def _where_read(root: Path, names: Sequence[str], hashes: Sequence[str]) -> tupl
     home = Path(config.HF_DATASETS_CACHE) / "llmimg" / fingerprint(str(root), *names, *hashes)
     kept = str(home / "kept")  # apart from the links: what is kept would be read as one more file of the folder
     real = os.path.realpath(root)
-    if _PLAIN.fullmatch(real) and not real.endswith(".py"):
+    if _SAFE_PATH.fullmatch(real) and not real.endswith(".py"):
         return kept, real
     return kept, os.path.realpath(_mirrored(root, names, home / "links"))
 

@@ -133,7 +133,7 @@ def test_yolo(tmp_path, layout):
     assert "1 of 4 text files have no image" in said and "z.txt" in said
 
 
-def test_yolo_polygons_and_names_of_other_places(tmp_path):
+def test_yolo_polygons_and_names_of_other_folders(tmp_path):
     for name in "abcd":
         write(tmp_path / f"{name}.png")
         text(tmp_path / f"{name}.txt", "1 0.1 0.2 0.5 0.2 0.3 0.8")
