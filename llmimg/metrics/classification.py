@@ -126,12 +126,12 @@ class Classification(evaluate.Metric):
         UserError: no images; a label outside 0 … K - 1; a logit that is not finite.
     """
 
-    def __init__(self, intervals: bool = True, unread: bool = False) -> None:
-        """`intervals=False` leaves the bootstraps out, as for a curve. With `unread`, the last logit stands for answers
-        that name no class: they are wrong, and macro F1 is that of the others."""
+    def __init__(self, intervals: bool = True, unnamed: bool = False) -> None:
+        """`intervals=False` leaves the bootstraps out, as for a curve. With `unnamed`, the last logit stands for
+        answers that name no class: they are wrong, and macro F1 is that of the others."""
         super().__init__(keep_in_memory=True)  # Trainer gathers the ranks' logits, so that one process sees them all
         self._intervals = intervals
-        self._unread = unread
+        self._unnamed = unnamed
 
     def _info(self) -> evaluate.MetricInfo:
         # float64: evaluate passes values through Arrow, and float32 would round them on the way.
@@ -157,12 +157,12 @@ class Classification(evaluate.Metric):
             "accuracy": accuracy(answers, labels),
             "accuracy_low": low,
             "accuracy_high": high,
-            "macro_f1": macro_f1(matrix, classes - self._unread),
+            "macro_f1": macro_f1(matrix, classes - self._unnamed),
             "ece": expected_calibration_error(probabilities, labels),
             "loss": log_loss(logits, labels),
         }
         if self._intervals and total <= SMALL:
-            scores["macro_f1_low"], scores["macro_f1_high"] = macro_f1_interval(matrix, classes - self._unread)
+            scores["macro_f1_low"], scores["macro_f1_high"] = macro_f1_interval(matrix, classes - self._unnamed)
             scores["ece_low"], scores["ece_high"] = calibration_interval(probabilities, labels)
         return scores
 

@@ -24,7 +24,7 @@ class ModelSettings:
             that is asked over the network).
         architecture: a file's entry in `llmimg.models.scratch` to start from scratch, `resnet` or `vit`, or the name of
             a baseline; null is pretrained.
-        init: a control: a pretrained model's weights as they are (`pretrained`), drawn anew as its makers did
+        init: a baseline: a pretrained model's weights as they are (`pretrained`), drawn anew as its makers did
             (`random`), or each tensor's values in another order (`shuffled`).
         path: the pretrained model: a hub id, a local folder, a GGUF file, a run's folder; or an endpoint's name of it.
         url: of an OpenAI-compatible endpoint, as `http://localhost:8000/v1`.
@@ -79,7 +79,7 @@ class ModelSettings:
         if self.url and self.kind != "endpoint":
             raise UserError(f"model.url is an endpoint's, and '{self.name}' is none: take model=endpoint.")
         if self.init != "pretrained" and self.architecture is not None:
-            raise UserError(f"model.init={self.init} is a control of pretrained models, and '{self.name}' is none.")
+            raise UserError(f"model.init={self.init} is a baseline for pretrained models, and '{self.name}' is none.")
         if self.embeddings == "appearance" and self.kind != "baseline" and (self.pretrained or self.kind != "language"):
             raise UserError(
                 f"model.embeddings=appearance is for language models from scratch, and '{self.name}' is none: leave it "

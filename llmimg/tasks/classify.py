@@ -15,7 +15,7 @@ from llmimg.tasks.settings import AnswerSettings
 from llmimg.tasks.templates import Prompts
 from llmimg.tokens.sample import Answer, Part
 
-UNREAD = "(no class)"  # the prediction where an answer in words names none
+UNNAMED = "(no class)"  # the prediction where an answer in words names none
 
 
 @settings_of("task")
@@ -124,7 +124,7 @@ class Classify(Task):
             return Classification(intervals).compute(predictions=self._scores(predictions), references=truths) or {}
         # An answer in words says nothing of how sure it is.
         named = np.eye(len(self.classes) + 1)[self._named(predictions)]
-        found = Classification(intervals, unread=True).compute(predictions=named, references=truths) or {}
+        found = Classification(intervals, unnamed=True).compute(predictions=named, references=truths) or {}
         found = {key: value for key, value in found.items() if not key.startswith(("loss", "ece"))}
         return {**found, "unread_answers": float(np.mean([each.label is None for each in predictions]))}
 
@@ -150,7 +150,7 @@ class Classify(Task):
         return f"{max(row['probabilities']):.1%} sure".replace("%", " %") if "probabilities" in row else ""
 
     def table(self, predictions: Sequence[Label], rows: Sequence[Row]) -> dict[str, Any]:
-        names = (*self.classes, UNREAD)
+        names = (*self.classes, UNNAMED)
         truths = np.array([row["label"] for row in rows], np.int64)
         told = {
             "label": [names[label] for label in truths],
@@ -176,7 +176,7 @@ class Classify(Task):
         truths = np.array([row["label"] for row in rows], np.int64)
         named, sure = self._named(predictions), self._are_sure(predictions)
         probabilities = np.exp(self._log_probabilities(predictions)) if sure else None
-        names = self.classes if named.max() < len(self.classes) else (*self.classes, UNREAD)
+        names = self.classes if named.max() < len(self.classes) else (*self.classes, UNNAMED)
         return class_figures(truths, named, names, probabilities)
 
     @staticmethod
@@ -195,7 +195,7 @@ class Classify(Task):
         return np.stack(scores) if scores else np.empty((0, 0))
 
     def text(self, prediction: Label) -> str:
-        return UNREAD if prediction.label is None else self.classes[prediction.label]
+        return UNNAMED if prediction.label is None else self.classes[prediction.label]
 
     def as_json(self, prediction: Label) -> dict[str, Any]:
         if prediction.scores is None:

@@ -216,12 +216,12 @@ def test_a_path_is_not_passed_over():
         ModelSettings(name="gpt2_tiny", architecture="gpt2", path="somewhere")
 
 
-def test_controls_have_the_shape_and_nothing_of_what_was_learned(folder, textifier, task):
+def test_untrained_baselines_have_the_shape_and_nothing_of_what_was_learned(folder, textifier, task):
     vocabulary = make_vocabulary("own", textifier, None)
 
     def weights(init: str) -> dict[str, torch.Tensor]:
         torch.manual_seed(1)
-        settings = ModelSettings("control", path=str(folder), init=init)
+        settings = ModelSettings("untrained", path=str(folder), init=init)
         return make_model(settings, vocabulary, 40, Head.auto_class, label_config(task)).state_dict()
 
     known, random, shuffled = (weights(init) for init in ("pretrained", "random", "shuffled"))
@@ -233,8 +233,8 @@ def test_controls_have_the_shape_and_nothing_of_what_was_learned(folder, textifi
         assert torch.equal(known[name].flatten().sort().values, shuffled[name].flatten().sort().values)
 
 
-def test_a_control_needs_something_pretrained():
-    with pytest.raises(UserError, match=r"model\.init=random is a control of pretrained models"):
+def test_an_untrained_baseline_needs_something_pretrained():
+    with pytest.raises(UserError, match=r"model\.init=random is a baseline for pretrained models"):
         ModelSettings("gpt2_tiny", architecture="gpt2", init="random")
 
 
