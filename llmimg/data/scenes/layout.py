@@ -121,13 +121,13 @@ class _Placing:
         size, exemplar, color = (np.take_along_axis(each, order, axis=1) for each in drawn)
         for number in range(most):
             rows = np.flatnonzero(count > number)
-            self._put(number, exemplars[exemplar[:, number]], size[:, number], color[:, number], rows)
+            self._settle(number, exemplars[exemplar[:, number]], size[:, number], color[:, number], rows)
         height, width = self.settings.canvas
         self.layout.owner[:] = self.owner[:, :height, :width]
         self.layout.cover[:] = self.cover[:, :height, :width]
         return self.layout
 
-    def _put(self, number: int, exemplar, size, color, rows: np.ndarray) -> None:
+    def _settle(self, number: int, exemplar, size, color, rows: np.ndarray) -> None:
         """Put the thing `number`, int64 [N] each of what it is, into the scenes `rows`, wherever there is room."""
         things, (height, width) = self.things, self.settings.canvas
         stream = _STREAMS * (number + 1)
