@@ -19,7 +19,7 @@ from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver, scores, solver_for
 from llmimg.tasks.base import TASKS, Task
-from llmimg.tasks.info import DataInfo
+from llmimg.tasks.info import DataInfo, training_answers
 from llmimg.tasks.measure import Table
 
 log = logging.getLogger("llmimg")
@@ -49,7 +49,7 @@ def run_experiment(
     data = load_data(settings, notes)
     task = bound(settings, data)
     for split in kind.splits:
-        known = Rows(getattr(data, split), task.columns, data.decoding)
+        known = Rows(getattr(data, split), task.columns_of(getattr(data, split).column_names), data.decoding)
         task.check_scored(known.all_scored(np.arange(len(known))), split)
     solver = kind(settings, data, task, notes)
     identity = identify(settings, data, solver.hashes, folder, notes)
@@ -80,6 +80,7 @@ def bound(settings: Configuration, data: Data) -> Task:
         classes={column: each.names for column, each in data.classes.items()},
         numbers={column: each.numbers for column, each in data.classes.items()},
         counts={"mask": class_pixels(data.train, len(masks.names))} if masks else {},
+        answers=training_answers(data.train["answer"]) if "answer" in kind.columns else (),
         size=None if data.decoding.size is None else tuple(data.decoding.size),
     )
     return kind(settings.task_settings).bind(info, settings.textifier)

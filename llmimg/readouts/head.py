@@ -45,4 +45,6 @@ def class_targets(task: Task, examples: Sequence[Example]) -> np.ndarray:
         return labels
     others, shares = zip(*(example.blend or (example.row, 1.0) for example in examples), strict=True)
     classes, shares = np.eye(len(task.classes or ()), dtype=np.float32), np.array(shares, np.float32)[:, None]
-    return classes[labels] * shares + classes[[task.target(other) for other in others]] * (1 - shares)
+    return classes[labels] * shares + classes[np.array([task.target(other) for other in others], np.int64)] * (
+        1 - shares
+    )

@@ -15,7 +15,7 @@ from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import takes
 from llmimg.tasks.base import Row, Task
-from llmimg.tokens.layout import ANSWER, IMAGE, WORDS, Sequences, Span
+from llmimg.tokens.layout import ANSWER, IMAGE, UNLEARNED, WORDS, Sequences, Span
 from llmimg.tokens.packing import behind_one_text
 from llmimg.tokens.sample import Example
 from llmimg.tokens.script import Choices
@@ -134,4 +134,6 @@ class Prompted(TextReadout):
         choices = self._choices(seed)
         if choices is None:
             return self.script.answer(self.task.answer(example.row, seed))
-        return [Span(np.array(choices.answers[self.task.target(example.row)]), ANSWER)]
+        number = self.task.target(example.row, seed)
+        role = UNLEARNED if number is None else ANSWER
+        return [Span(np.array(choices.answers[number or 0]), role)]

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
+import datasets
 import numpy as np
 
 from llmimg.configuration import Configuration
@@ -69,6 +70,9 @@ class EndpointSolver(Solver):
         if world_size() > 1:
             raise UserError(f"The model '{settings.model.name}' is asked by one process: start it with plain python.")
 
+    def _known(self, split: datasets.Dataset) -> Rows:
+        return Rows(split, self.task.columns_of(split.column_names), self.data.decoding)
+
     def _shown(self, whole: np.ndarray, count: int) -> np.ndarray:
         data = self.settings.data
         return images_shown(data.images, whole, count, data.split_seed)
@@ -85,7 +89,7 @@ class EndpointSolver(Solver):
         if (shown >= 0).all():
             images = self.data.decoding.whole(train[shown]["image"], train[shown]["id"])  # another row's may be broken
             texts = self.textifier.texts(write_all(self.textifier, images))
-        rows = Rows(train, self.task.columns, self.data.decoding).seen(numbers)
+        rows = self._known(train).seen(numbers)
         samples = [shot_sample(self.task, row, index) for index, row in enumerate(rows)]
         return RequestFormat(tuple(zip(samples, texts, strict=True)), chat, lexicon, end)
 
@@ -95,7 +99,9 @@ class EndpointSolver(Solver):
     def predict(self, split: str) -> Outcome:
         """By the likelihoods of classes (readout=score) or in the model's own words (readout=generate)."""
         settings, started = self.settings, time.perf_counter()
-        rows = Rows(self.data.test, self.task.columns, self.data.decoding).scored(self.numbers)
+        rows = Rows(self.data.test, self.task.columns_of(self.data.test.column_names), self.data.decoding).scored(
+            self.numbers
+        )
         if settings.readout_name == "score":
             normalise = settings.readout_settings.normalise
             found = score_classes(

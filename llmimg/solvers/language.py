@@ -113,8 +113,8 @@ class LanguageSolver(Solver):
         return layout
 
     def _known(self, split: str) -> Rows:
-        data, path = self.data, self.settings.model.location[0]
-        return Rows(getattr(data, split), self.task.columns, run_decoding(path, data.decoding, []))
+        rows, path = getattr(self.data, split), self.settings.model.location[0]
+        return Rows(rows, self.task.columns_of(rows.column_names), run_decoding(path, self.data.decoding, []))
 
     def _examples(self, split: str) -> Examples:
         """What the Trainer reads of a split: image ids, or images written afresh where they are augmented or made

@@ -54,7 +54,7 @@ class PixelSolver(Solver):
         hashes: dict[str, Hashes] = {}
         for split in SPLITS:
             images, numbers, hashes[split] = _images(getattr(data, split), split, data.decoding, settings, notes)
-            known = Rows(getattr(data, split), task.columns, data.decoding)
+            known = Rows(getattr(data, split), task.columns_of(getattr(data, split).column_names), data.decoding)
             shown = images_shown(settings.data.images, numbers, len(known), settings.data.split_seed)
             self.pixels[split] = Pixels(images, numbers, known, shown)
         self.hashes = hashes

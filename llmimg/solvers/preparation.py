@@ -54,7 +54,7 @@ def open_texts(task: Task, data: Data, decoding: Decoding) -> list[str]:
     """What is open text in the prompts and answers of training rows: their own words."""
     if not task.asks and not task.open:
         return []
-    rows = Rows(data.train, task.columns, decoding).all_seen(np.arange(len(data.train)))
+    rows = Rows(data.train, task.columns_of(data.train.column_names), decoding).all_seen(np.arange(len(data.train)))
     return [
         part
         for row in rows

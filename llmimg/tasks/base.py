@@ -4,7 +4,7 @@ import abc
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -54,6 +54,7 @@ class Task(abc.ABC):
     readouts: ClassVar[tuple[str, ...]]  # what can answer it; the first is the default
     columns: ClassVar[tuple[str, ...]]  # needed to learn and to score, besides the image
     asks: ClassVar[tuple[str, ...]] = ()  # of these, those needed to ask
+    extras: ClassVar[tuple[str, ...]] = ()  # what it makes use of besides, where the data have it
     measures: ClassVar[tuple[Measure, ...]]  # the first is the headline
     row_measure: ClassVar[Measure] = Measure(  # of `per_row`
         "score", "Score", "the score of each image by itself", "number", worst=None, best=None
@@ -73,6 +74,11 @@ class Task(abc.ABC):
             UserError: data that it cannot be asked of, with what to do.
         """
         return dataclasses.replace(self, info=info)
+
+    @classmethod
+    def columns_of(cls, names: Collection[str]) -> tuple[str, ...]:
+        """The columns that it is given of data that have these."""
+        return (*cls.columns, *(name for name in cls.extras if name in names))
 
     @property
     def grammar(self) -> Grammar | None:
@@ -129,8 +135,9 @@ class Task(abc.ABC):
         """Each of its classes as an answer, strings alone; None where answers are not chosen from a few."""
         return None
 
-    def target(self, row: Row) -> int:
-        """Which of its classes a row is of: what a head learns."""
+    def target(self, row: Row, seed: int | None = None) -> int | None:
+        """Which of its classes a row is of: what is learned of it; None, of a row of none, is nothing. `seed` as of
+        `prompt`."""
         raise NotImplementedError
 
     @property

@@ -12,7 +12,7 @@ from llmimg.tasks.class_figures import class_figures
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.measure import ByRows, Measure, Table
 from llmimg.tasks.settings import AnswerSettings
-from llmimg.tasks.templates import Prompts
+from llmimg.tasks.templates import Prompts, closed_answers
 from llmimg.tokens.sample import Answer, Part
 
 UNNAMED = "(no class)"  # the prediction where an answer in words names none
@@ -88,19 +88,16 @@ class Classify(Task):
 
     @property
     def candidates(self) -> tuple[tuple[Part, ...], ...]:
-        """The names, each with what the prompt has behind an answer, and with a line break where one would begin
-        another ("hot dog", "hot dog stand"): in words, as a server can be asked for no other end."""
+        """The names, as `closed_answers`; in a conversation alone."""
         if self.settings.chat:
             return tuple((name,) for name in self.classes)
-        written = [name + self.behind for name in self.classes]
-        begins = any(one != other and other.startswith(one) for one in written for other in written)
-        return tuple((f"{each}\n" if begins else each,) for each in written)
+        return closed_answers(self.classes, self.behind)
 
     @property
     def constants(self) -> dict[str, str]:
         return {"classes": ", ".join(self.classes)}
 
-    def target(self, row: Row) -> int:
+    def target(self, row: Row, seed: int | None = None) -> int:
         return int(row["label"])
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:

@@ -66,6 +66,14 @@ class Slot:
         return ImageSlot() if self.name == IMAGE else RowText(row[self.name])
 
 
+def closed_answers(names: Sequence[str], behind: str) -> tuple[tuple[str, ...], ...]:
+    """Each of some names as an answer, with what stands behind one, and with a line break where one would begin another
+    ("hot dog", "hot dog stand"): in words, as a server can be asked for no other end."""
+    written = [name + behind for name in names]
+    begins = any(one != other and other.startswith(one) for one in written for other in written)
+    return tuple((f"{each}\n" if begins else each,) for each in written)
+
+
 def check_prompts(prompts: tuple[str, ...], fields: Collection[str], constants: Collection[str], behind: bool) -> None:
     """Refuse prompts that ask for something else than the task does.
 
