@@ -1,6 +1,7 @@
 """`python -m llmimg show | predict | run | report | table | compare | cache`: what needs no composed configuration."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parted(words: list[str]) -> tuple[list[str], dict[str, str]]:
     """Command-line words → words that stand alone, and `key=value`; a path of a file that is there stands alone."""
-    alone = [word for word in words if "=" not in word or Path(word).exists()]
+    alone = [word for word in words if "=" not in word or os.path.exists(word)]
     return alone, dict(word.split("=", 1) for word in words if word not in alone)
 
 

@@ -23,8 +23,9 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
         run: the folder of a run, or of its recogniser.
         images: paths.
         given: `out`, a folder to write predictions to in the field's own format, and drawn on their images as PNG files
-            in the folder `drawn` there; and what the task's `Bounds` have. It is written once all is predicted, each
-            file whole or not at all; files of the same names are replaced.
+            in the folder `drawn` there; what the task asks by (`question`), the same for all images; and what its
+            `Bounds` have. The folder is written once all is predicted, each file whole or not at all; files of the
+            same names are replaced.
 
     Raises:
         UserError: a name that no task has, or not the run's; an image that is not there or cannot be read.
@@ -37,10 +38,11 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
             raise UserError(f"There is no image {image}.")
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
-    bounds, out = _bounds(task, given), given.get("out")
+    asked_by: dict[str, Any] = {name: value for name, value in given.items() if name in _asked_by()}
+    bounds, out = _bounds(task, {name: given[name] for name in given if name not in asked_by}), given.get("out")
     if out is not None and not task.exports:
         raise UserError(f"task={_named(task)} has no format of files of its own: leave out out=.")
-    predictions, rows = recogniser.predictions(images)
+    predictions, rows = recogniser.predictions(images, **asked_by)
     if bounds is not None:
         predictions = [task.bounded(each, bounds) for each in predictions]
     if out is not None:
@@ -64,10 +66,15 @@ def _write(
 
 
 def _check(given: Mapping[str, str]) -> None:
-    known = {"out"} | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
+    known = {"out"} | _asked_by() | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
     for name in given:
         if name not in known:
             raise UserError(f"predict has no setting '{name}': {did_you_mean(name, known)}")
+
+
+def _asked_by() -> set[str]:
+    """What any task asks by."""
+    return {name for kind in TASKS.entries().values() for name in kind.asks}
 
 
 def _bounds(task: Task, given: Mapping[str, str]) -> Any:

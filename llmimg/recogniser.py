@@ -45,27 +45,35 @@ class Recogniser:
     origin: dict[str, Any] = field(default_factory=dict)  # what the weights started from
     data: dict[str, Any] = field(default_factory=dict)  # which data it was trained and tested on, as data.json
 
-    def __call__(self, images: Any, batch_size: int = 64) -> list[dict[str, Any]]:
+    def __call__(self, images: Any, batch_size: int = 64, **columns: Any) -> list[dict[str, Any]]:
         """The answer to each image, in JSON's types.
 
         Args:
             images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), a batch
                 uint8 `[N, H, W, C]`, or a single image.
             batch_size: images that go through the model at once.
+            columns: what each is asked by, where the task asks in words of its own (`question`): one text for all, or
+                one for each.
 
         Raises:
-            UserError: an image that cannot be read, or whose text does not fit the model's context.
+            UserError: an image that cannot be read, or whose text does not fit the model's context; a column that the
+                task does not ask by, or that is missing.
         """
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
-        return [self.readout.task.as_json(prediction) for prediction in self.predictions(images, batch_size)[0]]
+        return [
+            self.readout.task.as_json(prediction) for prediction in self.predictions(images, batch_size, **columns)[0]
+        ]
 
-    def predictions(self, images: Sequence[Any], batch_size: int = 64) -> tuple[list[Prediction], list[Row]]:
+    def predictions(
+        self, images: Sequence[Any], batch_size: int = 64, **columns: Any
+    ) -> tuple[list[Prediction], list[Row]]:
         """What the task reads in the answers to some images, and the rows that they are of; arguments and errors as of
         a call."""
         found, rows = [], []
-        for examples in self._batches(images, batch_size):
+        asked_by = self._columns(columns, len(images))
+        for examples in self._batches(images, asked_by, batch_size):
             asked = [example.row for example in examples]
             found += self.readout.predictions(self.outputs(examples), asked)
             rows += asked
@@ -79,18 +87,40 @@ class Recogniser:
         found = self.readout.outputs(self.model, batch)
         return found.cpu().numpy() if isinstance(found, torch.Tensor) else tuple(each.cpu().numpy() for each in found)
 
-    def _batches(self, images: Sequence[Any], batch_size: int) -> Iterator[list[Example]]:
+    def _columns(self, given: Mapping[str, Any], count: int) -> list[dict[str, str]]:
+        """What each image is asked by."""
+        asks, task = self.readout.task.asks, TASKS.name_of(type(self.readout.task))
+        for name in given:
+            if name not in asks:
+                raise UserError(f"task={task} is not asked by a {name}: leave {name}= out.")
+        rows: list[dict[str, str]] = [{} for _ in range(count)]
+        for name in asks:
+            value = given.get(name)
+            several = [value] * count if isinstance(value, str) else list(value or ())
+            if len(several) != count or not all(isinstance(each, str) and each.strip() for each in several):
+                raise UserError(
+                    f"task={task} asks each image by its {name}: give {name}= as one text for all, or one for each of "
+                    f"the {count:,} images, none of them empty."
+                )
+            rows = [{**row, name: each} for row, each in zip(rows, several, strict=True)]
+        return rows
+
+    def _batches(
+        self, images: Sequence[Any], asked_by: Sequence[Mapping[str, str]], batch_size: int
+    ) -> Iterator[list[Example]]:
+        decoding = self.encoder.decoding
         for start in range(0, len(images), batch_size):
-            decoding = self.encoder.decoding
             batch = [
                 decode(image, f"number {index}", decoding.white)
                 for index, image in enumerate(images[start : start + batch_size], start)
             ]
-            ids = self.encoder.ids([decoding.fitted(image) for image in batch])
-            yield [
-                Example(each, {"id": str(index), "size": size, "placement": decoding.placement(size)})
-                for index, (each, size) in enumerate(zip(ids, (image.shape[:2] for image in batch), strict=True), start)
+            sizes = [image.shape[:2] for image in batch]
+            rows = [
+                {**asked_by[index], "id": str(index), "size": size, "placement": decoding.placement(size)}
+                for index, size in enumerate(sizes, start)
             ]
+            ids = self.encoder.ids([decoding.fitted(image) for image in batch])
+            yield [Example(each, row) for each, row in zip(ids, rows, strict=True)]
 
     def save(self, folder: Path) -> None:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""

@@ -8,6 +8,7 @@ as they are where all annotators agree, both sides are always normalised.
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 _ARTICLES = frozenset(("a", "an", "the"))
 _NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -56,3 +57,31 @@ def commonest(known: Sequence[str]) -> str:
     """Of several answers the one that most agree on, as it was said first; of several such, the first."""
     counts = Counter(map(normalised, known))
     return max(known, key=lambda answer: counts[normalised(answer)])
+
+
+def folded(text: str) -> str:
+    """A caption as captions are compared: spaces and line breaks alike."""
+    return " ".join(text.split())
+
+
+def bleu(captions: Sequence[str], known: Sequence[Sequence[str]]) -> float:
+    """BLEU of all captions together, 0 to 100 (Papineni et al., ACL 2002; by sacrebleu, with its tokenizer 13a).
+
+    Args:
+        captions: as they were written.
+        known: one or several references of each.
+    """
+    from sacrebleu import corpus_bleu
+
+    several = max(map(len, known))
+    references: Any = [
+        [folded(each[number]) if number < len(each) else None for each in known] for number in range(several)
+    ]
+    return corpus_bleu([folded(caption) for caption in captions], references).score
+
+
+def caption_bleu(caption: str, known: Sequence[str]) -> float:
+    """BLEU of one caption by itself, smoothed, 0 to 100."""
+    from sacrebleu import sentence_bleu
+
+    return sentence_bleu(folded(caption), [folded(each) for each in known]).score

@@ -59,6 +59,7 @@ class QuestionAnswering(WordsTask):
     (`llmimg.metrics.words`). Of a row with several questions (`questions`) one is drawn in training."""
 
     settings: QuestionSettings
+    said = "answer"
     Settings = QuestionSettings
     readouts = ("generate", "score")
     columns = ("question", "answer")

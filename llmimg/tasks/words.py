@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
 
 class WordsTask(Task):
     """One whose answers are words: open text, or `classes` where there are few."""
+
+    said: ClassVar[str]  # what they are called
 
     @property
     def candidates(self) -> tuple[tuple[Part, ...], ...] | None:
@@ -87,6 +89,11 @@ class WordsTask(Task):
 
     def text(self, prediction: Words) -> str:
         return UNREAD if prediction.text is None else prediction.text
+
+    def as_json(self, prediction: Words) -> dict[str, Any]:
+        """The words, and how probable they are where that is known."""
+        known = {} if prediction.probability is None else {"probability": prediction.probability}
+        return {self.said: prediction.text, **known}
 
     def on(self, prediction: Words, row: Row) -> Words:
         return replace(prediction, nats=None)
