@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,7 @@ class Prompted(TextReadout):
     @functools.cached_property
     def _by_wording(self) -> list[Choices | None]:
         """The answers to choose from behind each of the task's prompts."""
-        return [self._choices_of(replace(self.task, wording=each)) for each in range(len(self.task.wordings))]
+        return [self._choices_of(each) for each in self.task.in_every_wording()]
 
     def _choices(self, seed: int | None) -> Choices | None:
         """Those of a sample; `seed` as of `Task.prompt`."""

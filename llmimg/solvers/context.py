@@ -84,7 +84,7 @@ def prompt_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
     Args:
         rows: those that are asked, where they are asked in words of their own.
     """
-    worded = [replace(task, wording=each) for each in range(len(task.wordings))]
+    worded = task.in_every_wording()
     asked = rows if task.asks else [task.stand_in]
     choices = [choices_behind(script, each) for each in worded]
     none = np.empty(0, np.int64)
@@ -102,8 +102,7 @@ def words_before(script: Script, task: Task) -> int | None:
     """How many tokens stand in front of the image that is asked about; None where that differs from sample to sample,
     or there is none."""
     found = set()
-    for wording in range(len(task.wordings)):
-        each = replace(task, wording=wording)
+    for each in task.in_every_wording():
         parts = each.prompt(task.stand_in, None)
         if ImageSlot() not in parts or any(isinstance(part, RowText) for part in parts[: parts.index(ImageSlot())]):
             return None
@@ -127,7 +126,7 @@ def answer_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
         rows: those to learn from: answers in open text may be a margin longer than theirs.
     """
     if task.candidates is not None:
-        chosen = (choices_behind(script, replace(task, wording=each)) for each in range(len(task.wordings)))
+        chosen = (choices_behind(script, each) for each in task.in_every_wording())
         return max(len(answer) for choices in chosen if choices for answer in choices.answers)
     if task.grammar is None:
         return int(np.ceil(_MARGIN * longest_answer(script, task, rows)))

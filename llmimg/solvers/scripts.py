@@ -27,8 +27,7 @@ def image_is_inside(task: Task) -> bool:
     """Whether anything of the prompt's text stands in front of the image that is asked about."""
     if task.settings.chat or task.settings.shots > 0:
         return True
-    worded = (replace(task, wording=each) for each in range(len(task.wordings)))
-    return any(each.prompt(task.stand_in, None)[0] != ImageSlot() for each in worded)
+    return any(each.prompt(task.stand_in, None)[0] != ImageSlot() for each in task.in_every_wording())
 
 
 def make_script(
@@ -55,7 +54,7 @@ def make_script(
     shots = _shots(settings, task, encoder, train, known, ids, shown)
     script = Script(vocabulary, shots, task.settings.chat, task.candidates is not None)
     words = []
-    for each in (replace(task, wording=wording) for wording in range(len(task.wordings))):
+    for each in task.in_every_wording():
         words += fixed_words(script, each.prompt(task.stand_in, None), each.candidates)
     script = replace(script, vocabulary=vocabulary.with_words(dict.fromkeys(words)))
     some = sampled(ids.whole, _SAMPLE, settings.data.split_seed)

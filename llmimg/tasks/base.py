@@ -156,6 +156,10 @@ class Task(abc.ABC):
             return self.wording
         return int(np.random.default_rng([seed, 1]).integers(len(self.wordings)))
 
+    def in_every_wording(self) -> tuple[Self, ...]:
+        """Itself, asked with each of its prompts in evaluation."""
+        return tuple(dataclasses.replace(self, wording=each) for each in range(len(self.wordings)))
+
     @property
     def behind(self) -> str:
         """The words behind an answer."""
