@@ -53,3 +53,21 @@ def middle(pixels: np.ndarray, size: int) -> np.ndarray:
     """What `data.size=[size,size] data.fit=middle` is to leave."""
     top, left = ((side - size) // 2 for side in pixels.shape)
     return pixels[top : top + size, left : left + size]
+
+
+def flat(images: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([image.ravel() for image in images])
+
+
+def ssim(image: np.ndarray, other: np.ndarray) -> float:
+    """Wang et al. 2004 by their formula, over every whole window of 7 pixels a side, or as many as fit and are odd."""
+    side = min(7, (min(image.shape) - 1) // 2 * 2 + 1)
+    values = []
+    for top in range(image.shape[0] - side + 1):
+        for left in range(image.shape[1] - side + 1):
+            x, y = (each[top : top + side, left : left + side].astype(float).ravel() for each in (image, other))
+            (xx, xy), (_, yy) = np.cov(x, y)
+            one, two = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+            alike = (2 * x.mean() * y.mean() + one) * (2 * xy + two)
+            values.append(alike / ((x.mean() ** 2 + y.mean() ** 2 + one) * (xx + yy + two)))
+    return float(np.mean(values))

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 from tests.peers import answers
 from tests.peers.finished import Finished
-from tests.peers.pictures import CLASSES, COUNTS, draw_pictures, image_of, middle
+from tests.peers.pictures import CLASSES, COUNTS, draw_pictures, flat, image_of, middle, ssim
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -149,10 +149,6 @@ def text_peers(run: Finished) -> dict:
     }
 
 
-def flat(images: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([image.ravel() for image in images])
-
-
 def given_back(run: Finished, split: str) -> list[np.ndarray]:
     """The images of the levels whose tokens were all read."""
     images = []
@@ -161,20 +157,6 @@ def given_back(run: Finished, split: str) -> list[np.ndarray]:
         levels = [int(character) for character in read if character.isdigit()]
         images.append(image_of(levels, picture.pixels.shape))
     return images
-
-
-def ssim(image: np.ndarray, other: np.ndarray) -> float:
-    """Wang et al. 2004 by their formula, over every whole window of 7 pixels a side, or as many as fit and are odd."""
-    side = min(7, (min(image.shape) - 1) // 2 * 2 + 1)
-    values = []
-    for top in range(image.shape[0] - side + 1):
-        for left in range(image.shape[1] - side + 1):
-            x, y = (each[top : top + side, left : left + side].astype(float).ravel() for each in (image, other))
-            (xx, xy), (_, yy) = np.cov(x, y)
-            one, two = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-            alike = (2 * x.mean() * y.mean() + one) * (2 * xy + two)
-            values.append(alike / ((x.mean() ** 2 + y.mean() ** 2 + one) * (xx + yy + two)))
-    return float(np.mean(values))
 
 
 def cost_peers(run: Finished) -> dict:
