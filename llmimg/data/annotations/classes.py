@@ -14,10 +14,19 @@ class Classes:
     """Attributes:
     names: different names; a class's number in canonical columns is its index here.
     numbers: the source's own number of each, so that what is written out can speak of it; None where it has none.
+
+    Raises:
+        UserError: an empty name, which no answer could say.
     """
 
     names: tuple[str, ...]
     numbers: tuple[int | None, ...]
+
+    def __post_init__(self) -> None:
+        for name, number in zip(self.names, self.numbers, strict=True):
+            if not name.strip():
+                which = "A class" if number is None else f"The class of number {number}"
+                raise UserError(f"{which} has an empty name: name the classes with data.label_names, or in the source.")
 
     def indices(self) -> dict[str, int]:
         """Name → index."""
