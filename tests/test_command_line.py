@@ -50,7 +50,7 @@ def read(*arguments: str) -> list:
 
 
 @pytest.mark.parametrize("typed", TYPED)
-@pytest.mark.parametrize("key", ["data.path", "model.path", "run_dir", "task.prompts", "trainer.run_name"])
+@pytest.mark.parametrize("key", ["data.path", "model.path", "run_dir", "trainer.run_name"])
 def test_text_arrives_as_typed(key, typed):
     config = compose("config", command_line([f"{key}={typed}"]))
     for name in key.split("."):

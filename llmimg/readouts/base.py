@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -99,6 +99,10 @@ class TextReadout(Readout):
         super().__init__(task)
         self.layout, self.script, self.boxes = layout, script, boxes
         self.settings: Any = SETTINGS[READOUTS.name_of(type(self))]() if settings is None else settings
+
+    def of_task(self, task: Task) -> Self:
+        """The same for another task, or the task in other words."""
+        return type(self)(task, self.layout, self.script, self.boxes, self.settings)
 
     @property
     def blank(self) -> tuple[int, ...]:

@@ -204,6 +204,7 @@ class LanguageSolver(Solver):
             **data_metrics(self.ids, self.examples, self.layout),
             **fidelity_metrics(self.encoder, self.data, self.examples, self.layout, seed, bits, self.notes),
             **self._text_scores(),
+            **self._spread_over_prompts(scores),
             **dict(sizes),
             "memory/peak_mb": peak_memory_mb(),
         }
@@ -218,6 +219,23 @@ class LanguageSolver(Solver):
                 found = self.task.metrics(self.readout.predictions(outputs, rows), rows)
                 metrics |= {f"{name}/text_{key}": found[key] for key in ("loss", "perplexity")}
         return metrics
+
+    def _spread_over_prompts(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """The headline of the test split asked with each of several prompts: the mean and the worst of them."""
+        prompts, headline = getattr(self.task.settings, "prompts", ()), self.task.measures[0]
+        if len(prompts) < 2 or not self.readout.prompted:
+            return {}
+        found = [scores[f"test/{headline.key}"]]
+        for task in self.task.in_every_wording()[1:]:
+            readout = self.readout.of_task(task)
+            outputs, numbers = self.trainer.answer(self.examples["test"], readout)
+            found.append(readout.metrics(outputs, self.known["test"].scored(numbers))[headline.key])
+        worst = (min if headline.higher_is_better else max)(found)
+        self.notes.append(
+            f"Asked with {len(prompts)} prompts (task.prompts), the test {headline.phrase} is "
+            f"{', '.join(map(headline.written, found))}; where nothing else is said, the first was asked."
+        )
+        return {f"test/{headline.key}_prompts_mean": float(np.mean(found)), f"test/{headline.key}_prompts_worst": worst}
 
     def save(self, folder: RunFolder) -> None:
         if not is_first_process():

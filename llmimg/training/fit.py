@@ -98,13 +98,15 @@ class ReadoutTrainer(Interruptible):
         numbers = torch.tensor([example.number for example in examples])
         return {**self.readout.batch(examples), "labels": numbers}
 
-    def answer(self, examples: Examples | ConcatDataset) -> tuple[Any, np.ndarray]:
-        """The readout's outputs for all examples, arrays `[N, …]`, and the numbers of their rows, int64 `[N]`."""
-        compute_metrics, self.compute_metrics = self.compute_metrics, None
+    def answer(self, examples: Examples | ConcatDataset, readout: Readout | None = None) -> tuple[Any, np.ndarray]:
+        """The outputs of a readout (None: of the one that training evaluates by) for all examples, arrays `[N, …]`, and
+        the numbers of their rows, int64 `[N]`."""
+        kept = self.compute_metrics, self.readout
+        self.compute_metrics, self.readout = None, readout or self.readout
         try:
             found = self.predict(examples)
         finally:
-            self.compute_metrics = compute_metrics
+            self.compute_metrics, self.readout = kept
         return found.predictions, np.asarray(found.label_ids)
 
     # What a readout gives may be several arrays, which the Trainer's own type does not say.

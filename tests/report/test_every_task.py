@@ -35,7 +35,9 @@ def scenes() -> Scenes:
 
 
 def bound(name: str) -> Task:
-    info = DataInfo(label_names=NAMES, classes={"objects": NAMES, "mask": ("ground", *NAMES)}, size=(32, 32))
+    info = DataInfo(
+        label_names=NAMES, classes={"objects": NAMES, "mask": ("ground", *NAMES)}, answers=NAMES, size=(32, 32)
+    )
     settings = {"segment": {"grid": (8, 8)}}.get(name, {})
     return TASKS[name].with_settings(info, **settings).bind(info, make("gray"))
 
@@ -45,6 +47,7 @@ def rows_of(scenes: Scenes) -> list[Row]:
     for index, things in enumerate(scenes.things):
         objects = {"bbox": [list(thing.box) for thing in things], "category": [thing.category for thing in things]}
         row = {"id": str(index), "label": index % len(NAMES), "objects": objects, "mask": scenes.masks[index]}
+        row |= {"caption": scenes.captions[index], "question": "what is it?", "answer": NAMES[index % len(NAMES)]}
         rows.append({**row, "size": scenes.images[index].shape[:2], "placement": None})
     return rows
 

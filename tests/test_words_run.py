@@ -1,0 +1,85 @@
+"""Runs whose answers are words: questions and captions, from data to a recogniser that is asked."""
+
+import json
+
+import numpy as np
+import pytest
+
+from llmimg import Recogniser
+from llmimg.cli import main
+from llmimg.data.png import png_files
+from llmimg.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SCENES = (
+    "data=scenes",
+    "data.train_samples=32",
+    "data.val_samples=8",
+    "data.test_samples=8",
+    "data.scenes.train=40",
+    "data.scenes.validation=8",
+    "data.scenes.test=8",
+    "textify=patch_words",
+    "textify.patch=8",
+    "textify.words=1",
+    "textify.codes=16",
+    "trainer.max_steps=2",
+    "trainer.save_strategy=no",
+    "trainer.eval_strategy=no",
+)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(png_files(np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8))[0])
+    return path
+
+
+def metrics_of(folder) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_questions_are_answered_by_one_of_few(run, picture, capsys):
+    prompts = ["{image}\\nquestion: {question}\\nanswer: {answer}", "{question}{image} A: {answer}"]
+    listed = ",".join(f'"{prompt}"' for prompt in prompts)
+    folder = run("closed", *SCENES, "task=answer", f"task.prompts=[{listed}]", "task.samples=2", "data.fresh=true")
+    metrics = metrics_of(folder)
+    assert metrics["test/exact_match_prompts_worst"] <= metrics["test/exact_match_prompts_mean"]
+    assert 0 <= metrics["test/exact_match"] <= 1 and metrics["test/loss"] > 0
+    recogniser = Recogniser.load(folder)
+    asked = recogniser([str(picture)] * 2, question=["how many shapes are there?", "what is leftmost?"])
+    assert all(set(each) == {"answer", "probability"} for each in asked)
+    capsys.readouterr()
+    main(["predict", str(folder), str(picture), "question=what is leftmost?"])
+    assert json.loads(capsys.readouterr().out)["answer"] == asked[1]["answer"]
+    with pytest.raises(UserError, match="asks each image by its question: give question="):
+        recogniser([str(picture)])
+    with pytest.raises(UserError, match="none of them empty"):
+        recogniser([str(picture)], question=" ")
+    with pytest.raises(UserError, match="is not asked by a caption"):
+        recogniser([str(picture)], question="what?", caption="a dog")
+    with pytest.raises(UserError, match=r"Row 0 is asked in [\d,]+ tokens, and the model's context has room for"):
+        recogniser([str(picture)], question="what " * 200)
+
+
+@pytest.mark.parametrize("task", ["task=answer task.closed=false task.shots=1", "task=caption task.image_loss=0.3"])
+@pytest.mark.parametrize("vocabulary", ["own", "reuse"])
+def test_open_words_are_written_and_read_back(run, task, vocabulary, small_tokenizer, picture):
+    words = [] if vocabulary == "own" else [f"vocabulary.path={small_tokenizer}"]
+    folder = run(
+        f"{task}-{vocabulary}", *SCENES, *task.split(), f"vocabulary={vocabulary}", *words, "data.scenes.most=1"
+    )
+    metrics = metrics_of(folder)
+    assert 0 <= metrics["test/exact_match"] <= 1 and metrics["test/loss"] > 0 and "test/unread_answers" in metrics
+    asked = {"question": "what is it?"} if "answer" in task else {}
+    (said,) = Recogniser.load(folder)(str(picture), **asked)
+    assert set(said) == {task.split()[0].removeprefix("task="), "probability"}
+
+
+@pytest.mark.parametrize("model", ["constant", "nearest"])
+@pytest.mark.parametrize("task", ["answer", "caption"])
+def test_blind_models_answer_in_words(run, task, model):
+    metrics = metrics_of(run(f"{task}-{model}", *SCENES[:7], f"task={task}", f"model={model}"))
+    assert 0 <= metrics["test/exact_match"] <= 1
