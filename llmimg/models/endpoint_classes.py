@@ -87,7 +87,7 @@ def write_classes(
     names = task.classes or ()
     answers = ["".join(map(str, answer)) for answer in task.candidates or ()]
     one_line = all("\n" in answer for answer in answers)
-    check_names(names, answers[0].removeprefix(names[0]), one_line)
+    check_names(names, answers[0].partition(names[0])[2], one_line)
     most = max(map(len, names))
     prompts = [task.prompt(row, None) for row in rows]
     written = ask_to_write(endpoint, request_format, prompts, texts, most, one_line, anew)

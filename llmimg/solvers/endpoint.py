@@ -20,6 +20,7 @@ from llmimg.models.endpoint import Endpoint
 from llmimg.models.endpoint_classes import score_classes, write_classes
 from llmimg.models.endpoint_pieces import write_pieces
 from llmimg.models.endpoint_requests import RequestFormat
+from llmimg.models.endpoint_words import write_words
 from llmimg.models.settings import EndpointOptions
 from llmimg.provenance import parts_of, read_hashes, shown_rows
 from llmimg.ranks import world_size
@@ -99,18 +100,18 @@ class EndpointSolver(Solver):
     def predict(self, split: str) -> Outcome:
         """By the likelihoods of classes (readout=score) or in the model's own words (readout=generate)."""
         settings, started = self.settings, time.perf_counter()
-        rows = Rows(self.data.test, self.task.columns_of(self.data.test.column_names), self.data.decoding).scored(
-            self.numbers
-        )
+        rows = self._known(self.data.test).scored(self.numbers)
+        asked = self.endpoint, self.task, self.request_format, rows, self.texts
         if settings.readout_name == "score":
-            normalise = settings.readout_settings.normalise
-            found = score_classes(
-                self.endpoint, self.task, self.request_format, rows, self.texts, normalise, settings.force
-            )
+            found = score_classes(*asked, settings.readout_settings.normalise, settings.force)
+        elif self.task.open:
+            train = self.data.train
+            known = [self.task.answer(row, None) for row in self._known(train).all_seen(np.arange(len(train)))]
+            found = write_words(*asked, ["".join(map(str, parts)) for parts in known], settings.force)
         elif self.task.candidates is None:
-            found = write_pieces(self.endpoint, self.task, self.request_format, rows, self.texts, settings.force)
+            found = write_pieces(*asked, settings.force)
         else:
-            found = write_classes(self.endpoint, self.task, self.request_format, rows, self.texts, settings.force)
+            found = write_classes(*asked, settings.force)
         self.seconds = time.perf_counter() - started
         self.notes.extend(found.notes)
         for note in found.notes:
