@@ -18,7 +18,7 @@ from benchmarks.settings import Settings
 from benchmarks.small_models import SHAPES, causal, prompts
 from benchmarks.timing import in_turns, quotients
 from llmimg.errors import UserError
-from llmimg.readouts.held import write
+from llmimg.readouts.held import Tables, write
 from llmimg.textify import START
 from llmimg.tokens.automaton import Automaton
 from llmimg.tokens.lookup import Way
@@ -51,10 +51,10 @@ def measure(settings: Settings) -> dict[str, Any]:
 def _held(name: str, images: int, rounds: int) -> dict[str, Any]:
     model = causal(name, _END + 1)
     ids, mask = prompts(min(SHAPES[name].batch, images), range(1, 1 + _GRAYS))
-    automaton, budget = detection(), np.full(len(ids), _OBJECTS)
+    tables, budget = Tables(detection(), ids.device), np.full(len(ids), _OBJECTS)
     sides: dict[str, Callable[[], torch.Tensor]] = {
         "bare": lambda: _generate(model, ids, mask),
-        "held": lambda: write(model, ids, mask, automaton, _LENGTH, budget=budget).tokens[:, 0],
+        "held": lambda: write(model, ids, mask, tables, _LENGTH, budget=budget).tokens[:, 0],
     }
     processor = _xgrammar()
     if processor is not None:

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Batch, Outputs, tensors
 from llmimg.readouts.candidates import trie_scores
-from llmimg.readouts.held import Choice, write
-from llmimg.readouts.loss import IGNORED
+from llmimg.readouts.held import Choice, Tables, write
+from llmimg.readouts.loss import IGNORED, ahead, row_costs
 from llmimg.readouts.prompted import Prompted
 from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row
@@ -47,6 +47,12 @@ class Generate(Prompted):
             self.trie = trie_of(self.choices.answers)
         else:
             self.automaton = self.vocabulary.automaton(self.task.grammar, self.task.cells)
+        self._tables: Tables | None = None
+
+    def _tables_on(self, device: torch.device) -> Tables:
+        if self._tables is None or self._tables.device != device:
+            self._tables = Tables(self.automaton, device, self.task.exact)
+        return self._tables
 
     @functools.cached_property
     def _room(self) -> int:
@@ -83,11 +89,10 @@ class Generate(Prompted):
             model,
             ids,
             mask,
-            self.automaton,
+            self._tables_on(ids.device),
             self._room,
             choice=self.choice,
             budget=batch["budget"].cpu().numpy() if "budget" in batch else None,
-            exact=self.task.exact,
             seeds=batch["seeds"].cpu().numpy().view(np.uint64) if "seeds" in batch else None,
         )
         best = written.log_probabilities.sum(dim=2).argmax(dim=1)
@@ -125,14 +130,10 @@ class Generate(Prompted):
 
 
 def _costs(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Nats of the right answers, and how many tokens they have: float32 `[B, 2]`."""
+    """`row_costs` of the right answers."""
     labels = batch["known_labels"]
     keep = labels.shape[1] - max(int((labels != IGNORED).any(dim=0).int().argmax()) - 1, 0)
     logits = model(
         input_ids=batch["known_ids"], attention_mask=batch["known_mask"], logits_to_keep=keep, use_cache=False
     ).logits
-    labels = labels[:, labels.shape[1] - logits.shape[1] :][:, 1:]
-    nats = torch.nn.functional.cross_entropy(
-        logits[:, :-1].float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
-    )
-    return torch.stack([nats.sum(dim=1), (labels != IGNORED).sum(dim=1).float()], dim=1)
+    return row_costs(*ahead(logits, labels))

@@ -49,23 +49,21 @@ class Generated:
         tokens: int64 `[B, n, T]`; behind the end stands the end.
         log_probabilities: float32 `[B, n, T]`, of each token among those that were allowed there; 0 behind the end, and
             −inf where there are fewer answers than n.
-        ended: bool `[B, n]`, whether the end was reached.
     """
 
     tokens: torch.Tensor
     log_probabilities: torch.Tensor
-    ended: torch.Tensor
 
 
-class _Tables:
-    """An automaton's tables on a device.
+class Tables:
+    """An automaton's tables on a device: made once, and read by every `write`.
 
     Args:
-        budget: the most cells that an answer may fill; None counts none.
-        exact: whether answers fill all that they may.
+        exact: whether answers fill all of a budget, or at most do.
     """
 
-    def __init__(self, automaton: Automaton, device: torch.device, budget: int | None, exact: bool):
+    def __init__(self, automaton: Automaton, device: torch.device, exact: bool = True):
+        self.automaton, self.device, self.exact = automaton, device, exact
         after, cost, need = (
             torch.from_numpy(each).to(device).long() for each in (automaton.after, automaton.cost, automaton.need)
         )
@@ -73,7 +71,16 @@ class _Tables:
         self.after, self.cost, self.done = after.clamp(min=0), cost, len(after) - 1
         # How many cells must be left for a token to be taken.
         self.least = (need[self.after] + cost).masked_fill(after < 0, 2**40)
-        self.fills = torch.from_numpy(automaton.fills(budget)).to(device) if budget is not None and exact else None
+        self.fills: torch.Tensor | None = None
+
+    def prepare(self, budget: np.ndarray | None) -> None:
+        """Make ready for budgets `[B]`: what can fill them exactly is looked up for the largest so far."""
+        if budget is None or not self.exact:
+            self.fills = None
+            return
+        most = int(np.max(budget))
+        if self.fills is None or self.fills.shape[1] <= most:
+            self.fills = torch.from_numpy(self.automaton.fills(most)).to(self.device)
 
     def allowed(self, state: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
         """Which tokens may be written, bool `[B, A]`, in these states `[B]` with so many cells left `[B]`."""
@@ -95,13 +102,11 @@ def write(
     model: PreTrainedModel,
     ids: torch.Tensor,
     mask: torch.Tensor,
-    automaton: Automaton,
+    tables: Tables,
     most: int,
     *,
     choice: Choice = Choice(),
     budget: np.ndarray | None = None,
-    exact: bool = True,
-    state: np.ndarray | None = None,
     seeds: np.ndarray | None = None,
 ) -> Generated:
     """Answers to prompts, up to `most` tokens each, the end among them.
@@ -109,17 +114,16 @@ def write(
     Args:
         model: a causal model.
         ids, mask: prompts int64 `[B, L]`, padded on the left, and where they are not padding.
-        budget: cells that each answer has to fill, int `[B]`; None counts none.
-        exact: whether it must be filled, or may at most be.
-        state: of the automaton, int `[B]`, where answers have begun in the prompt; None is the start.
+        tables: of the automaton that holds answers, on the prompts' device.
+        budget: cells that each answer has to fill, or may (`Tables`), int `[B]`; None counts none.
         seeds: uint64 `[B]`, all that samples of a row depend on.
 
     Raises:
         UserError: a budget that no answer can keep.
     """
     count, device = choice.count, ids.device
-    tables = _Tables(automaton, device, None if budget is None else int(np.max(budget)), exact)
-    here, left = _start(tables, len(ids), state, budget, device)
+    tables.prepare(budget)
+    here, left = _start(tables, len(ids), budget, device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
     cache = out.past_key_values
@@ -149,17 +153,14 @@ def write(
     return Generated(
         tables.alphabet[torch.stack(tokens, dim=1)].view(shape),
         torch.stack(log_probabilities, dim=1).view(shape),
-        (here == tables.done).view(shape[:2]),
     )
 
 
 def _start(
-    tables: _Tables, rows: int, state: np.ndarray | None, budget: np.ndarray | None, device: torch.device
+    tables: Tables, rows: int, budget: np.ndarray | None, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The automaton's state before an answer's first token, and the cells that are left then: int64 `[B]` each."""
     here = torch.zeros(rows, dtype=torch.long, device=device)
-    if state is not None:
-        here = torch.as_tensor(state, dtype=torch.long, device=device)
     if budget is None:
         return here, torch.full_like(here, 2**39)
     left = torch.as_tensor(budget, dtype=torch.long, device=device)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedM
 
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Batch, TextReadout, tensors
-from llmimg.readouts.loss import IGNORED, Term
+from llmimg.readouts.loss import IGNORED, Term, ahead, row_costs
 from llmimg.readouts.masks import hidden_tokens, instead
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import check_causal
@@ -18,14 +18,6 @@ from llmimg.tasks.base import Row, Task
 from llmimg.tokens.layout import Sequences
 from llmimg.tokens.packing import side_by_side
 from llmimg.tokens.sample import Answer, Example
-
-
-def _costs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """For each row the nats that its labels cost, and how many there are: float32 `[B, 2]`."""
-    nats = torch.nn.functional.cross_entropy(
-        logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
-    )
-    return torch.stack([nats.sum(dim=1), (labels != IGNORED).sum(dim=1).float()], dim=1)
 
 
 class _OfText(TextReadout):
@@ -74,7 +66,7 @@ class Likelihood(_OfText):
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         check_causal(model, batch["input_ids"][0][batch["attention_mask"][0] == 1])
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
-        return _costs(model(**batch).logits[:, :-1], labels[:, 1:])
+        return row_costs(*ahead(model(**batch).logits, labels))
 
 
 def _seed_of(ids: np.ndarray) -> int:
@@ -118,4 +110,4 @@ class Masked(_OfText):
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         seen = {name: each for name, each in batch.items() if name != "hidden"}
-        return _costs(model(**seen).logits, batch["hidden"])
+        return row_costs(model(**seen).logits, batch["hidden"])

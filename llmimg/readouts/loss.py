@@ -44,8 +44,8 @@ class Term:
             smoothing: that much of each label goes to all K classes, or all V tokens, alike (Szegedy et al., CVPR
                 2016).
         """
-        if self.shifted:  # the first logits may have been left out
-            labels, logits = labels[:, labels.shape[1] - logits.shape[1] :][:, 1:], logits[:, :-1]
+        if self.shifted:
+            logits, labels = ahead(logits, labels)
         logits = logits.float()
         count = count.clamp(min=1)
         if labels.is_floating_point():
@@ -69,6 +69,25 @@ class Term:
 
     def _aligned(self, labels: torch.Tensor) -> torch.Tensor:
         return labels[:, 1:] if self.shifted else labels
+
+
+def ahead(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A causal model's logits `[B, K, V]` beside the labels of the tokens that they foretell, int64 `[B, L]`,
+    K ≤ L: both `[B, K − 1, …]`. The first logits may have been left out."""
+    return logits[:, :-1], labels[:, labels.shape[1] - logits.shape[1] :][:, 1:]
+
+
+def row_costs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """For each row the nats that its labels cost, and how many there are: float32 `[B, 2]`.
+
+    Args:
+        logits: `[B, L, V]`, of the labels at the same places.
+        labels: int64 `[B, L]`, `IGNORED` where nothing is counted.
+    """
+    nats = torch.nn.functional.cross_entropy(
+        logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    )
+    return torch.stack([nats.sum(dim=1), (labels != IGNORED).sum(dim=1).float()], dim=1)
 
 
 def counts(terms: Iterable[Term], batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor:

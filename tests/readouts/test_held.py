@@ -9,7 +9,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from llmimg.errors import UserError
 from llmimg.models.settings import ModelSettings
-from llmimg.readouts.held import Choice, write
+from llmimg.readouts.held import Choice, Tables, write
 from llmimg.textify import START
 from llmimg.tokens.automaton import Automaton
 from llmimg.tokens.lookup import Way
@@ -24,6 +24,7 @@ WAYS = {
     "some": [Way(tokens, (piece,), "all", cells) for piece, (tokens, cells) in enumerate(LETTERS.values())],
 }
 AUTOMATON = Automaton.of(WAYS, frozenset({"some", "all"}), END)
+HELD = Tables(AUTOMATON, torch.device("cpu"))
 ANSWERS = [letters for count in (1, 2) for letters in product(range(3), repeat=count)]
 
 
@@ -91,7 +92,7 @@ def costs(model, ids, mask, row: int) -> dict[tuple[int, ...], float]:
 @pytest.mark.parametrize("beams", [1, 4])
 def test_as_transformers_writes(model, prompts, beams):
     ids, mask = prompts
-    ours = write(model, ids, mask, AUTOMATON, 6, choice=Choice(beams=beams))
+    ours = write(model, ids, mask, HELD, 6, choice=Choice(beams=beams))
     theirs = model.generate(
         input_ids=ids,
         attention_mask=mask,
@@ -103,13 +104,13 @@ def test_as_transformers_writes(model, prompts, beams):
     )  # fmt: skip
     for row, answers in enumerate(theirs[:, ids.shape[1] :].view(len(ids), beams, -1).tolist()):
         assert AUTOMATON.read(ours.tokens[row, 0].tolist()).tolist() == AUTOMATON.read(answers[0]).tolist()
-    assert ours.ended.all()
+    assert (ours.tokens[:, :, -1] == END).all()
 
 
 @torch.no_grad()
 def test_beams_as_many_as_answers_find_all_with_their_probability(model, prompts):
     ids, mask = prompts
-    written = write(model, ids, mask, AUTOMATON, 6, choice=Choice(beams=16))
+    written = write(model, ids, mask, HELD, 6, choice=Choice(beams=16))
     for row in range(len(ids)):
         expected = costs(model, ids, mask, row)
         assert sum(np.exp(list(expected.values()))) == pytest.approx(1)
@@ -128,7 +129,7 @@ def test_beams_as_many_as_answers_find_all_with_their_probability(model, prompts
 def test_samples_come_as_often_as_they_are_likely(model, prompts):
     ids, mask = prompts
     count = 4000
-    drawn = write(model, ids[:1], mask[:1], AUTOMATON, 6, choice=Choice(samples=count), seeds=np.array([5], np.uint64))
+    drawn = write(model, ids[:1], mask[:1], HELD, 6, choice=Choice(samples=count), seeds=np.array([5], np.uint64))
     rows = [tuple(AUTOMATON.read(tokens).tolist()) for tokens in drawn.tokens[0].tolist()]
     for answer, cost in costs(model, ids, mask, 0).items():
         share = np.exp(cost)
@@ -138,9 +139,9 @@ def test_samples_come_as_often_as_they_are_likely(model, prompts):
 def test_samples_depend_on_their_row_alone(model, prompts):
     ids, mask = prompts
     choice, seeds = Choice(samples=5, temperature=1.3, top_p=0.95), np.arange(4).astype(np.uint64) * 1000
-    together = write(model, ids, mask, AUTOMATON, 6, choice=choice, seeds=seeds)
+    together = write(model, ids, mask, HELD, 6, choice=choice, seeds=seeds)
     for row in range(4):
-        alone = write(model, ids[row : row + 1], mask[row : row + 1], AUTOMATON, 6, choice=choice, seeds=seeds[[row]])
+        alone = write(model, ids[row : row + 1], mask[row : row + 1], HELD, 6, choice=choice, seeds=seeds[[row]])
         length = alone.tokens.shape[2]
         assert torch.equal(together.tokens[row, :, :length], alone.tokens[0])
 
@@ -148,8 +149,8 @@ def test_samples_depend_on_their_row_alone(model, prompts):
 @pytest.mark.parametrize("choice", [Choice(samples=3, top_k=1), Choice(samples=3, temperature=1e-4)])
 def test_the_likeliest_alone_are_greedy(model, prompts, choice):
     ids, mask = prompts
-    greedy = write(model, ids, mask, AUTOMATON, 6)
-    drawn = write(model, ids, mask, AUTOMATON, 6, choice=choice, seeds=np.arange(4).astype(np.uint64))
+    greedy = write(model, ids, mask, HELD, 6)
+    drawn = write(model, ids, mask, HELD, 6, choice=choice, seeds=np.arange(4).astype(np.uint64))
     assert all(torch.equal(drawn.tokens[:, sample], greedy.tokens[:, 0]) for sample in range(3))
 
 
@@ -159,7 +160,9 @@ def test_budgets_are_kept(model, prompts, choice, exact):
     ids, mask = prompts
     budget = np.array([1, 2, 5, 6])
     seeds = np.arange(4).astype(np.uint64)
-    written = write(model, ids, mask, AUTOMATON, 6, choice=choice, budget=budget, exact=exact, seeds=seeds)
+    written = write(
+        model, ids, mask, Tables(AUTOMATON, ids.device, exact), 6, choice=choice, budget=budget, seeds=seeds
+    )
     cells = [cells for _, cells in LETTERS.values()]
     for row, answers in enumerate(written.tokens.tolist()):
         for tokens, chances in zip(answers, written.log_probabilities[row], strict=True):
@@ -170,27 +173,18 @@ def test_budgets_are_kept(model, prompts, choice, exact):
 
 def test_a_budget_that_nothing_keeps_is_refused(model, prompts):
     with pytest.raises(UserError, match="No answer of this task fills the cells that it has to"):
-        write(model, *prompts, AUTOMATON, 6, budget=np.array([3, 0, 3, 3]))
+        write(model, *prompts, HELD, 6, budget=np.array([3, 0, 3, 3]))
 
 
-def test_what_was_begun_is_gone_on_with(model, prompts):
-    """The first half of an answer stands in the prompt, and its state is given."""
-    ids, mask = prompts
-    whole = write(model, ids, mask, AUTOMATON, 6)
-    first = whole.tokens[:, 0, :1]
-    state = AUTOMATON.after[0, [AUTOMATON.alphabet.tolist().index(token) for token in first[:, 0].tolist()]]
-    rest = write(
-        model,
-        torch.cat([ids, first], dim=1),
-        torch.cat([mask, torch.ones_like(first)], dim=1),
-        AUTOMATON,
-        5,
-        state=state,
-    )
-    length = min(rest.tokens.shape[2], whole.tokens.shape[2] - 1)
-    assert torch.equal(whole.tokens[:, 0, 1 : 1 + length], rest.tokens[:, 0, :length])
+def test_what_does_not_come_to_its_end_has_none(model, prompts):
+    written = write(model, *prompts, HELD, 1)
+    assert (written.tokens != END).all() and written.tokens.shape == (4, 1, 1)
 
 
-def test_what_does_not_come_to_its_end_says_so(model, prompts):
-    written = write(model, *prompts, AUTOMATON, 1)
-    assert not written.ended.any() and written.tokens.shape == (4, 1, 1)
+def test_tables_serve_every_batch(model, prompts):
+    """Whatever budgets came before, the largest later or first."""
+    tables = Tables(AUTOMATON, torch.device("cpu"))
+    for cells in (None, 2, 6, 1, None, 4):
+        budget = None if cells is None else np.full(4, cells)
+        before = write(model, *prompts, Tables(AUTOMATON, torch.device("cpu")), 6, budget=budget)
+        assert torch.equal(write(model, *prompts, tables, 6, budget=budget).tokens, before.tokens)
