@@ -13,7 +13,7 @@ from llmimg.combinations import check_parts
 from llmimg.data import AugmentSettings, DataSettings
 from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
-from llmimg.nearest import choose
+from llmimg.nearest import choose, did_you_mean
 from llmimg.objective import objective_of
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.settings import check_combination, chosen_readout
@@ -104,6 +104,7 @@ class Configuration:
         name, kind = configuration.task_name, configuration.model.kind
         check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
         _ = configuration.task_settings, configuration.readout_settings
+        configuration._check_best()
         check_parts(configuration)
         return configuration
 
@@ -156,9 +157,20 @@ class Configuration:
     @property
     def stops_by(self) -> Measure:
         """What training ends early by."""
-        measures = TASKS[self.task_name].measures
-        named = {LOSS.key: LOSS} | {measure.key: measure for measure in measures}
-        return choose(self.early_stopping.metric or measures[0].key, named, "early_stopping.metric")
+        headline = TASKS[self.task_name].measures[0].key
+        return choose(self.early_stopping.metric or headline, self._while_training, "early_stopping.metric")
+
+    @property
+    def _while_training(self) -> dict[str, Measure]:
+        """What every evaluation in training gives, by its key: what the best weights can be told by."""
+        measures = (LOSS, *TASKS[self.task_name].measures)
+        return {measure.key: measure for measure in measures if measure.while_training}
+
+    def _check_best(self) -> None:
+        """Refuse best weights by what evaluations do not give."""
+        key, known = self.trainer.get("metric_for_best_model"), self._while_training
+        if key is not None and str(key).removeprefix("eval_") not in known:
+            raise UserError(f"trainer.metric_for_best_model={key} is no validation score: {did_you_mean(key, known)}")
 
     @property
     def cache_options(self) -> dict[str, Any]:

@@ -227,6 +227,11 @@ def test_early_stopping_goes_by_the_headline_of_the_task(composed, task, headlin
             r"no early_stopping\.metric 'accuracy': known: bits_",
         ),
         (
+            ["data=scenes", "task=detect", "early_stopping.metric=map_small"],
+            r"no early_stopping\.metric 'map_small': (known|did you mean)",
+        ),
+        (["early_stopping.metric=unread_answers"], r"no early_stopping\.metric 'unread_answers': known: .*ece"),
+        (
             ["objective=test/accuracy"],
             r"test/accuracy would choose by the test split.*objective=val/accuracy",
         ),

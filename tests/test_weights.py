@@ -139,6 +139,6 @@ def test_the_rate_of_the_highest_layer_is_shown(run):
     assert rates == {0.125}
 
 
-def test_a_best_by_what_is_not_scored_is_refused(run):
+def test_a_best_by_what_is_not_scored_is_refused_before_data_are_read(run, tmp_path):
     with pytest.raises(UserError, match=r"metric_for_best_model=f1 is no validation score: .*macro_f1"):
-        run("f1", *BEST, "trainer.metric_for_best_model=f1")
+        run("f1", *BEST, "trainer.metric_for_best_model=f1", "data=folder", f"data.path={tmp_path / 'none'}")

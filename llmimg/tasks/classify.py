@@ -77,6 +77,7 @@ class Classify(Task):
             higher_is_better=False,
             worst=1.0,
             best=0.0,
+            while_training=False,  # only models that are asked answer in words
         ),
     )
 

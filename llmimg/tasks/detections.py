@@ -17,8 +17,8 @@ from llmimg.tasks.measure import Measure
 _SLACK = 0.01  # pixels that float32 sums may go past the border
 
 
-def _ap(key: str, title: str, meaning: str) -> Measure:
-    return Measure(key, title, f"COCO's average precision {meaning}")
+def _ap(key: str, title: str, meaning: str, while_training: bool = True) -> Measure:
+    return Measure(key, title, f"COCO's average precision {meaning}", while_training=while_training)
 
 
 MEASURES = (
@@ -28,9 +28,9 @@ MEASURES = (
     _ap("map_50_class_agnostic", "AP50, any class", "at the overlap 0.5, whatever an object is called"),
     Measure("recall", "Recall", "share of objects that were found, over classes and the overlaps of AP"),
     Measure("recall_50", "Recall at 0.5", "share of objects that were found at the overlap 0.5, over classes"),
-    _ap("map_small", "AP, small", "of objects up to 32 × 32 pixels"),
-    _ap("map_medium", "AP, medium", "of objects from 32 × 32 to 96 × 96 pixels"),
-    _ap("map_large", "AP, large", "of objects over 96 × 96 pixels"),
+    _ap("map_small", "AP, small", "of objects up to 32 × 32 pixels", False),
+    _ap("map_medium", "AP, medium", "of objects from 32 × 32 to 96 × 96 pixels", False),
+    _ap("map_large", "AP, large", "of objects over 96 × 96 pixels", False),
     Measure("degenerate_boxes", "Boxes without area", "of an image, dropped", "number", False, None, 0.0),
     Measure("unread_answers", "Answers that break off", "share that was not read to the end", "share", False, 1.0, 0.0),
 )

@@ -20,6 +20,7 @@ class Measure:
         unit: a share of 1, nats, bits, a plain number, or a whole one.
         higher_is_better: which way is better.
         worst, best: the ends of its range; None where it has none.
+        while_training: whether evaluations of a model in training give it, whatever the data are.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Measure:
     higher_is_better: bool = True
     worst: float | None = 0.0
     best: float | None = 1.0
+    while_training: bool = True
 
     def written(self, value: float) -> str:
         """0.947 → `94.7 %`; 0.2134 nats → `0.213 nats`."""

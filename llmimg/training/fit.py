@@ -16,7 +16,6 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from llmimg.errors import UserError
-from llmimg.nearest import did_you_mean
 from llmimg.readouts.base import Readout
 from llmimg.readouts.loss import counts
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, RestoreProgress, SaveWhenEvaluated, StopOnNaN
@@ -176,15 +175,11 @@ def make_trainer(
         profile: steps to trace.
     """
 
-    best, headline = (arguments.metric_for_best_model or "").removeprefix("eval_"), readout.task.measures[0]
+    headline = readout.task.measures[0]
 
     def metrics(outcome: EvalPrediction) -> dict[str, float]:
         rows = validation.known.scored(np.asarray(outcome.label_ids))
-        found = readout.metrics(outcome.predictions, rows)
-        if best and best not in found:
-            setting = "trainer.metric_for_best_model" if patience is None else "early_stopping.metric"
-            raise UserError(f"{setting}={best} is no validation score: {did_you_mean(best, found)}")
-        return found
+        return readout.metrics(outcome.predictions, rows)
 
     with _evaluated_alone(model):
         trainer = ReadoutTrainer(

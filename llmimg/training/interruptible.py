@@ -8,8 +8,6 @@ import torch
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
-from llmimg.errors import UserError
-from llmimg.nearest import did_you_mean
 from llmimg.training.callbacks import Clock
 from llmimg.training.checkpoint import Manifest
 from llmimg.training.ema import EMA
@@ -67,13 +65,6 @@ class Interruptible(Trainer):
         self.clock.stop()
         with self._removing_none():  # the last one is gone on from until the run is finished
             return super()._finalize_training(trial, num_train_samples, start_time)
-
-    def _determine_best_metric(self, metrics, trial):
-        name = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
-        known = sorted(key.removeprefix("eval_") for key in metrics if key.startswith("eval_"))
-        if name not in known:
-            raise UserError(f"trainer.metric_for_best_model={name} is no validation score: {did_you_mean(name, known)}")
-        return super()._determine_best_metric(metrics, trial)
 
     def _maybe_log_save_evaluate(self, tr_loss, grad_norm, *args, learning_rate=None, **kwargs):
         control, self.last = self.control, (grad_norm, learning_rate)

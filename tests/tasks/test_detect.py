@@ -134,6 +134,8 @@ def test_made_up_scenes_are_written_without_loss():
     assert scores["degenerate_boxes"] == scores["unread_answers"] == 0
     assert "map_small" not in scores  # in images so small nothing could be large
     assert set(detect.per_row(read_again(detect, examples), examples)) == {1.0}
+    in_training = detect.metrics(read_again(detect, examples), examples, intervals=False)
+    assert {measure.key for measure in detect.measures if measure.while_training} <= in_training.keys()
 
 
 def test_what_is_written():

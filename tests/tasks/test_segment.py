@@ -59,6 +59,7 @@ def test_a_right_answer_is_right(settings, seed, void):
     names = ("mean_iou", "pixel_accuracy", "mean_iou_grid", "mean_iou_ceiling")
     assert [scores[name] for name in names] == [1.0] * 4
     assert scores["unread_answers"] == 0
+    assert {measure.key for measure in Segment.measures if measure.while_training} <= scores.keys()
     assert scores["answer_pieces"] == found.pieces
     assert segment.per_row([found], [of]).tolist() == [1.0]
 
