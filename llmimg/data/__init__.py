@@ -5,7 +5,7 @@ Importing this package is cheap: `datasets` and scikit-learn are imported where 
 
 from llmimg.data.annotations.classes import Classes
 from llmimg.data.annotations.masks import class_pixels
-from llmimg.data.annotations.moving import VOID, augment_rows, fitted
+from llmimg.data.annotations.moving import VOID, augment_annotations, fitted
 from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
 from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
 from llmimg.data.placement import Placement, placement_of
@@ -28,7 +28,7 @@ __all__ = [
     "SceneSettings",
     "augment",
     "augment_all",
-    "augment_rows",
+    "augment_annotations",
     "blended",
     "by_shape",
     "class_pixels",

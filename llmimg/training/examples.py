@@ -8,7 +8,7 @@ import datasets
 import numpy as np
 import torch
 
-from llmimg.data import AugmentSettings, FreshRows, augment_rows, blended, example_seeds, mixing
+from llmimg.data import AugmentSettings, FreshRows, augment_all, augment_annotations, blended, example_seeds, mixing
 from llmimg.data.rows import Rows
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.sample import Example
@@ -138,8 +138,15 @@ class LiveExamples(Examples):
             images, _ = self.images(shown, int(self.epoch))
         if not self.settings.active:
             return list(images), rows
-        lying = [[row[name] for row in rows] if name in self.known.columns else None for name in ("objects", "mask")]
-        images, *moved = augment_rows(list(images), self.settings, self._seeds(numbers), *lying)
+        seeds = self._seeds(numbers)
+        images = augment_all(list(images), self.settings, seeds)
+        names = [name for name in ("objects", "mask") if name in self.known.columns]
+        if not names:
+            return images, rows
+        # By the size of the row's own image: another may stand for it (`shown`).
+        known = {name: [row[name] for row in rows] for name in names}
+        sizes = [row["size"] for row in rows]
+        moved = augment_annotations(sizes, self.settings, seeds, known.get("objects"), known.get("mask"))
         for name, values in zip(("objects", "mask"), moved, strict=True):
             if values is not None:
                 rows = [{**row, name: value} for row, value in zip(rows, values, strict=True)]

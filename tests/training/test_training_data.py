@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +152,26 @@ def test_fresh_images_are_those_of_the_epoch_with_their_labels(images, encoder, 
         assert [row.image.tolist() for row in read_rows] == [expected[row].tolist() for row in (0, 11, 4)]
         assert [row.row["label"] for row in read_rows] == [LABELS[(row + epoch) % 12] for row in (0, 11, 4)]
         assert all("caption" not in row.row for row in read_rows)
+
+
+def test_what_lies_on_an_image_moves_as_that_image_whatever_stands_for_it():
+    """With `data.images=shuffled`, another row's image of another size."""
+    sizes = [(12, 30), (30, 12), (12, 30), (20, 20)]
+    pictures = [np.zeros((*size, 1), np.uint8) for size in sizes]
+
+    def read(numbers, epoch):
+        rows = [{"size": sizes[each], "objects": {"bbox": [[1, 2, 8, 6]], "category": [0]}} for each in numbers]
+        return [pictures[each] for each in numbers], [
+            {**row, "mask": np.arange(np.prod(row["size"]), dtype=np.uint8).reshape(row["size"]) % 3} for row in rows
+        ]
+
+    numbers, others = np.arange(4), np.array([1, 2, 3, 0])
+    known = SimpleNamespace(columns=("objects", "mask"))
+    own, shuffled = (
+        LiveExamples(read, known, numbers, settings=SETTINGS, seed=7, shown=shown).__getitems__(numbers)
+        for shown in (numbers, others)
+    )
+    assert [each.image.shape[:2] for each in shuffled] == [sizes[each] for each in others]
+    for one, other in zip(own, shuffled, strict=True):
+        assert one.row["objects"] == other.row["objects"]
+        assert np.array_equal(one.row["mask"], other.row["mask"]) and other.row["mask"].shape == other.row["size"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from llmimg.data.augment import AugmentSettings, augment
-from llmimg.data.decoding import Decoding, by_shape
+from llmimg.data.augment import AugmentSettings
+from llmimg.data.decoding import Decoding
 from llmimg.data.motion import Motion, as_corners, from_corners
 
 VOID = 255  # in a mask: of no class
@@ -33,37 +33,37 @@ def fitted(
     return objects, mask if mask is None or placement is None else placement.mask(mask, VOID)
 
 
-def augment_rows(
-    images: Sequence[np.ndarray],
+def augment_annotations(
+    sizes: Sequence[tuple[int, int]],
     settings: AugmentSettings,
     seeds: np.ndarray | Sequence[int],
     objects: Sequence[Objects] | None = None,
     masks: Sequence[np.ndarray] | None = None,
-) -> tuple[list[np.ndarray], list[dict[str, list[Any]]] | None, list[np.ndarray] | None]:
-    """`augment` of images uint8 `[H, W, C]`, and what lies on each: (images, objects, masks), None staying None.
+) -> tuple[list[dict[str, list[Any]]] | None, list[np.ndarray] | None]:
+    """What lies on images of these sizes (height, width), moved as `augment_all` with the same seeds moves the images:
+    (objects, masks), None staying None.
 
     Colour and cutout leave objects and masks as they are. Where `augment.fill` is black, a mask is 255 where the image
     is uncovered.
     """
     seeds = np.asarray(seeds).astype(np.uint64)
-    changed: dict[int, np.ndarray] = {}
     moved_objects: dict[int, dict[str, list[Any]]] = {}
     moved_masks: dict[int, np.ndarray] = {}
-    for group in by_shape(images):
-        batch = np.stack([images[number] for number in group])
-        motion = Motion.of(settings, batch.shape[1:3], seeds[group])
-        new_masks = None if masks is None else motion.masks(np.stack([masks[number] for number in group]), VOID)
-        for index, (number, image) in enumerate(zip(group, augment(batch, settings, seeds[group]), strict=True)):
-            changed[number] = image
-            if objects is not None:
-                moved_objects[number] = _kept(objects[number], motion.boxes(index, as_corners(objects[number]["bbox"])))
-            if new_masks is not None:
-                moved_masks[number] = new_masks[index]
-    numbers = range(len(images))
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault((size[0], size[1]), []).append(index)
+    for size, group in groups.items():
+        motion = Motion.of(settings, size, seeds[group])
+        if objects is not None:
+            for place, index in enumerate(group):
+                moved_objects[index] = _kept(objects[index], motion.boxes(place, as_corners(objects[index]["bbox"])))
+        if masks is not None:
+            moved = motion.masks(np.stack([masks[index] for index in group]), VOID)
+            moved_masks |= dict(zip(group, moved, strict=True))
+    order = range(len(sizes))
     return (
-        [changed[number] for number in numbers],
-        None if objects is None else [moved_objects[number] for number in numbers],
-        None if masks is None else [moved_masks[number] for number in numbers],
+        None if objects is None else [moved_objects[index] for index in order],
+        None if masks is None else [moved_masks[index] for index in order],
     )
 
 
