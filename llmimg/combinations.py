@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmimg.errors import UserError
 from llmimg.readouts.settings import PROMPTED
+from llmimg.tasks.base import TASKS
 
 if TYPE_CHECKING:
     from llmimg.configuration import Configuration
@@ -16,6 +17,11 @@ def check_parts(configuration: "Configuration") -> None:
         UserError: naming the settings, and what to do.
     """
     task = configuration.task_settings
+    if TASKS[configuration.task_name].by_split and configuration.model.kind != "language":
+        raise UserError(
+            f"task={configuration.task_name} scores all texts of a split behind each image, which model="
+            f"{configuration.model.name} does not: take a language model."
+        )
     if configuration.model.kind == "baseline":
         configuration.baseline.check(
             configuration.model.name, configuration.task_name, configuration.readout_name, configuration.data.images

@@ -73,11 +73,18 @@ class Recogniser:
         a call."""
         found, rows = [], []
         asked_by = self._columns(columns, len(images))
+        asking = self.with_readout(self.readout.of_split(asked_by))
+        outputs = []
         for examples in self._batches(images, asked_by, batch_size):
-            asked = [example.row for example in examples]
-            found += self.readout.predictions(self.outputs(examples), asked)
-            rows += asked
-        return found, rows
+            rows += [example.row for example in examples]
+            outputs.append(asking.outputs(examples))
+            if not self.readout.task.by_split:
+                found += self.readout.predictions(outputs.pop(), rows[len(found) :])
+        return found or asking.readout.predictions(np.concatenate(outputs or [np.empty((0, 0))]), rows), rows
+
+    def with_readout(self, readout: TextReadout) -> "Recogniser":
+        """Itself, with the answer taken otherwise."""
+        return dataclasses.replace(self, readout=readout)
 
     @torch.inference_mode()
     def outputs(self, examples: Sequence[Example]) -> np.ndarray | tuple[np.ndarray, ...]:

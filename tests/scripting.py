@@ -28,4 +28,4 @@ def before_answer(readout, image: Sequence[int]) -> list[int]:
 def with_choices(readout, shared: Sequence[int], answers: Sequence[tuple[int, ...]]) -> None:
     """Have the readout choose among other answers."""
     readout.choices = Choices(tuple(shared), tuple(answers))
-    readout.trie = trie_of(answers)
+    readout.answers_scored, readout.trie = tuple(answers), trie_of(answers)

@@ -3,12 +3,16 @@
 import json
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+import torch
+from PIL import Image
 
 from llmimg import Recogniser
 from llmimg.cli import main
 from llmimg.data.png import png_files
 from llmimg.errors import UserError
+from llmimg.tokens.sample import Example
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,3 +87,33 @@ def test_open_words_are_written_and_read_back(run, task, vocabulary, small_token
 def test_blind_models_answer_in_words(run, task, model):
     metrics = metrics_of(run(f"{task}-{model}", *SCENES[:7], f"task={task}", f"model={model}"))
     assert 0 <= metrics["test/exact_match"] <= 1
+
+
+def test_each_image_is_held_against_every_caption_of_its_split(run, picture):
+    """… by the likelihood that the saved model gives each caption behind it, taken one by one."""
+    folder = run("retrieve", *SCENES, "task=retrieve", "task.image_loss=0.3")
+    table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
+    metrics, recogniser = metrics_of(folder), Recogniser.load(folder)
+    captions = list(dict.fromkeys(table["truth"]))
+    assert metrics["test/image_to_text_recall_at_1"] == np.mean(
+        [ranks == [1] for ranks in table["image_to_text_ranks"]]
+    )
+    readout, model = recogniser.readout, recogniser.model
+    (found,) = recogniser.predictions([str(picture)], caption="A small red circle.")[0]
+    (ids,) = recogniser.encoder.ids([np.asarray(Image.open(picture))])
+    spans = [*readout.prompt(Example(ids, {}), None), *readout.script.answer(readout.task.words("A small red circle."))]
+    tokens = torch.tensor([token for span in spans for token in span.ids.tolist()])
+    shares = model(input_ids=tokens[None]).logits[0].log_softmax(dim=1)
+    behind = len(spans[-2].ids) + 1  # the caption, and its end
+    nats = -shares[-behind - 1 : -1].gather(1, tokens[-behind:, None]).sum().item()
+    assert found.nats == pytest.approx(nats, rel=1e-4)
+    assert len(captions) > 1 and metrics["test/loss"] > 0
+    with pytest.raises(UserError, match=r"The longest text to be scored has [\d,]+ tokens"):
+        recogniser([str(picture)], caption="A circle. " * 60)
+
+
+@pytest.mark.parametrize("model", ["constant", "rbf_svm", "endpoint"])
+def test_what_scores_no_texts_retrieves_none(run, model):
+    extra = ["model.url=http://localhost:9", "model.path=x", "adaptation=none"] if model == "endpoint" else []
+    with pytest.raises(UserError, match=r"task=retrieve.* take (a language model|one of the kind)"):
+        run(f"none-{model}", *SCENES[:7], "task=retrieve", f"model={model}", *extra)

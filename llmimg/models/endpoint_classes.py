@@ -41,7 +41,7 @@ def score_classes(
     names, candidates = task.classes or (), task.candidates or ()
     asked = list(zip(rows, texts, strict=True))
     if normalise == "prior":  # what the answers have without an image; asked in one's own words, each row for itself
-        asked += [(row, "") for row in (rows if task.asks else rows[:1])]
+        asked += [(row, "") for row in (rows if task.own_words else rows[:1])]
     requests = [request_format.scored(task.prompt(row, None), text, candidates) for row, text in asked]
     answers = endpoint.ask([request for group in requests for request in group], anew)
     groups = [answers[start : start + len(names)] for start in range(0, len(answers), len(names))]

@@ -68,7 +68,11 @@ class Readout(abc.ABC):
 
     def predictions(self, outputs: Any, rows: Sequence[Row]) -> list[Prediction]:
         """What the task reads in them."""
-        return [self.task.read(answer, row) for answer, row in zip(self.answers(outputs, rows), rows, strict=True)]
+        return self.task.read_all(self.answers(outputs, rows), rows)
+
+    def of_split(self, rows: Sequence[Row]) -> Self:
+        """The same for a split of these rows, where the task holds them against each other."""
+        return self
 
     def metrics(self, outputs: Any, rows: Sequence[Row]) -> dict[str, float]:
         """The task's metrics of these rows, without intervals, and its loss."""
@@ -103,6 +107,9 @@ class TextReadout(Readout):
     def of_task(self, task: Task) -> Self:
         """The same for another task, or the task in other words."""
         return type(self)(task, self.layout, self.script, self.boxes, self.settings)
+
+    def of_split(self, rows: Sequence[Row]) -> Self:
+        return self.of_task(self.task.of_split(rows)) if self.task.by_split else self
 
     @property
     def blank(self) -> tuple[int, ...]:

@@ -114,7 +114,7 @@ class Prompted(TextReadout):
     def _check_room(self, row: Row, prompt: Sequence[Span]) -> None:
         """Refuse words of a row's own that do not fit."""
         words, room = sum(len(span.ids) for span in prompt if span.role != IMAGE), self.layout.words
-        if self.task.asks and words > room:
+        if self.task.own_words and words > room:
             raise UserError(
                 f"Row {row['id']} is asked in {words:,} tokens, and the model's context has room for {room:,}: ask in "
                 "fewer words."

@@ -1,5 +1,6 @@
 """The likelihood of each answer's words as continuation of the image's text."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from llmimg.readouts.prompted import Prompted
 from llmimg.tasks.base import Row
 from llmimg.tokens.layout import Sequences
 from llmimg.tokens.sample import Example
-from llmimg.tokens.trie import trie_of
+from llmimg.tokens.trie import Trie, trie_of
 
 
 @READOUTS.register("score")
@@ -23,29 +24,53 @@ class Score(Prompted):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        self.trie = trie_of(self.known_choices.answers)
+        if not self.task.by_split:
+            _ = self.trie  # what cannot be scored is refused now
         if self.settings.normalise == "prior" and not self._without_image([self.task.stand_in]).ids.size:
             raise UserError(NOTHING_IN_FRONT)
+
+    @functools.cached_property
+    def trie(self) -> Trie:
+        return trie_of(self.answers_scored)
+
+    @functools.cached_property
+    def answers_scored(self) -> tuple[tuple[int, ...], ...]:
+        """The token ids of the answers that each row is scored by.
+
+        Raises:
+            UserError: one that the context has no room for.
+        """
+        if not self.task.by_split:
+            return self.known_choices.answers
+        spans = [self.script.answer(parts) for parts in self.task.held_against or ()]
+        written = [tuple(np.concatenate([span.ids for span in each]).tolist()) for each in spans]
+        longest = max(map(len, written), default=0)
+        if longest > (room := self.layout.answer):
+            raise UserError(
+                f"The longest text to be scored has {longest:,} tokens, and the model's context has room for {room:,}: "
+                "shorten it, or set tokens.max_length."
+            )
+        return tuple(written)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         batch = super().batch(examples)
         if self.settings.normalise != "prior":
             return batch
         # Where all rows are asked in the same words, one prompt stands for all.
-        laid = self._without_image([each.row for each in (examples if self.task.asks else examples[:1])])
+        laid = self._without_image([each.row for each in (examples if self.task.own_words else examples[:1])])
         return {**batch, **tensors(blank_ids=laid.ids, blank_mask=laid.mask)}
 
     def _without_image(self, rows: Sequence[Row]) -> Sequences:
         """The prompts of rows where there is no image."""
-        blank = np.array(self.known_choices.blank, np.int64)
+        blank = np.array(self.blank, np.int64)
         prompts = [self.script.prompt(self.task.prompt(row, None), blank, self.choices) for row in rows]
         return self.layout(prompts, left=True)
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         scores = trie_scores(model, batch["input_ids"], batch["attention_mask"], self.trie)
         if self.settings.normalise == "length":
-            lengths = [len(answer) for answer in self.known_choices.answers]
+            lengths = [len(answer) for answer in self.answers_scored]
             scores = scores / torch.tensor(lengths, device=scores.device)
         if self.settings.normalise == "prior":
             scores = scores - trie_scores(model, batch["blank_ids"], batch["blank_mask"], self.trie)
-        return scores.log_softmax(dim=1)
+        return scores if self.task.by_split else scores.log_softmax(dim=1)

@@ -85,7 +85,7 @@ def prompt_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
         rows: those that are asked, where they are asked in words of their own.
     """
     worded = task.in_every_wording()
-    asked = rows if task.asks else [task.stand_in]
+    asked = rows if task.own_words else [task.stand_in]
     choices = [choices_behind(script, each) for each in worded]
     none = np.empty(0, np.int64)
     return max(

@@ -21,7 +21,7 @@ from llmimg.models.loading import origin
 from llmimg.models.quantised import parameter_counts
 from llmimg.provenance import save_trained_on
 from llmimg.ranks import is_first_process
-from llmimg.readouts.base import READOUTS
+from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import KINDS
 from llmimg.recogniser import Recogniser
 from llmimg.reloaded import check_recogniser
@@ -104,7 +104,7 @@ class LanguageSolver(Solver):
         words, answer = prompt_length(script, task, asked), answer_length(script, task, learned())
         longest = None if task.candidates is not None else lambda: longest_answer(script, task, learned())
         layout = make_layout(
-            settings, limit, self.encoder, self.ids, lengths, frame, words, answer, longest, bool(task.asks)
+            settings, limit, self.encoder, self.ids, lengths, frame, words, answer, longest, task.own_words
         )
         if layout.answer < answer:
             self.notes.append(
@@ -148,7 +148,7 @@ class LanguageSolver(Solver):
         self.trainer = make_trainer(
             self.model,
             self.arguments,
-            self.readout,
+            self._readout_of("validation"),
             mixed(self.examples["train"], self.plain_text["train"], self.task, settings.seed),
             self.examples["validation"],
             layer_decay=settings.layer_decay,
@@ -185,12 +185,18 @@ class LanguageSolver(Solver):
         self.notes.extend(said)
         return adapted(model, self.settings.adaptation, vocabulary.has_new_tokens)
 
+    def _readout_of(self, split: str) -> TextReadout:
+        """The readout for a split, whose rows a task may hold against each other."""
+        rows = self.known[split].scored(self.ids[split].whole) if self.task.by_split else ()
+        return self.readout.of_split(rows)
+
     def predict(self, split: str) -> Outcome:
-        outputs, numbers = self.trainer.answer(self.examples[split])
+        readout = self._readout_of(split)
+        outputs, numbers = self.trainer.answer(self.examples[split], readout)
         rows = self.known[split].scored(numbers)
-        predictions = self.readout.predictions(outputs, rows)
+        predictions = readout.predictions(outputs, rows)
         if split == "validation":
-            self.notes.extend(notes_of_weights(self.trainer, self.readout.metrics(outputs, rows)))
+            self.notes.extend(notes_of_weights(self.trainer, readout.metrics(outputs, rows)))
         if split == "test":
             self.compared = self.readout.compared(outputs)
         shown = self.shown[split][numbers]
@@ -227,7 +233,7 @@ class LanguageSolver(Solver):
             return {}
         found = [scores[f"test/{headline.key}"]]
         for task in self.task.in_every_wording()[1:]:
-            readout = self.readout.of_task(task)
+            readout = self._readout_of("test").of_task(task)
             outputs, numbers = self.trainer.answer(self.examples["test"], readout)
             found.append(readout.metrics(outputs, self.known["test"].scored(numbers))[headline.key])
         worst = (min if headline.higher_is_better else max)(found)
@@ -243,7 +249,11 @@ class LanguageSolver(Solver):
         learned = merged(self.model, self.settings.adaptation)
         Recogniser(learned, self.encoder, self.readout, self.began_from, self.identity.as_json()).save(folder.model)
         save_trained_on(self.settings, self.ids["train"].pixels if self.learns else (), folder.model)
-        self.notes.extend(check_recogniser(folder.model, self.examples["test"], self.compared, self.arguments))
+        self.notes.extend(
+            check_recogniser(
+                folder.model, self._readout_of("test").task, self.examples["test"], self.compared, self.arguments
+            )
+        )
 
     def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
         numbers = outcome.numbers[np.asarray(indices, np.int64)]

@@ -52,7 +52,7 @@ def make_encoder(settings: Configuration, data: Data, task: Task, notes: list[st
 
 def open_texts(task: Task, data: Data, decoding: Decoding) -> list[str]:
     """What is open text in the prompts and answers of training rows: their own words."""
-    if not task.asks and not task.open:
+    if not task.own_words and not task.open:
         return []
     rows = Rows(data.train, task.columns_of(data.train.column_names), decoding).all_seen(np.arange(len(data.train)))
     return [

@@ -17,7 +17,7 @@ from llmimg.tasks.info import MOST_ANSWERS, DataInfo
 from llmimg.tasks.measure import LOSS, ByRows, Measure, Table, Weights, of_rows
 from llmimg.tasks.settings import AnswerSettings
 from llmimg.tasks.templates import Prompts
-from llmimg.tasks.words import Words, WordsTask, texts_of
+from llmimg.tasks.words import AnsweredInWords, Words, texts_of
 from llmimg.textify import Textifier
 from llmimg.tokens.sample import Part
 
@@ -54,7 +54,7 @@ class ByQuestion:
 
 @TASKS.register("answer")
 @dataclass(frozen=True)
-class QuestionAnswering(WordsTask):
+class QuestionAnswering(AnsweredInWords):
     """Answers to questions, held against one that is right or against those of several annotators
     (`llmimg.metrics.words`). Of a row with several questions (`questions`) one is drawn in training."""
 

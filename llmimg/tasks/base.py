@@ -60,6 +60,7 @@ class Task(abc.ABC):
         "score", "Score", "the score of each image by itself", "number", worst=None, best=None
     )
     Bounds: ClassVar[type | None] = None  # what `predict` can be told to leave out, as settings; None: nothing
+    by_split: ClassVar[bool] = False  # whether the rows of a split are held against each other (`of_split`)
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
 
     @classmethod
@@ -156,6 +157,11 @@ class Task(abc.ABC):
             return self.wording
         return int(np.random.default_rng([seed, 1]).integers(len(self.wordings)))
 
+    @property
+    def own_words(self) -> bool:
+        """Whether its prompts hold words of the row's own."""
+        return any(template.own for template in self.wordings)
+
     def in_every_wording(self) -> tuple[Self, ...]:
         """Itself, asked with each of its prompts in evaluation."""
         return tuple(dataclasses.replace(self, wording=each) for each in range(len(self.wordings)))
@@ -208,6 +214,19 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def read(self, answer: Answer, row: Row) -> Prediction:
         """A prediction, on the image that the row's `size` is of. What cannot be read is counted, never guessed."""
+
+    def of_split(self, rows: Iterable[Row]) -> Self:
+        """Itself for a split whose rows are held against each other, in this order."""
+        return self
+
+    @property
+    def held_against(self) -> tuple[tuple[Part, ...], ...] | None:
+        """The answers of a split that each of its rows is scored by, one after the other; None where it has its own."""
+        return None
+
+    def read_all(self, answers: Sequence[Answer], rows: Sequence[Row]) -> list[Prediction]:
+        """The predictions of a whole split."""
+        return [self.read(answer, row) for answer, row in zip(answers, rows, strict=True)]
 
     def metrics(
         self, predictions: Sequence[Prediction], rows: Sequence[Row], intervals: bool = True

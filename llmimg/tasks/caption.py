@@ -12,7 +12,7 @@ from llmimg.tasks.base import TASKS, Row
 from llmimg.tasks.measure import LOSS, ByRows, Measure, Table
 from llmimg.tasks.settings import AnswerSettings
 from llmimg.tasks.templates import Prompts
-from llmimg.tasks.words import Words, WordsTask, texts_of
+from llmimg.tasks.words import AnsweredInWords, Words, texts_of
 from llmimg.tokens.sample import Part
 
 
@@ -27,7 +27,7 @@ class CaptionSettings(AnswerSettings):
 
 @TASKS.register("caption")
 @dataclass(frozen=True)
-class Captioning(WordsTask):
+class Captioning(AnsweredInWords):
     """Captions in open text, held against one or several of an image's own. Of several, training learns one drawn by
     seed."""
 

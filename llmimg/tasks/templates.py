@@ -50,6 +50,11 @@ class Template:
                 parts.append(words)
         return cls(tuple(parts), behind)
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The fields that are filled with a row's own words."""
+        return tuple(part.name for part in self.parts if isinstance(part, Slot) and part.name != IMAGE)
+
     def filled(self, row: Mapping[str, Any]) -> tuple[Part, ...]:
         """The parts of a prompt for a row."""
         return tuple(part if isinstance(part, str) else part.of(row) for part in self.parts)

@@ -36,15 +36,9 @@ def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 class WordsTask(Task):
-    """One whose answers are words: open text, or `classes` where there are few."""
+    """One that learns to write words."""
 
     said: ClassVar[str]  # what they are called
-
-    @property
-    def candidates(self) -> tuple[tuple[Part, ...], ...] | None:
-        if self.classes is None:
-            return None
-        return closed_answers([self._begun(name) for name in self.classes], self.behind)
 
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         """Without the space in front of an answer, which is the answer's."""
@@ -57,6 +51,16 @@ class WordsTask(Task):
 
     def _begun(self, text: str) -> str:
         return text if self.settings.chat else f" {text}"
+
+
+class AnsweredInWords(WordsTask):
+    """One whose answers are words: open text, or `classes` where there are few."""
+
+    @property
+    def candidates(self) -> tuple[tuple[Part, ...], ...] | None:
+        if self.classes is None:
+            return None
+        return closed_answers([self._begun(name) for name in self.classes], self.behind)
 
     def read(self, answer: Answer, row: Row) -> Words:
         if answer.scores is not None and self.classes is not None:

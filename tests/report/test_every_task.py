@@ -22,6 +22,7 @@ from llmimg.tasks.figures import Shown
 from llmimg.tasks.info import DataInfo
 from llmimg.tasks.measure import of_rows
 from llmimg.tasks.pretrain import Cost
+from llmimg.tasks.retrieve import Ranking
 from llmimg.textify import make
 
 SETTINGS = SceneSettings(most=2)
@@ -60,6 +61,8 @@ def predicted(task: Task, rows: list[Row], every: int) -> list[Prediction]:
         truth = task.truth(others[index % len(others)] if others and index % every == 0 else row)
         if isinstance(truth, Label):
             truth = Label(truth.label, np.log(np.eye(len(NAMES))[truth.label] * 0.6 + 0.4 / len(NAMES)))
+        if isinstance(truth, Ranking) and index % every == 0:
+            truth = Ranking(9, (7,), truth.found)
         found.append(Cost(60.0 + index / 10 + 9 * (index % every == 0), 33) if truth is None else truth)
     return found
 

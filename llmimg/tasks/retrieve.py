@@ -1,0 +1,177 @@
+"""Which of a split's captions belongs to an image, and which of its images to a caption? By the likelihood of each
+caption behind each image's text."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from llmimg.metrics.ranks import best_rank, hit_matrix, recall
+from llmimg.metrics.words import folded
+from llmimg.settings import settings_of
+from llmimg.tasks.base import TASKS, Row
+from llmimg.tasks.figures import Bars, Figure
+from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
+from llmimg.tasks.settings import AnswerSettings
+from llmimg.tasks.templates import Prompts
+from llmimg.tasks.words import WordsTask, texts_of
+from llmimg.tokens.sample import Answer, Part
+
+AT = (1, 5, 10)
+_WAYS = {"image_to_text": "Image to text", "text_to_image": "Text to image"}
+_SHOWN = 5  # captions of each image that are kept, the likeliest
+
+
+@settings_of("task")
+class RetrieveSettings(AnswerSettings):
+    """conf/task/retrieve.yaml."""
+
+    prompts: Prompts = ("{image}\ncaption:",)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where an image and its captions come among all of a split.
+
+    Attributes:
+        to_text: the rank of the best of its own captions, from 1.
+        to_image: of each of its own captions the rank of its image, or of the best of several that have it.
+        found: the likeliest captions, and what each scored.
+        nats: what its own captions cost the model behind it, on average.
+    """
+
+    to_text: int
+    to_image: tuple[int, ...]
+    found: tuple[tuple[str, float], ...]
+    nats: float = 0.0
+
+
+@TASKS.register("retrieve")
+@dataclass(frozen=True)
+class Retrieval(WordsTask):
+    """Images by captions, and captions by images. It learns to write captions; of a split, all captions are scored
+    behind all images. A caption that several images have is right for each of them, as any of an image's is for it."""
+
+    pool: tuple[str, ...] = ()
+
+    settings: RetrieveSettings
+    said = "captions"
+    Settings = RetrieveSettings
+    readouts = ("score",)
+    columns = ("caption",)
+    asks = ("caption",)
+    by_split = True
+    measures: ClassVar = (
+        Measure("recall_at_1", "Recall at 1", "share whose own comes first, both ways on average"),
+        *(
+            Measure(f"{way}_recall_at_{k}", f"{title}, recall at {k}", f"share whose own is among the first {k}")
+            for way, title in _WAYS.items()
+            for k in AT
+        ),
+        *(
+            Measure(f"{way}_median_rank", f"{title}, median rank", "where its own comes", "number", False, None, 1)
+            for way, title in _WAYS.items()
+        ),
+        Measure("loss", "Loss", "mean surprise at an image's own caption", "nats", False, None, 0.0),
+    )
+    row_measure: ClassVar = Measure("score", "Reciprocal rank", "1 / rank of an image's own caption, and of itself")
+
+    def of_split(self, rows: Iterable[Row]) -> Self:
+        texts = (folded(text) for row in rows for text in texts_of(row["caption"]))
+        return dataclasses.replace(self, pool=tuple(dict.fromkeys(texts)))
+
+    @property
+    def held_against(self) -> tuple[tuple[Part, ...], ...]:
+        return tuple(self.words(text) for text in self.pool)
+
+    def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        own = texts_of(row["caption"])
+        return self.words(folded(own[0 if seed is None else int(np.random.default_rng([seed, 2]).integers(len(own)))]))
+
+    def read_all(self, answers: Sequence[Answer], rows: Sequence[Row]) -> list[Ranking]:
+        """A caption's likelihood behind an image ranks captions beside its mean over all images, and images beside the
+        mean over all captions: else common captions would come first, or images that make every caption likely."""
+        scores = np.stack([answer.scores for answer in answers if answer.scores is not None]).astype(np.float64)
+        captions = scores - _log_mean(scores, axis=0)
+        images = scores - _log_mean(scores, axis=1)
+        own = [[folded(text) for text in texts_of(row["caption"])] for row in rows]
+        hits = hit_matrix(own, self.pool)
+        to_text, to_image = best_rank(captions, hits), best_rank(images.T, hits.T)
+        number = {text: index for index, text in enumerate(self.pool)}
+        order = np.argsort(-captions, axis=1, kind="stable")[:, :_SHOWN]
+        return [
+            Ranking(
+                int(rank),
+                tuple(int(to_image[number[text]]) for text in texts),
+                tuple((self.pool[each], float(captions[row, each])) for each in order[row]),
+                -float(scores[row, [number[text] for text in texts]].mean()),
+            )
+            for row, (rank, texts) in enumerate(zip(to_text, own, strict=True))
+        ]
+
+    def read(self, answer: Answer, row: Row) -> Ranking:
+        (found,) = self.read_all([answer], [row])
+        return found
+
+    def truth(self, row: Row) -> Ranking:
+        own = texts_of(row["caption"])
+        return Ranking(1, (1,) * len(own), tuple((folded(text), 0.0) for text in own))
+
+    def metrics(self, predictions: Sequence[Ranking], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
+        from llmimg.metrics.intervals import with_intervals
+
+        table = _ranks(predictions)
+
+        def values(weights: Weights = None) -> dict[str, float]:
+            first = {self.measures[0].key: of_rows(self.headline(table), weights)}
+            return first | {
+                f"{way}_recall_at_{k}": of_rows(recall(table[f"{way}_ranks"], k), weights) for way in _WAYS for k in AT
+            }
+
+        found = with_intervals(values, len(rows)) if intervals else values()
+        found["loss"] = float(np.mean([each.nats for each in predictions]))
+        return found | {f"{way}_median_rank": float(np.median(np.concatenate(table[f"{way}_ranks"]))) for way in _WAYS}
+
+    @classmethod
+    def headline(cls, table: Table) -> ByRows:
+        return np.mean([recall(table[f"{way}_ranks"], 1) for way in _WAYS], axis=0)
+
+    def per_row(self, predictions: Sequence[Ranking], rows: Sequence[Row]) -> np.ndarray:
+        table = _ranks(predictions)
+        return np.mean([[np.mean(1 / np.asarray(each)) for each in table[f"{way}_ranks"]] for way in _WAYS], axis=0)
+
+    def table(self, predictions: Sequence[Ranking], rows: Sequence[Row]) -> Table:
+        """Besides what every table has, the ranks both ways."""
+        return {**super().table(predictions, rows), **_ranks(predictions)}
+
+    @classmethod
+    def remark(cls, row: Mapping[str, Any]) -> str:
+        return f"its own comes as number {min(row['image_to_text_ranks'])}"
+
+    def text(self, prediction: Ranking) -> str:
+        return prediction.found[0][0] if prediction.found else ""
+
+    def as_json(self, prediction: Ranking) -> dict[str, Any]:
+        return {self.said: [{"caption": text, "score": round(score, 4)} for text, score in prediction.found]}
+
+    def figures(self, predictions: Sequence[Ranking], rows: Sequence[Row]) -> list[Figure]:
+        table = _ranks(predictions)
+        found = {way: [float(np.mean(recall(table[f"{way}_ranks"], k))) for k in AT] for way in _WAYS}
+        columns = {way.replace("_", " "): np.array(found[way]) for way in _WAYS}
+        names = tuple(f"recall at {k}" for k in AT)
+        return [Bars("Found among the first", names, columns, dict.fromkeys(columns, "share"))]
+
+
+def _ranks(predictions: Sequence[Ranking]) -> dict[str, list[list[int]]]:
+    """The ranks both ways of each image, by the names of predictions.parquet."""
+    return {
+        "image_to_text_ranks": [[each.to_text] for each in predictions],
+        "text_to_image_ranks": [list(each.to_image) for each in predictions],
+    }
+
+
+def _log_mean(scores: np.ndarray, axis: int) -> np.ndarray:
+    """As far as ranks go: without the count."""
+    return np.logaddexp.reduce(scores, axis=axis, keepdims=True)
