@@ -3,7 +3,6 @@
 import abc
 import collections
 import dataclasses
-import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from llmimg.settings import build
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import NOTHING_KNOWN, DataInfo
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
-from llmimg.tasks.templates import Template
+from llmimg.tasks.prompting import Prompting, Row
 from llmimg.textify import Grammar, Lexicon, Textifier
 from llmimg.tokens.sample import Answer, Part
 
@@ -26,34 +25,16 @@ UNREAD = "(not read)"
 
 Prediction = Any  # a task's own: a class and its probabilities, boxes with scores, a mask, words
 
-# One row: the canonical columns that the task needs (`llmimg.data.columns`), and besides them
-#   id         text;
-#   size       (height, width) of the image on which objects and mask lie;
-#   placement  `llmimg.data.Placement` of that image in what the model sees; None where it is what the model sees.
-# A row to learn from lies on what the model sees, moved by fit and augmentation; a row to score on the source's image.
-# A row to be asked has `asks`, `size` and `placement` alone.
-Row = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
-class Task(abc.ABC):
+class Task(Prompting):
     """One thing to ask of rows. The smallest one says `Settings`, `readouts`, `columns`, `measures`, `answer`, `read`,
     `truth` and `per_row`; everything else has a default.
-
-    Attributes:
-        settings: of its class's `Settings`.
-        info: of the data it is asked of.
-        wording: which of its prompts it is asked with in evaluation.
     """
-
-    settings: Any
-    info: DataInfo = NOTHING_KNOWN
-    wording: int = 0
 
     Settings: ClassVar[type]  # conf/task/NAME.yaml, a frozen dataclass in the task's file
     readouts: ClassVar[tuple[str, ...]]  # what can answer it; the first is the default
     columns: ClassVar[tuple[str, ...]]  # needed to learn and to score, besides the image
-    asks: ClassVar[tuple[str, ...]] = ()  # of these, those needed to ask
     extras: ClassVar[tuple[str, ...]] = ()  # what it makes use of besides, where the data have it
     measures: ClassVar[tuple[Measure, ...]]  # the first is the headline
     row_measure: ClassVar[Measure] = Measure(  # of `per_row`
@@ -141,50 +122,6 @@ class Task(abc.ABC):
         `prompt`."""
         raise NotImplementedError
 
-    @property
-    def constants(self) -> Mapping[str, str]:
-        """What stands in its prompts for the settings' `constants`."""
-        return {}
-
-    @functools.cached_property
-    def wordings(self) -> tuple[Template, ...]:
-        """Its prompts, with what differs from row to row left open."""
-        return tuple(Template.parsed(text, self.constants) for text in self.settings.prompts)
-
-    def wording_of(self, seed: int | None) -> int:
-        """Which of them a sample has; `seed` as of `prompt`."""
-        if seed is None or len(self.wordings) == 1:
-            return self.wording
-        return int(np.random.default_rng([seed, 1]).integers(len(self.wordings)))
-
-    @property
-    def own_words(self) -> bool:
-        """Whether its prompts hold words of the row's own."""
-        return any(template.own for template in self.wordings)
-
-    def in_every_wording(self) -> tuple[Self, ...]:
-        """Itself, asked with each of its prompts in evaluation."""
-        return tuple(dataclasses.replace(self, wording=each) for each in range(len(self.wordings)))
-
-    @property
-    def behind(self) -> str:
-        """The words behind an answer."""
-        return self.wordings[self.wording].behind
-
-    @property
-    def stand_in(self) -> Row:
-        """A row that stands for any, to see how a prompt is built."""
-        return dict.fromkeys(self.asks, "?")
-
-    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        """What the model is given.
-
-        Args:
-            row: with the columns of `asks`.
-            seed: all that is random in it; None in evaluation.
-        """
-        return self.wordings[self.wording_of(seed)].filled(row)
-
     @abc.abstractmethod
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         """What the model is to write for a row to learn from; `seed` as of `prompt`.
@@ -193,14 +130,14 @@ class Task(abc.ABC):
             UserError: a row that cannot be right, named by its id.
         """
 
-    def check(self, rows: Iterable[Row]) -> None:  # noqa: B027
+    def check(self, rows: Iterable[Row]) -> None:
         """Refuse training rows that cannot be learned from, all at once; called once with all of them.
 
         Raises:
             UserError: counting them, and naming the first.
         """
 
-    def check_scored(self, rows: Iterable[Row], split: str) -> None:  # noqa: B027
+    def check_scored(self, rows: Iterable[Row], split: str) -> None:
         """Refuse a split in which there is nothing to score; called with its rows before anything is learned.
 
         Raises:
@@ -295,7 +232,7 @@ class Task(abc.ABC):
         """Whether `export` writes something."""
         return type(self).export is not Task.export
 
-    def export(self, predictions: Sequence[Prediction], rows: Sequence[Row], folder: Path) -> None:  # noqa: B027
+    def export(self, predictions: Sequence[Prediction], rows: Sequence[Row], folder: Path) -> None:
         """Write predictions in the field's own format; nothing where it has none."""
 
     def on(self, prediction: Prediction, row: Row) -> Prediction:
