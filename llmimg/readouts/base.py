@@ -116,6 +116,11 @@ class TextReadout(Readout):
         """The token ids that stand instead of an image where there is none."""
         return ()
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results must know of the batches that were made."""
+        return []
+
     @classmethod
     def needs_boxes(cls, task: Task) -> bool:
         """Whether it must know which pixels a token speaks of."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llmimg.data.rng import sample_seeds
@@ -37,6 +38,8 @@ class Prompted(TextReadout):
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         self.choices = self._choices_of(self.task)
+        # Of training and of evaluations; shared, so that loader workers count together.
+        self._truncated = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     def _choices_of(self, task: Task) -> Choices | None:
         if task.candidates is None:
@@ -75,7 +78,7 @@ class Prompted(TextReadout):
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
         asked = [(each, seed) for each in examples for seed in self.seeds(each)]
-        laid = self.whole([[*self.prompt(*each), *self.answer(*each)] for each in asked])
+        laid = self.whole([[*self.prompt(*each), *self.answer(*each)] for each in asked], learned=True)
         if self._packs:
             packed = behind_one_text(laid, [self.task.settings.samples] * len(examples), self.layout.pad)
             batch, ids, learned = packed_batch(packed), packed.ids, np.where(packed.foretold, packed.roles, WORDS)
@@ -120,9 +123,28 @@ class Prompted(TextReadout):
                 "fewer words."
             )
 
-    def whole(self, samples: Sequence[Sequence[Span]]) -> Sequences:
-        """Prompts with their right answers, as far as there is room for these."""
-        return Sequences(*(each[:, : self.layout.context] for each in self.layout(samples)))
+    def whole(self, samples: Sequence[Sequence[Span]], learned: bool = False) -> Sequences:
+        """Prompts with their right answers, as far as there is room for these: what is truncated is counted.
+
+        Args:
+            learned: whether they are learned from.
+        """
+        laid, room = self.layout(samples), self.layout.context
+        if laid.mask.shape[1] > room:
+            self._truncated[0 if learned else 1] += int(laid.mask[:, room:].any(axis=1).sum())
+        return Sequences(*(each[:, :room] for each in laid))
+
+    @property
+    def notes(self) -> list[str]:
+        # Other ranks, and what ran before an interruption, count for themselves.
+        learned, scored = self._truncated.tolist()
+        told = {
+            f"At least {learned:,} answers were longer than the context leaves room for: they were truncated in "
+            "training. A larger tokens.max_length avoids it.": learned,
+            f"Right answers were longer than the context leaves room for in evaluations, at least {scored:,} times: "
+            "their loss is that of their beginnings. A larger tokens.max_length avoids it.": scored,
+        }
+        return [sentence for sentence, count in told.items() if count]
 
     def prompt(self, example: Example, seed: int | None) -> list[Span]:
         """What the model is given; `seed` as of `Task.prompt`."""

@@ -204,6 +204,7 @@ class LanguageSolver(Solver):
         return Outcome(numbers, rows, predictions, tokens, self.readout.costs(outputs))
 
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
+        self.notes.extend(self.readout.notes)
         bits, seed = scores.get("test/bits_per_image"), self.settings.data.split_seed
         sizes = zip(("model/parameters", "model/trainable_parameters"), parameter_counts(self.model), strict=True)
         return {

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,20 @@ def test_what_is_learned_is_the_answer_alone(prompted, rows):
         assert ids[mask == 1].tolist() == expected
         assert labels[labels != -100].tolist() == list(answer)
         assert labels[len(expected) - len(answer) : len(expected)].tolist() == list(answer)
+
+
+@pytest.mark.parametrize("name", ["score", "generate"])
+def test_answers_that_are_truncated_are_counted(prompted, rows, name):
+    """Those of images made anew may be longer than any that was stored."""
+    readout, _ = prompted(name)
+    lengths = readout.training_batch(rows)["attention_mask"].sum(dim=1)
+    assert readout.notes == []
+    readout.layout = replace(readout.layout, context=int(lengths.max()) - 1)
+    longest = int((lengths == lengths.max()).sum())
+    for times in (1, 2):
+        assert readout.training_batch(rows)["input_ids"].shape[1] == readout.layout.context
+        (note,) = readout.notes
+        assert note.startswith(f"At least {times * longest} answers were longer than the context leaves room for")
 
 
 def test_an_answer_with_nothing_in_front_is_refused(prompted, small_tokenizer):
