@@ -39,9 +39,11 @@ class Rows:
         numbers = [name for name in columns if name == "label"]
         self._arrays = data.select_columns(numbers).with_format("numpy")[:] if numbers else {}
         others = [name for name in columns if name not in numbers]
-        if self._lies:
-            others += ["image", *([_BESIDE] if _BESIDE in data.column_names else [])]
+        if self._lies and _BESIDE in data.column_names:
+            others.append(_BESIDE)
         self._others = data.select_columns(others) if others else None
+        self._images = data.select_columns(["image"]) if self._lies else None
+        self._sizes: dict[int, tuple[int, int] | None] = {}  # of the images that were asked for before
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,20 +67,31 @@ class Rows:
         numbers = np.asarray(numbers, np.int64)
         others = {} if self._others is None else self._others[numbers]
         known = {name: column[numbers] for name, column in self._arrays.items()} | others
-        return self._rows([self.ids[number] for number in numbers], known)
+        return self._rows([self.ids[number] for number in numbers], known, self._sizes_of(numbers.tolist()))
+
+    def _sizes_of(self, numbers: Sequence[int]) -> list[tuple[int, int] | None]:
+        """As `image_size`; each image is read once for it."""
+        if self._images is None:
+            return []
+        unknown = [number for number in dict.fromkeys(numbers) if number not in self._sizes]
+        if unknown:
+            images = self._images[unknown]["image"]
+            self._sizes |= {number: image_size(item) for number, item in zip(unknown, images, strict=True)}
+        return [self._sizes[number] for number in numbers]
 
     def made(self, ids: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         """Rows as the model sees them, of canonical columns that were made just now; `image` is among them."""
-        wanted = (*self.columns, *(("image",) if self._lies else ()))
-        return [self._seen(row) for row in self._rows(ids, {name: columns[name] for name in wanted})]
+        sizes = [image_size(item) for item in columns["image"]] if self._lies else []
+        return [self._seen(row) for row in self._rows(ids, {name: columns[name] for name in self.columns}, sizes)]
 
-    def _rows(self, ids: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-        names = [name for name in columns if name != "image"]
-        rows = [{"id": id_, **{name: columns[name][index] for name in names}} for index, id_ in enumerate(ids)]
+    def _rows(
+        self, ids: Sequence[str], columns: Mapping[str, Sequence[Any]], sizes: Sequence[tuple[int, int] | None]
+    ) -> list[dict[str, Any]]:
+        rows = [{"id": id_, **{name: columns[name][index] for name in columns}} for index, id_ in enumerate(ids)]
         if self._lies:
-            for row, item in zip(rows, columns["image"], strict=True):
-                row["size"] = image_size(item)
-                row["placement"] = None if row["size"] is None else self.decoding.placement(row["size"])
+            for row, size in zip(rows, sizes, strict=True):
+                row["size"] = size
+                row["placement"] = None if size is None else self.decoding.placement(size)
                 if isinstance(row.get("mask"), Mapping):
                     row["mask"] = np.asarray(Image.open(io.BytesIO(row["mask"]["bytes"])))
         return rows
