@@ -103,7 +103,7 @@ def load(settings: DataSettings, needs: Collection[str] = ("label",), cache: Pat
     for role in ("validation", "test"):
         check_darkness(role, chosen[role], white, notes, cache)
     decoding = Decoding(settings.size, settings.fit, white)
-    fresh = fresh_rows(settings, "label" in needs) if settings.fresh else None
+    fresh = fresh_rows(settings, needs) if settings.fresh else None
     if fresh:
         notes.append("Training images are made anew in every epoch (data.fresh); what is counted is the first's.")
     return Data(

@@ -118,7 +118,20 @@ def test_fresh_rows_are_those_of_the_epoch():
 def test_fresh_is_refused_where_it_means_nothing(composed):
     with pytest.raises(UserError, match=r"data\.fresh means nothing to data\.source=digits: leave it out"):
         load_source(DataSettings("digits", source="digits", fresh=True))
-    with pytest.raises(UserError, match=r"Scenes without a thing have no label to learn: set data\.scenes\.least=1"):
-        load(settings_of(SceneSettings(train=20, validation=5, test=5, least=0), fresh=True))
     with pytest.raises(UserError, match=r"data\.fresh=true makes images for language models .* model=vit_tiny is none"):
         Configuration.of(composed("x", "data=scenes", "data.fresh=true", "model=vit_tiny"))
+
+
+@pytest.mark.parametrize(("needs", "settings"), [("label", {"least": 0}), ("question", {"questions": ["relation"]})])
+def test_a_scene_that_lacks_in_an_epoch_what_is_needed_is_as_it_was_loaded(needs, settings):
+    """… where rows that lack it as they are loaded were left out."""
+    scenes = SceneSettings(train=40, validation=10, test=10, most=2, **settings)
+    data = load(settings_of(scenes, fresh=True), (needs,))
+    assert 0 < len(data.train) < 40
+    first, later = (data.fresh(data.train["id"], epoch) for epoch in (0, 3))
+    again = make_scenes(scenes, "train", 0, np.array([int(each) for each in data.train["id"]]), epoch=3)
+    lacks = [not things for things in again.things] if needs == "label" else [each < 0 for each in again.chosen]
+    assert any(lacks) and not all(lacks)
+    for row, lacking in enumerate(lacks):
+        assert later[needs][row] not in (None, -1)
+        assert (later["image"][row] == first["image"][row]) == lacking

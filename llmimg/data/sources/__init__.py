@@ -69,19 +69,30 @@ def load_source(
     return found if isinstance(found, Source) else Source(found)
 
 
-def fresh_rows(settings: "DataSettings", labelled: bool) -> FreshRows:
-    """What makes training rows anew in every epoch.
+def fresh_rows(settings: "DataSettings", needs: Collection[str]) -> FreshRows:
+    """What makes training rows anew in every epoch. One that in an epoch lacks what is needed, such as a question, is
+    as it was loaded.
 
     Args:
-        labelled: whether every row must have a label.
-
-    Raises:
-        UserError: where it must, and some would not.
+        needs: canonical columns.
     """
     source = importlib.import_module(f"{__name__}.{settings.source}")
-    if labelled and settings.scenes.least == 0:
-        raise UserError("Scenes without a thing have no label to learn: set data.scenes.least=1, or data.fresh=false.")
-    return functools.partial(source.fresh, settings)
+    return functools.partial(_made_anew, functools.partial(source.fresh, settings), tuple(needs))
+
+
+def _made_anew(fresh: FreshRows, needs: Collection[str], ids: Sequence[str], epoch: int) -> dict[str, list[Any]]:
+    made = {name: list(column) for name, column in fresh(ids, epoch).items()}
+    lacking = [row for row in range(len(ids)) if any(_lacks(made[name][row]) for name in needs)]
+    loaded = fresh([ids[row] for row in lacking], 0) if lacking and epoch else {}
+    for name, column in loaded.items():
+        for row, value in zip(lacking, column, strict=True):
+            made[name][row] = value
+    return made
+
+
+def _lacks(value: Any) -> bool:
+    """Whether a canonical column says nothing of a row: a label says so by a negative number."""
+    return value is None or (isinstance(value, int) and value < 0)
 
 
 def _defaults(settings: "DataSettings") -> dict[str, Any]:
