@@ -155,6 +155,11 @@ class Configuration:
         return stop_early(self.trainer, self.stops_by)
 
     @property
+    def learns(self) -> bool:
+        """Whether the Trainer changes anything of the model."""
+        return bool(self.trainer.get("do_train", False)) and self.adaptation.name != "none"
+
+    @property
     def stops_by(self) -> Measure:
         """What training ends early by."""
         headline = TASKS[self.task_name].measures[0].key

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from llmimg.carry_out import carry_out
 from llmimg.cli import main
+from llmimg.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -124,3 +125,12 @@ def test_wrong_bounds_are_one_sentence(finished, images, given, sentence, capsys
     with pytest.raises(SystemExit):
         main(["predict", str(finished), str(images[0]), given.format(file=images[1])])
     assert capsys.readouterr().err == f"llmimg: {sentence.format(file=images[1])}\n"
+
+
+def test_rows_that_nothing_learns_from_are_not_refused(finished, composed):
+    """A model that is only evaluated needs no room for the objects of training rows."""
+    again = (f"model.path={finished}", "model=pretrained", "trainer.do_train=false", "task.most=1", "task.samples=1")
+    settings = composed("evaluated", *again, base=TINY)
+    assert carry_out(settings)["test/map"] >= 0
+    with pytest.raises(UserError, match=r"training images have more objects than task\.most=1"):
+        carry_out(composed("learning", *again[:2], *again[3:], base=TINY))

@@ -33,7 +33,7 @@ class ImageSolver(PixelSolver):
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:
         settings = self.settings
         self.arguments = make_arguments(settings.training_arguments, folder.path, settings.seed)
-        learns = self.arguments.do_train
+        learns = settings.learns
         start = starting_point(folder.checkpoints, self.arguments, learns, self.notes, identity.fingerprint)
         (enable_full_determinism if self.arguments.full_determinism else set_seed)(settings.seed)
         shape = self.pixels["train"].images.shape[1:]

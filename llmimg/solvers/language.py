@@ -62,11 +62,12 @@ class LanguageSolver(Solver):
     def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
         super().__init__(settings, data, task, notes)
         kind = READOUTS[settings.readout_name]
-        task.check(self._known("train").all_seen(np.arange(len(data.train))))
         encoder = make_encoder(settings, data, task, notes)
         self.ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
         self.hashes = {split: self.ids[split].pixels for split in SPLITS}
         self.known = {split: self._known(split) for split in SPLITS}
+        if settings.learns:
+            task.check(self.known["train"].all_seen(self.ids["train"].whole))
         how, seed = settings.data.images, settings.data.split_seed
         self.shown = {split: images_shown(how, each.whole, len(each), seed) for split, each in self.ids.items()}
         lengths = text_lengths(settings, data, self.ids, encoder)
@@ -140,7 +141,7 @@ class LanguageSolver(Solver):
         settings, self.identity = self.settings, identity
         # From here on devices and the process group are in use.
         self.arguments = make_arguments(settings.training_arguments, folder.path, settings.seed)
-        self.learns = self.arguments.do_train and settings.adaptation.name != "none"
+        self.learns = settings.learns
         self.began_from = origin(settings.model)
         start = starting_point(folder.checkpoints, self.arguments, self.learns, self.notes, *self._trained_from())
         (enable_full_determinism if self.arguments.full_determinism else set_seed)(settings.seed)

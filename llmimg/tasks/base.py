@@ -131,7 +131,7 @@ class Task(Prompting):
         """
 
     def check(self, rows: Iterable[Row]) -> None:
-        """Refuse training rows that cannot be learned from, all at once; called once with all of them.
+        """Refuse training rows that cannot be learned from, all at once; called with all whose image is not broken.
 
         Raises:
             UserError: counting them, and naming the first.
