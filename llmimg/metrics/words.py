@@ -5,6 +5,7 @@ articles, number words as digits, contractions with their apostrophe. Unlike the
 as they are where all annotators agree, both sides are always normalised.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -57,6 +58,15 @@ def commonest(known: Sequence[str]) -> str:
     """Of several answers the one that most agree on, as it was said first; of several such, the first."""
     counts = Counter(map(normalised, known))
     return max(known, key=lambda answer: counts[normalised(answer)])
+
+
+def number_of(answer: str) -> float | None:
+    """The number that an answer is, "seven" or "1,000"; None where it is none."""
+    try:
+        number = float(normalised(answer))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def folded(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.metrics.words import FEW, agreement, commonest, normalised
+from llmimg.metrics.words import FEW, agreement, commonest, normalised, number_of
 from llmimg.settings import Positive, settings_of
 from llmimg.tasks.base import TASKS, Row
 from llmimg.tasks.figures import Bars, Figure
@@ -68,6 +68,15 @@ class QuestionAnswering(AnsweredInWords):
     measures: ClassVar = (
         Measure("exact_match", "Exact match", "share of questions answered as most annotators did"),
         Measure("vqa_accuracy", "VQA accuracy", "how many annotators an answer agrees with, min(n / 3, 1)"),
+        Measure(
+            "mean_absolute_error",
+            "Error of numbers",
+            "mean distance of numbers from the right ones",
+            "number",
+            False,
+            None,
+            0.0,
+        ),
         LOSS,
         Measure("unread_answers", "Answers without words", "share that could not be read", "share", False, 1.0, 0.0),
         Measure("unseen_answers", "Unseen answers", "share that training never saw", "share", False, 1.0, 0.0),
@@ -142,6 +151,11 @@ class QuestionAnswering(AnsweredInWords):
 
         found = with_intervals(values, len(rows)) if intervals else values()
         found["unread_answers"] = self.unread(predictions)
+        pairs = [
+            (number_of(each.text or ""), number_of(_right(row))) for each, row in zip(predictions, rows, strict=True)
+        ]
+        errors = [abs(said - right) for said, right in pairs if said is not None and right is not None]
+        found |= {"mean_absolute_error": float(np.mean(errors))} if errors else {}
         if self.classes is not None:
             costs = [each.nats for each in predictions if each.nats is not None]
             found |= {"loss": float(np.mean(costs))} if costs else {}

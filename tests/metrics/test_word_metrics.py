@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmimg.metrics.words import agreement, bleu, caption_bleu, commonest, normalised
+from llmimg.metrics.words import agreement, bleu, caption_bleu, commonest, normalised, number_of
 
 ANSWERS = st.sampled_from(["red", "the red", "blue", "two", "2", "yes"])
 
@@ -62,3 +62,10 @@ def test_bleu_of_captions_with_one_reference_or_several():
     assert bleu(["a red circle\n above a blue  square", "a dog"], own) < 100
     assert bleu(["", ""], own) == 0
     assert caption_bleu("two cats sit on the mat", own[1]) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("answer", "number"), [("seven", 7), ("1,000", 1000), ("2.5", 2.5), ("a dog", None), ("nan", None), ("", None)]
+)
+def test_answers_that_are_numbers(answer, number):
+    assert number_of(answer) == number

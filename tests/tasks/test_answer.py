@@ -105,3 +105,11 @@ def test_without_looking_each_question_has_its_commonest_answer():
 def test_a_list_of_questions_is_refused_by_its_row():
     with pytest.raises(UserError, match="1 training rows have a list of questions, the first is row 7"):
         task().check([row(), row(question=["a?", "b?"]) | {"id": "7"}])
+
+
+def test_numbers_are_as_wrong_as_they_are_far():
+    """… where both are numbers; exact match has the others."""
+    each, rows = task(closed=False), [row("two"), row("10"), row("3"), row("red")]
+    metrics = each.metrics([Words("3"), Words("seven"), Words("red"), Words("2")], rows, intervals=False)
+    assert metrics["mean_absolute_error"] == 2
+    assert "mean_absolute_error" not in each.metrics([Words("red")], rows[3:], intervals=False)
