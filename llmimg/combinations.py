@@ -67,7 +67,7 @@ def _check_samples(configuration: "Configuration") -> None:
     several = f"task.samples={task.samples} gives a model several answers of each row to learn, and"
     if model.kind != "language" or configuration.adaptation.name == "none":
         raise UserError(f"{several} this one learns none: set task.samples=1, or take a language model that learns.")
-    if configuration.readout_name not in ("score", "generate"):
+    if configuration.readout_name not in PROMPTED:
         raise UserError(f"{several} readout={configuration.readout_name} learns none: set task.samples=1.")
     if not task.varied:
         how = " or task.order=random" if hasattr(task, "order") else ""

@@ -98,9 +98,16 @@ class Task(Prompting):
         return None
 
     @property
-    def longest(self) -> int | None:
-        """How many pieces an answer has at most: by default as many as the grammar allows. None knows no end."""
-        return None if self.grammar is None else self.grammar.longest
+    def longest(self) -> int:
+        """How many pieces an answer has at most: by default as many as the grammar allows.
+
+        Raises:
+            ValueError: answers are open text.
+            NotImplementedError: a grammar without an end, and a task that does not say where one is.
+        """
+        if (longest := self.known_grammar.longest) is None:
+            raise NotImplementedError("A task whose grammar lets an answer go on and on says how `longest` it may be.")
+        return longest
 
     @property
     def open(self) -> bool:

@@ -138,6 +138,15 @@ def test_made_up_scenes_are_written_without_loss():
     assert {measure.key for measure in detect.measures if measure.while_training} <= in_training.keys()
 
 
+def test_an_answer_without_an_end_must_have_one(monkeypatch):
+    """A task whose grammar goes on and on, and that does not say how long an answer may be."""
+    detect = task(("circle",))
+    assert detect.grammar.longest is None
+    monkeypatch.delattr(type(detect), "longest")
+    with pytest.raises(NotImplementedError, match="says how `longest` it may be"):
+        _ = detect.longest
+
+
 def test_what_is_written():
     example = row([(20, 2, 8, 8), (1, 2, 3, 4)], [0, 1])
     detect = task(prompts="{image}\nfind:")
