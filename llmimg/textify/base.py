@@ -55,6 +55,16 @@ class Textifier(abc.ABC):
         """
         return None
 
+    @property
+    def piece_cells(self) -> np.ndarray | None:
+        """How many cells of an image each piece fills, int64 `[P]`: a text of the grammar whose pieces fill
+        `budget(height, width)` in sum is read back as a whole image of that size. None where no text is."""
+        return None
+
+    def budget(self, height: int, width: int) -> int:
+        """How many cells the text of an image of that size fills; only where there are `piece_cells`."""
+        raise NotImplementedError
+
     def appearance(self) -> np.ndarray | None:
         """What its pieces look like, float32 `[pieces, F]`, in features of one scale: pieces that look alike have rows
         that are near. NaN where a piece has nothing of a feature; a piece that looks like nothing (a row mark, a

@@ -112,6 +112,15 @@ class Concat(Textifier):
                 return image
         return None
 
+    @property
+    def piece_cells(self) -> np.ndarray | None:
+        """Those of its one part; of several, no sum tells which of them is whole."""
+        own = self._unlearned[0].piece_cells
+        return None if own is None or len(self.parts) > 1 else np.concatenate([np.zeros(1, np.int64), own])
+
+    def budget(self, height: int, width: int) -> int:
+        return self._unlearned[0].budget(height, width)
+
     def appearance(self) -> np.ndarray | None:
         """What the pieces of each part look like, in columns of its own; a heading is nothing."""
         looks = [(start, each.appearance()) for start, each in zip(self._starts, self._textifiers, strict=False)]

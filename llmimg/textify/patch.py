@@ -127,6 +127,15 @@ class PatchWords(Textifier):
         whole = grid.transpose(0, 1, 3, 2, 4, 5).reshape(len(pieces), rows * size, columns * size, -1)
         return whole[:, :height, :width]
 
+    @property
+    def piece_cells(self) -> np.ndarray:
+        """Each word is one of those of a patch."""
+        return np.ones(len(self.lexicon), np.int64)
+
+    def budget(self, height: int, width: int) -> int:
+        rows, columns = self._cells(height, width)
+        return rows * columns * self.words
+
     def appearance(self) -> np.ndarray:
         """A word is its pattern. Those of a further word, which are small, are made as large as those of the first."""
         patterns = self.state["codes"].astype(np.float32)

@@ -112,6 +112,14 @@ class Rgb(Textifier):
         raster[:, reading_order(self.order, height, width)] = look[level].reshape(len(pieces), -1, 3)
         return raster.reshape(-1, height, width, 3)
 
+    @property
+    def piece_cells(self) -> np.ndarray:
+        """A word is one channel of a pixel."""
+        return np.ones(len(self.lexicon), np.int64)
+
+    def budget(self, height: int, width: int) -> int:
+        return 3 * height * width
+
     def appearance(self) -> np.ndarray:
         """Each word is its value; the same words stand for red, green and blue."""
         return appearance_of(self.lexicon, (("first", "next"), bumps(_value_of(self.levels)[:, None] / 255)))

@@ -85,6 +85,16 @@ class RegionColor(Textifier):
         column_of = np.repeat(np.arange(self.grid), np.diff(self._edges(width, height)))
         return means.astype(np.uint8)[:, row_of][:, :, column_of]
 
+    @property
+    def piece_cells(self) -> np.ndarray:
+        """Each mean is one of the three of a cell."""
+        cells = np.zeros(len(self.lexicon), np.int64)
+        cells[np.array(self.lexicon.kinds["mean"])] = 1
+        return cells
+
+    def budget(self, height: int, width: int) -> int:
+        return 3 * self.grid**2
+
     def appearance(self) -> np.ndarray:
         """A mean is its value, whichever channel it is of; what stands around them is nothing."""
         return appearance_of(self.lexicon, (("mean",), steps(256)))

@@ -150,6 +150,16 @@ class RegionWords(Textifier):
         whole = raster.reshape(len(pieces), self.grid, self.grid, -1)
         return whole.repeat(down, axis=1).repeat(across, axis=2)
 
+    @property
+    def piece_cells(self) -> np.ndarray | None:
+        """Each word is one of those of a cell."""
+        if self.regions == "slic" or not (self.color or self.brightness):
+            return None
+        return np.ones(len(self.lexicon), np.int64)
+
+    def budget(self, height: int, width: int) -> int:
+        return self.grid**2 * len(self._said)
+
     def appearance(self) -> np.ndarray | None:
         """A colour is its values, brightness and area their step, a place its row and column; texture is nothing."""
         known = {

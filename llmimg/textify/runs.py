@@ -144,6 +144,18 @@ class WordsOfPixels(Textifier):
         look = np.concatenate([look, np.full_like(look[:1], self._open)])
         return look[raster].reshape(len(pieces), height, width, -1)
 
+    @property
+    def piece_cells(self) -> np.ndarray:
+        """A word is one pixel, a count all others of its run."""
+        cells = np.zeros(len(self.lexicon), np.int64)
+        cells[: 2 * self._size] = 1
+        if self.longest_run > 1:
+            cells[np.array(self.lexicon.kinds["count"])] = np.arange(1, self.longest_run)
+        return cells
+
+    def budget(self, height: int, width: int) -> int:
+        return height * width
+
     def appearance(self) -> np.ndarray:
         """A word is its pixel's values, a count its number's logarithm; a row mark is nothing."""
         return appearance_of(self.lexicon, (("first", "next"), bumps(self._look() / 255)), *self._look_of_counts())

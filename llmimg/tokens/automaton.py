@@ -95,6 +95,24 @@ class Automaton:
                 found[states, left] |= np.logical_or.reduceat(reached, starts)
         return found
 
+    def longest(self, most: int) -> int:
+        """How many tokens the longest answer has that fills exactly so many cells, its end among them; 0 where there is
+        none. Tokens that fill nothing may not go round in a circle."""
+        one, column = np.nonzero(self.after >= 0)
+        inner = one < len(self.after) - 1
+        one, column = one[inner], column[inner]
+        other, cells = self.after[one, column], self.cost[one, column]
+        starts, states = np.flatnonzero(np.diff(one, prepend=-1)), np.unique(one)
+        found = np.full((len(self.after), most + 1), -_NEVER, np.int64)
+        found[-1, 0] = 0
+        for left in range(most + 1):
+            within, before = cells <= left, None
+            while before is None or (found[:, left] != before).any():
+                before = found[:, left].copy()
+                tokens = np.where(within, found[other, np.where(within, left - cells, 0)] + 1, -_NEVER)
+                found[states, left] = np.maximum(found[states, left], np.maximum.reduceat(tokens, starts))
+        return max(int(found[0, most]), 0)
+
     def read(self, tokens: Sequence[int]) -> np.ndarray | None:
         """The piece ids that were written as these token ids, int64; the end and what stands behind it is left out.
 

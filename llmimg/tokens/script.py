@@ -81,12 +81,19 @@ class Script:
             inside |= len(spans[-1].ids) > 0
         return spans if choices is None else [*spans, Span(np.array(choices.shared, np.int64), WORDS)]
 
-    def answer(self, parts: Sequence[Part]) -> list[Span]:
-        """What the model is to write, and its end."""
+    def answer(self, parts: Sequence[Part], image: np.ndarray | None = None) -> list[Span]:
+        """What the model is to write, and its end; arguments as of `prompt`.
+
+        Raises:
+            ValueError: an answer that holds the row's image, without one.
+        """
         spans: list[Span] = []
         for part in joined(parts):
             if isinstance(part, ImageSlot):
-                raise ValueError("An answer is words and pieces: an image's text is given as its pieces.")
+                if image is None:
+                    raise ValueError("This answer holds the row's image, and none is given.")
+                spans.append(Span(np.asarray(image, np.int64), ANSWER))
+                continue
             spans += self._pieces(part) if isinstance(part, Pieces) else [Span(self._read(part, True), ANSWER)]
         return [*spans, Span(np.array([self.vocabulary.end]), ANSWER)]
 
