@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from llmimg.errors import UserError
 from llmimg.readouts.settings import PROMPTED
 from llmimg.tasks.base import TASKS
+from llmimg.tasks.image_task import ImageTask
 
 if TYPE_CHECKING:
     from llmimg.configuration import Configuration
@@ -28,6 +29,7 @@ def check_parts(configuration: "Configuration") -> None:
         )
     _check_adaptation(configuration)
     _check_images(configuration)
+    _check_written_images(configuration)
     _check_samples(configuration)
     if getattr(task, "text", ()) and configuration.tokens.permute != "none":
         raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
@@ -47,7 +49,7 @@ def _check_images(configuration: "Configuration") -> None:
     images, model = configuration.data.images, configuration.model
     if images == "own":
         return
-    if configuration.readout_name in ("likelihood", "masked"):
+    if configuration.readout_name in ("likelihood", "masked") or issubclass(TASKS[configuration.task_name], ImageTask):
         raise UserError(
             f"data.images={images} tells what an answer owes to its image, and with task={configuration.task_name} the "
             "image is the answer: set data.images=own."
@@ -57,6 +59,27 @@ def _check_images(configuration: "Configuration") -> None:
             f"The model '{model.name}' sees nothing but pixels, and data.images=none gives it none: take "
             "data.images=shuffled."
         )
+
+
+def _check_written_images(configuration: "Configuration") -> None:
+    """Refuse what would be passed over, or break images, where the image is the answer."""
+    if not issubclass(TASKS[configuration.task_name], ImageTask):
+        return
+    task, tokens, model = configuration.task_settings, configuration.tokens, configuration.model
+    said = f"task={configuration.task_name} writes images"
+    if model.kind != "language":
+        raise UserError(f"{said}, which model={model.name} does not: take a language model.")
+    refused = {
+        "task.image_loss": (task.image_loss, 0.0, "is for an image in the prompt"),
+        "task.samples": (task.samples, 1, "is for several answers behind one image"),
+        "task.chat": (task.chat, "false", "is for answers in words"),
+        "tokens.permute": (tokens.permute != "none", "none", "takes their order away"),
+        "tokens.overflow": (tokens.overflow != "error", "error", "would leave them half"),
+        "augment.mixup": (configuration.augment.mixup, 0, "blends classes"),
+    }
+    for setting, (given, usual, why) in refused.items():
+        if given != usual and given:
+            raise UserError(f"{said}, and {setting} {why}: set {setting}={usual}.")
 
 
 def _check_samples(configuration: "Configuration") -> None:

@@ -19,10 +19,13 @@ from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver, scores, solver_for
 from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.image_task import ImageTask
 from llmimg.tasks.info import DataInfo, training_answers
 from llmimg.tasks.measure import Table
 
 log = logging.getLogger("llmimg")
+
+_LOOKED_AT = 64  # training images
 
 
 def run_experiment(
@@ -82,8 +85,15 @@ def bound(settings: Configuration, data: Data) -> Task:
         counts={"mask": class_pixels(data.train, len(masks.names))} if masks else {},
         answers=training_answers(data.train["answer"]) if "answer" in kind.columns else (),
         size=None if data.decoding.size is None else tuple(data.decoding.size),
+        channels=_channels(data) if issubclass(kind, ImageTask) else 1,
     )
     return kind(settings.task_settings).bind(info, settings.textifier)
+
+
+def _channels(data: Data) -> int:
+    """3 where any of the first training images has colour, else 1."""
+    images, _ = data.decoding(data.train[:_LOOKED_AT]["image"])
+    return max((image.shape[2] for image in images if image is not None), default=1)
 
 
 def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], folder: RunFolder) -> None:

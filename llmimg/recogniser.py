@@ -19,6 +19,7 @@ from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import build
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
+from llmimg.tasks.image_task import ImageTask
 from llmimg.tasks.info import DataInfo
 from llmimg.textify import Textifier, make
 from llmimg.tokens.encoder import Encoder
@@ -224,7 +225,8 @@ def _encoder(folder: Path, described: dict[str, Any]) -> tuple[Encoder, Task]:
     task = _task(described["task"], textifier)
     # A saved tokenizer has its added pieces already.
     kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
-    answers = task.grammar if READOUTS[described["readout"]["name"]].prompted else None
+    prompted = READOUTS[described["readout"]["name"]].prompted
+    answers = task.grammar if prompted and not isinstance(task, ImageTask) else None
     vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)), answers)
     if described.get("inside"):
         vocabulary = vocabulary.inside_a_text(textifier)

@@ -17,6 +17,8 @@ from llmimg.readouts.loss import IGNORED, ahead, row_costs
 from llmimg.readouts.prompted import Prompted
 from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row
+from llmimg.tasks.image_task import ImageTask
+from llmimg.tokens.image_answers import image_automaton
 from llmimg.tokens.layout import ANSWER
 from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.trie import trie_of
@@ -45,6 +47,10 @@ class Generate(Prompted):
                     "readout.beams, samples, temperature, top_k and top_p."
                 )
             self.trie = trie_of(self.choices.answers)
+        elif isinstance(self.task, ImageTask):
+            self.automaton = image_automaton(self.vocabulary, self.task.textifier)
+            if self.choice.count == 1:  # the likeliest image is the same for all that are asked alike
+                self.choice = dataclasses.replace(self.choice, samples=1)
         else:
             self.automaton = self.vocabulary.automaton(self.task.grammar, self.task.cells)
         self._tables: Tables | None = None
@@ -57,6 +63,8 @@ class Generate(Prompted):
     @functools.cached_property
     def _room(self) -> int:
         """How many tokens an answer may have: as many for every row, whatever stands beside it in its batch."""
+        if isinstance(self.task, ImageTask):
+            return self.layout.room + self.layout.answer
         if self.layout.answer:
             return self.layout.answer
         prompt = self.script.prompt(self.task.prompt(self.task.stand_in, None), np.empty(0, np.int64))
@@ -72,9 +80,15 @@ class Generate(Prompted):
         if self.choice.samples:
             seeds = [each.seed or 0 for each in examples]
             batch |= tensors(seeds=np.array(seeds, np.uint64).view(np.int64))
-        if all(name in each.row for each in examples for name in self.task.columns):
+        if self._is_known(examples):
             batch |= {f"known_{name}": each for name, each in self._known(examples).items()}
         return batch
+
+    def _is_known(self, examples: Sequence[Example]) -> bool:
+        """Whether the right answers are."""
+        if isinstance(self.task, ImageTask):
+            return all(len(each.image) > 0 for each in examples)
+        return all(name in each.row for each in examples for name in self.task.columns)
 
     def _known(self, examples: Sequence[Example]) -> Batch:
         laid = self.whole([[*self.prompt(each, None), *self.answer(each, None)] for each in examples])
@@ -104,7 +118,11 @@ class Generate(Prompted):
         if self.choices is not None:
             return super().answers(outputs, rows)
         tokens, log_probabilities = outputs[:2]
-        return [self._answer(*each) for each in zip(tokens, log_probabilities, strict=True)]
+        found = [self._answer(*each) for each in zip(tokens, log_probabilities, strict=True)]
+        costs = self.costs(outputs)
+        if costs is None:
+            return found
+        return [dataclasses.replace(each, nats=float(nats)) for each, (nats, _) in zip(found, costs, strict=True)]
 
     def _answer(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Answer:
         written = tokens[tokens >= 0].tolist()  # answers of other batches may be longer

@@ -154,7 +154,7 @@ class Prompted(TextReadout):
         """What it is to write."""
         choices = self._choices(seed)
         if choices is None:
-            return self.script.answer(self.task.answer(example.row, seed))
+            return self.script.answer(self.task.answer(example.row, seed), example.image)
         number = self.task.target(example.row, seed)
         role = UNLEARNED if number is None else ANSWER
         return [Span(np.array(choices.answers[number or 0]), role)]

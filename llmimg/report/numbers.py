@@ -96,11 +96,8 @@ def readings(metrics: Mapping[str, float], measures: Sequence[Measure]) -> tuple
     kinds |= {
         f"val/{each.key}": _kind(each, "Validation", "on images set aside from training") for each in measures[:1]
     }
-    known = [
-        _reading(metrics, key, kind)
-        for key, kind in (kinds | KINDS).items()
-        if math.isfinite(metrics.get(key, math.nan))
-    ]
+    kinds |= {key: kind for key, kind in KINDS.items() if key not in kinds}
+    known = [_reading(metrics, key, kind) for key, kind in kinds.items() if math.isfinite(metrics.get(key, math.nan))]
     ends = {end for key in metrics if _ends(key) <= metrics.keys() for end in _ends(key)}
     shown = {reading.key for reading in known}
     others = [key for key in sorted(metrics) if key not in shown and key not in ends]

@@ -10,6 +10,7 @@ from llmimg.data import Data
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
 from llmimg.tasks.base import Row, Task
+from llmimg.tasks.image_task import ImageTask
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import IMAGE, Frame, Layout
 from llmimg.tokens.sample import ImageSlot, RowText
@@ -102,6 +103,10 @@ def words_before(script: Script, task: Task) -> int | None:
     """How many tokens stand in front of the image that is asked about; None where that differs from sample to sample,
     or there is none."""
     found = set()
+    if isinstance(task, ImageTask):
+        prompts = (each.prompt(row, None) for each in task.in_every_wording() for row in task.askings)
+        found = {sum(len(span.ids) for span in script.prompt(each, np.empty(0, np.int64))) for each in prompts}
+        return found.pop() if len(found) == 1 else None
     for each in task.in_every_wording():
         parts = each.prompt(task.stand_in, None)
         if ImageSlot() not in parts or any(isinstance(part, RowText) for part in parts[: parts.index(ImageSlot())]):
@@ -125,6 +130,8 @@ def answer_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
     Args:
         rows: those to learn from: answers in open text may be a margin longer than theirs.
     """
+    if isinstance(task, ImageTask):
+        return 1  # its end: an image's text is no part of this
     if task.candidates is not None:
         chosen = (choices_behind(script, each) for each in task.in_every_wording())
         return max(len(answer) for choices in chosen if choices for answer in choices.answers)

@@ -43,6 +43,8 @@ from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
 from llmimg.tasks.base import TASKS, Task
 from llmimg.tasks.figures import Shown
+from llmimg.tasks.image_task import ImageTask
+from llmimg.tokens.image_answers import image_automaton
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.learned import run_decoding
 from llmimg.tokens.script import Script
@@ -63,6 +65,7 @@ class LanguageSolver(Solver):
         super().__init__(settings, data, task, notes)
         kind = READOUTS[settings.readout_name]
         encoder = make_encoder(settings, data, task, notes)
+        self.task = task = task.bind(task.info, encoder.textifier)  # which may have learned by now
         self.ids = {split: prepare_split(settings, data, split, encoder, notes) for split in SPLITS}
         self.hashes = {split: self.ids[split].pixels for split in SPLITS}
         self.known = {split: self._known(split) for split in SPLITS}
@@ -102,8 +105,15 @@ class LanguageSolver(Solver):
             return make_layout(settings, limit, self.encoder, self.ids, lengths, frame)
         asked = (row for split in SPLITS for row in self.known[split].all_seen(self.ids[split].whole))
         learned = functools.partial(self.known["train"].all_seen, self.ids["train"].whole)
+        if isinstance(task, ImageTask) and limit is None and settings.tokens.max_length is None:
+            automaton = image_automaton(self.encoder.vocabulary, task.textifier)
+            lengths = np.append(lengths, automaton.longest(task.budget({})) - 1)  # one that the model may write
         words, answer = prompt_length(script, task, asked), answer_length(script, task, learned())
-        longest = None if task.candidates is not None else lambda: longest_answer(script, task, learned())
+        longest = (
+            None
+            if task.candidates is not None or isinstance(task, ImageTask)
+            else lambda: longest_answer(script, task, learned())
+        )
         layout = make_layout(
             settings, limit, self.encoder, self.ids, lengths, frame, words, answer, longest, task.own_words
         )
@@ -206,7 +216,8 @@ class LanguageSolver(Solver):
 
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
         self.notes.extend(self.readout.notes)
-        bits, seed = scores.get("test/bits_per_image"), self.settings.data.split_seed
+        seed = self.settings.data.split_seed
+        bits = None if isinstance(self.task, ImageTask) else scores.get("test/bits_per_image")
         sizes = zip(("model/parameters", "model/trainable_parameters"), parameter_counts(self.model), strict=True)
         return {
             **data_metrics(self.ids, self.examples, self.layout),

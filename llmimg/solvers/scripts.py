@@ -13,6 +13,7 @@ from llmimg.data.rows import Rows
 from llmimg.data.shots import draw_shots
 from llmimg.readouts.base import TextReadout
 from llmimg.tasks.base import Row, Task
+from llmimg.tasks.image_task import ImageTask
 from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.sample import ImageSlot, Part, Sample
 from llmimg.tokens.script import Script, Shot, fixed_words, is_fixed
@@ -67,8 +68,8 @@ def make_script(
 
 def shot_sample(task: Task, row: Row, number: int) -> Sample:
     """A training row as one of several that stand in front."""
-    prompt = tuple(ImageSlot(number) if part == ImageSlot() else part for part in task.prompt(row, None))
-    return Sample(prompt, task.answer(row, None))
+    given = (task.prompt(row, None), task.answer(row, None))
+    return Sample(*(tuple(ImageSlot(number) if part == ImageSlot() else part for part in parts) for parts in given))
 
 
 def _shots(
@@ -126,6 +127,8 @@ def _reads_alike(vocabulary: Vocabulary, before: str, after: str, ids: np.ndarra
 def _around(script: Script, task: Task, row: Row) -> tuple[str, str]:
     """The words in front of the image that is asked about, and those behind it, an answer among them."""
     parts: tuple[Part, ...] = task.prompt({**task.stand_in, **row}, None)
+    if isinstance(task, ImageTask):
+        parts = (*parts, *task.answer(row, None))
     slot = parts.index(ImageSlot())
     before = "".join(part for part in parts[:slot] if isinstance(part, str))
     after = "".join(part for part in parts[slot + 1 :] if isinstance(part, str))

@@ -22,6 +22,7 @@ class DataInfo:
         counts: how often each of these stands in the training split, in objects or pixels; where it was counted.
         answers: of the training rows, each once, the commonest first; none where there are more than `MOST_ANSWERS`.
         size: (height, width) of what the model sees; None where images differ.
+        channels: of images: 3 where any of the first training images has colour, else 1.
     """
 
     label_names: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class DataInfo:
     counts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     answers: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
+    channels: int = 1
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DataInfo":
@@ -40,7 +42,7 @@ class DataInfo:
         }
         size = values["size"]
         known = {"answers": tuple(values["answers"]), "size": None if size is None else (size[0], size[1])}
-        return cls(tuple(values["label_names"]), **of_columns, **known)
+        return cls(tuple(values["label_names"]), **of_columns, **known, channels=values.get("channels", 1))
 
 
 NOTHING_KNOWN = DataInfo()

@@ -90,6 +90,7 @@ class Answer:
         problem: why it could not be read; it is counted, never guessed.
         finish: why the model stopped writing, in its server's words.
         tokens: how many were read to give it.
+        nats: what the right answer costs, where that is known.
     """
 
     text: str = ""
@@ -99,6 +100,7 @@ class Answer:
     problem: str | None = None
     finish: str | None = None
     tokens: int | None = None
+    nats: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from llmimg.run_folder import RunFolder
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
 from llmimg.tasks.classify import Label
 from llmimg.tasks.figures import Shown
+from llmimg.tasks.imagine import Imagined
 from llmimg.tasks.info import DataInfo
 from llmimg.tasks.measure import of_rows
 from llmimg.tasks.pretrain import Cost
@@ -63,7 +64,10 @@ def predicted(task: Task, rows: list[Row], every: int) -> list[Prediction]:
             truth = Label(truth.label, np.log(np.eye(len(NAMES))[truth.label] * 0.6 + 0.4 / len(NAMES)))
         if isinstance(truth, Ranking) and index % every == 0:
             truth = Ranking(9, (7,), truth.found)
-        found.append(Cost(60.0 + index / 10 + 9 * (index % every == 0), 33) if truth is None else truth)
+        nats = 60.0 + index / 10 + 9 * (index % every == 0)
+        if isinstance(truth, Imagined):  # of which what is right is what it costs
+            truth = Imagined(truth.label, nats=nats)
+        found.append(Cost(nats, 33) if truth is None else truth)
     return found
 
 

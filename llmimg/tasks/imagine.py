@@ -1,0 +1,177 @@
+"""An image from its class: `"7: " → "0 3 15 …"`, the image's own text, read back by the textifier."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from llmimg.atomic import replacing
+from llmimg.data.png import png_files
+from llmimg.errors import UserError
+from llmimg.metrics.intervals import with_intervals
+from llmimg.nearest import did_you_mean
+from llmimg.paths import file_name
+from llmimg.settings import settings_of
+from llmimg.tasks.base import TASKS, Row
+from llmimg.tasks.image_task import ImageTask
+from llmimg.tasks.info import DataInfo
+from llmimg.tasks.measure import LOSS, ByRows, Measure, Table, Weights, of_rows
+from llmimg.tasks.settings import AnswerSettings
+from llmimg.tasks.templates import Prompts
+from llmimg.textify import Ragged, Textifier
+from llmimg.tokens.sample import Answer, ImageSlot, Part
+
+BITS = np.log2(np.e)  # a nat
+
+
+@settings_of("task")
+class ImagineSettings(AnswerSettings):
+    """conf/task/imagine.yaml.
+
+    Attributes:
+        bayes: whether test images are also classified by which class makes them likeliest, P(image | class) · P(class):
+            one pass over the test split for each class.
+    """
+
+    fields = ("label",)
+
+    prompts: Prompts = ("{label}: {answer}",)
+    bayes: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Imagined:
+    """An image that was written for a class.
+
+    Attributes:
+        label: the class, by name.
+        image: uint8 `[H, W, C]`; None where there is none.
+        nats: what the row's true image costs given its class; None where that is not known.
+        problem: why the image is not whole.
+    """
+
+    label: str
+    image: np.ndarray | None = None
+    nats: float | None = None
+    problem: str | None = None
+
+
+@TASKS.register("imagine")
+@dataclass(frozen=True)
+class Imagine(ImageTask):
+    """Images given their class: how likely the true ones are, and new ones drawn."""
+
+    settings: ImagineSettings
+    Settings = ImagineSettings
+    readouts = ("generate",)
+    columns = ("label",)
+    asks = ("label",)
+    measures: ClassVar = (
+        Measure("bits_per_dim", "Bits a dimension", "of the image's text, given its class", "bits", False, None, 0.0),
+        Measure("bits_per_image", "Bits an image", "of the image's text, given its class", "bits", False, None, 0.0),
+        LOSS,
+        Measure("unread_answers", "Images that break off", "share without an end", "share", False, 1.0, 0.0),
+    )
+    row_measure: ClassVar = Measure(
+        "score", "Bits a dimension", "what a value of theirs cost the model, negated", "bits", worst=None, best=None
+    )
+
+    def bind(self, info: DataInfo, textifier: Textifier) -> Self:
+        if not info.label_names:
+            raise UserError("task=imagine writes images of classes, and these data have none: check data.label_column.")
+        return super().bind(info, textifier)
+
+    @property
+    def dimensions(self) -> int:
+        """How many values an image has."""
+        return self.size[0] * self.size[1] * self.info.channels
+
+    @property
+    def askings(self) -> Sequence[Row]:
+        return [{"label": name} for name in self.info.label_names]
+
+    def named(self, label: Any) -> str:
+        """A class's name, by its name or number.
+
+        Raises:
+            UserError: no class of these data.
+        """
+        names = self.info.label_names
+        if not isinstance(label, str):
+            return names[int(label)]
+        if label not in names and label != self.stand_in["label"]:
+            raise UserError(f"The model knows no class '{label}': {did_you_mean(label, names)}")
+        return label
+
+    def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        return super().prompt({"label": self.named(row["label"])}, seed)
+
+    def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
+        return (ImageSlot(),)
+
+    def truth(self, row: Row) -> Imagined:
+        return Imagined(self.named(row["label"]))
+
+    def read(self, answer: Answer, row: Row) -> Imagined:
+        found = Imagined(self.named(row["label"]), nats=answer.nats, problem=answer.problem)
+        if answer.pieces is None:
+            return found
+        pieces = Ragged.from_rows([np.asarray(answer.pieces)], self.grammar.lexicon.dtype)
+        image = self.textifier.read(pieces, *self.size)
+        return found if image is None else replace(found, image=image[0])
+
+    def metrics(self, predictions: Sequence[Imagined], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
+        found = {"unread_answers": float(np.mean([each.problem is not None for each in predictions]))}
+        bits = self._bits(predictions)
+        if np.isnan(bits).any():
+            raise UserError("The model diverged: its loss is not finite. Lower trainer.learning_rate.")
+
+        def values(weights: Weights = None) -> dict[str, float]:
+            return {"bits_per_dim": of_rows(bits / self.dimensions, weights)}
+
+        scored = with_intervals(values, len(rows)) if intervals else values()
+        return {**scored, "bits_per_image": float(bits.mean()), **found}
+
+    @staticmethod
+    def _bits(predictions: Sequence[Imagined]) -> np.ndarray:
+        """Of each true image, float64 `[N]`."""
+        return np.array([np.nan if each.nats is None else each.nats * BITS for each in predictions], np.float64)
+
+    def per_row(self, predictions: Sequence[Imagined], rows: Sequence[Row]) -> np.ndarray:
+        return -self._bits(predictions) / self.dimensions
+
+    def table(self, predictions: Sequence[Imagined], rows: Sequence[Row]) -> Table:
+        """Besides what every table has, the log-likelihood of each true image, and why a written one is not whole."""
+        return {
+            **super().table(predictions, rows),
+            "log_likelihood": -self._bits(predictions) / BITS,
+            "problem": [each.problem or "" for each in predictions],
+        }
+
+    @classmethod
+    def headline(cls, table: Table) -> ByRows:
+        return -np.asarray(table["score"], np.float64)
+
+    @classmethod
+    def remark(cls, row: Mapping[str, Any]) -> str:
+        return f"{-row['score']:.3f} bits a dimension"
+
+    def text(self, prediction: Imagined) -> str:
+        return prediction.label
+
+    def as_json(self, prediction: Imagined) -> dict[str, Any]:
+        """Its class; the image itself is no JSON."""
+        return {"label": prediction.label, **({"problem": prediction.problem} if prediction.problem else {})}
+
+    def draw(self, image: np.ndarray, prediction: Imagined) -> np.ndarray | None:
+        """The image that was written."""
+        return prediction.image
+
+    def export(self, predictions: Sequence[Imagined], rows: Sequence[Row], folder: Path) -> None:
+        """PNG files, called by the rows' ids."""
+        for prediction, row in zip(predictions, rows, strict=True):
+            if prediction.image is not None:
+                with replacing(folder / f"{file_name(str(row['id']))}.png") as part:
+                    part.write_bytes(png_files(prediction.image[None])[0])

@@ -1,0 +1,87 @@
+"""Runs that write images: from classes to bits, files and images from a recogniser."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = (
+    "task=imagine",
+    "data.train_samples=64",
+    "data.val_samples=16",
+    "data.test_samples=24",
+    "model.width=16",
+    "trainer.max_steps=2",
+    "trainer.eval_strategy=no",
+    "trainer.save_strategy=no",
+)
+REFUSED = ("task=imagine", "data.train_samples=64", "data.val_samples=16", "data.test_samples=24")
+
+
+def metrics_of(folder) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(run):
+    return run("imagine", *TINY, "textify.levels=5")
+
+
+def test_bits_are_those_of_the_true_images(finished):
+    metrics = metrics_of(finished)
+    table = pq.read_table(finished / "predictions.parquet").to_pydict()
+    bits = -np.array(table["log_likelihood"]) / np.log(2)
+    assert metrics["test/bits_per_image"] == pytest.approx(bits.mean())
+    assert metrics["test/bits_per_dim"] == pytest.approx(bits.mean() / 64)
+    assert metrics["test/bits_per_dim_low"] <= metrics["test/bits_per_dim"] <= metrics["test/bits_per_dim_high"]
+    # Each image has 64 tokens and an end.
+    assert metrics["test/loss"] == pytest.approx(metrics["test/bits_per_image"] * np.log(2) / 65)
+    assert 0 < metrics["test/bits_per_dim"] < np.log2(5 + 400)
+    assert metrics["test/unread_answers"] == 0 and "data/lost_bits_per_dim" not in metrics
+
+
+def test_an_image_is_drawn_for_every_row(finished):
+    files = sorted((Path(finished) / "predictions").iterdir())
+    assert len(files) == 24
+    images = np.stack([np.asarray(Image.open(file)) for file in files])
+    assert images.shape == (24, 8, 8) and images.dtype == np.uint8
+    assert len(np.unique(images)) <= 5 and len({image.tobytes() for image in images}) > 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["textify=sift"], "needs a text of which each is a whole image"),
+        (["data.size=null"], "set data.size"),
+        (["task.image_loss=0.3"], "set task.image_loss=0.0"),
+        (["task.samples=2"], "set task.samples=1"),
+        (["task.chat=true"], "set task.chat=false"),
+        (["tokens.permute=each"], "set tokens.permute=none"),
+        (["tokens.overflow=truncate"], "set tokens.overflow=error"),
+        (["data.images=shuffled"], "set data.images=own"),
+        (["model=constant", "trainer.max_steps=1"], "take a language model"),
+        (["task.prompts=an image:"], "has not {label}"),
+    ],
+)
+def test_what_cannot_be_imagined_is_refused(refused, changes, said):
+    assert said in refused(*REFUSED, *changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("runs", ["textify.longest_run=4", "textify.row_marks=true", "textify.levels=5"]),
+        ("learned", ["textify=rgb", "textify.levels=4", "vocabulary=learn", "vocabulary.size=40"]),
+        ("shots", ["textify=patch_words", "textify.patch=4", "textify.codes=8", "task.shots=1"]),
+    ],
+)
+def test_images_are_whole_in_every_text(run, name, changes):
+    folder = run(name, *TINY, *changes)
+    assert metrics_of(folder)["test/unread_answers"] == 0
+    files = list((Path(folder) / "predictions").iterdir())
+    assert len(files) == 24 and all(Image.open(file).size == (8, 8) for file in files)
