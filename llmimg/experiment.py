@@ -112,7 +112,7 @@ def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], fold
         title=solver.title,
         metrics=metrics,
         table=table,
-        figures=solver.task.figures(outcome.predictions, outcome.rows),
+        figures=solver.figures(outcome),
         notes=solver.notes,
         history=solver.history,
         context=solver.context,

@@ -53,6 +53,20 @@ def test_an_image_is_drawn_for_every_row(finished):
     assert len(np.unique(images)) <= 5 and len({image.tobytes() for image in images}) > 20
 
 
+def test_what_was_drawn_is_recognised_and_held_against_training_images(finished):
+    metrics, page = metrics_of(finished), (finished / "report.html").read_text()
+    assert 0 <= metrics["test/recognised"] <= 1 and metrics["test/recognised_true"] > 0.5
+    assert metrics["test/images_drawn"] == 24 and metrics["test/nearest_distance"] > 0
+    assert "Images that the model wrote" in page and "beside lossless codecs" in page
+
+
+def test_codecs_are_measured_on_the_test_images(finished):
+    metrics = metrics_of(finished)
+    for name in ("png", "webp", "xz"):
+        alone, together = (metrics[f"data/{name}{where}_bits_per_dim"] for where in ("", "_in_one_file"))
+        assert 1 < together < alone < 30
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

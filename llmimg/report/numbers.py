@@ -56,6 +56,8 @@ class Kind(NamedTuple):
 # What is no measure of a task, in the order of importance.
 KINDS: dict[str, Kind] = {
     "test/bits_per_dim": Kind("Bits a dimension", lambda bits: f"{bits:.3f}", "those, and what the text lost, a value"),
+    "test/recognised": Kind("Recognised", percent, "share of drawn images that an RBF-SVM takes for their class"),
+    "test/recognised_true": Kind("True ones recognised", percent, "the same of the test images"),
     "data/tokens_per_image": Kind("Tokens an image", lambda tokens: f"{tokens:.4g}", "what one image costs to read"),
     "data/truncated_fraction": Kind("Tokens truncated", percent, "share of all tokens the model did not get to read"),
     "data/psnr_db": Kind("Text fidelity", lambda db: f"{db:.1f} dB", "PSNR of the image its text gives back"),

@@ -15,7 +15,7 @@ from llmimg.data.shown import notes_of_images
 from llmimg.readouts.base import mean_loss
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.base import Prediction, Row, Task
-from llmimg.tasks.figures import Shown
+from llmimg.tasks.figures import Figure, Shown
 
 # kind of model → the module with its `SOLVER`; imported when it is needed, as each loads libraries of its own
 _MODULES = {"language": "language", "endpoint": "endpoint", "image": "image", "baseline": "baseline"}
@@ -93,6 +93,10 @@ class Solver(abc.ABC):
     @abc.abstractmethod
     def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
         """Some rows of the test split's outcome as the model got them."""
+
+    def figures(self, outcome: Outcome) -> list[Figure]:
+        """What the report shows of the test split's outcome."""
+        return self.task.figures(outcome.predictions, outcome.rows)
 
     @property
     def title(self) -> str:

@@ -38,12 +38,14 @@ from llmimg.solvers.context import (
 )
 from llmimg.solvers.costs import data_metrics, peak_memory_mb
 from llmimg.solvers.fidelity import fidelity_metrics
+from llmimg.solvers.imagined import imagined
 from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, prepare_split, prepare_text
 from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
 from llmimg.tasks.base import TASKS, Task
-from llmimg.tasks.figures import Shown
+from llmimg.tasks.figures import Figure, Shown
 from llmimg.tasks.image_task import ImageTask
+from llmimg.tasks.imagine import Imagine
 from llmimg.tokens.image_answers import image_automaton
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.learned import run_decoding
@@ -60,6 +62,8 @@ log = logging.getLogger("llmimg")
 
 class LanguageSolver(Solver):
     """Every image is written as token ids once (later from the cache), and what stands around them is settled."""
+
+    drawn: Sequence[Figure] = ()  # figures of images that the model wrote
 
     def __init__(self, settings: Configuration, data: Data, task: Task, notes: list[str]):
         super().__init__(settings, data, task, notes)
@@ -224,9 +228,23 @@ class LanguageSolver(Solver):
             **fidelity_metrics(self.encoder, self.data, self.examples, self.layout, seed, bits, self.notes),
             **self._text_scores(),
             **self._spread_over_prompts(scores),
+            **self._imagined(outcomes["test"], scores),
             **dict(sizes),
             "memory/peak_mb": peak_memory_mb(),
         }
+
+    def _imagined(self, outcome: Outcome, scores: Mapping[str, float]) -> dict[str, float]:
+        """What is to be said of images that were drawn, where they were."""
+        if not isinstance(self.task, Imagine):
+            return {}
+        bits, seed = scores["test/bits_per_dim"], self.settings.data.split_seed
+        said = imagined(self.task, outcome, self.data, self.examples, self.encoder, bits, seed)
+        self.drawn = said.figures
+        self.notes.extend(said.notes)
+        return said.metrics
+
+    def figures(self, outcome: Outcome) -> list[Figure]:
+        return [*super().figures(outcome), *self.drawn]
 
     def _text_scores(self) -> dict[str, float]:
         """How well the model foretells the plain text that was held out, where there is some."""
