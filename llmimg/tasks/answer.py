@@ -4,7 +4,7 @@ import collections
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -188,6 +188,10 @@ class QuestionAnswering(AnsweredInWords):
             "question": [row["question"] for row in rows],
             "type": [_type(row) for row in rows],
         }
+
+    @classmethod
+    def remark(cls, row: Mapping[str, Any]) -> str:
+        return " ".join(filter(None, [row["question"], super().remark(row)]))
 
     def figures(self, predictions: Sequence[Words], rows: Sequence[Row]) -> list[Figure]:
         types, scores = np.array([_type(row) for row in rows]), self._scores(predictions, rows)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmimg.errors import UserError
-from llmimg.textify.ragged import Ragged
 
 START = "start"
 
@@ -139,6 +138,3 @@ class Grammar:
             found = table.get(text[position : position + length])
             if found is not None and position + length <= len(text):
                 yield found[0], position + length, found[1]
-
-    def parse_all(self, texts: Sequence[str]) -> Ragged:
-        return Ragged.from_rows([self.parse(text) for text in texts], self.lexicon.dtype)

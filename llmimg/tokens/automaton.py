@@ -113,17 +113,10 @@ class Automaton:
                 found[states, left] = np.maximum(found[states, left], np.maximum.reduceat(tokens, starts))
         return max(int(found[0, most]), 0)
 
-    def read(self, tokens: Sequence[int]) -> np.ndarray | None:
-        """The piece ids that were written as these token ids, int64; the end and what stands behind it is left out.
-
-        None where the tokens are none of an answer, or break off before one could end.
-        """
-        found = self.read_with_owners(tokens)
-        return None if found is None else found[0]
-
-    def read_with_owners(self, tokens: Sequence[int], whole: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
-        """The same, `[L]`, and for each token, without the end, the index of its piece among them, int64 `[T]`; of one
-        that is a run of pieces, of the first.
+    def read(self, tokens: Sequence[int], whole: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
+        """The piece ids that were written as these token ids, int64 `[L]`, and for each token the index of its piece
+        among them, int64 `[T]`; of one that is a run of pieces, of the first. The end and what stands behind it is left
+        out. None where the tokens are none of an answer, or break off before one could end.
 
         Args:
             whole: whether it must be an answer from beginning to end; else it is read up to its last whole piece, and

@@ -119,17 +119,9 @@ class Vocabulary:
             return Automaton.free(self._open_text.tokens, self.end)
         return Automaton.of(self.answer_table.ways(grammar, cells), grammar.final, self.end)
 
-    _reading = functools.cached_property(lambda self: self.automaton(self.grammar))
-
     def answer_ids(self, pieces: np.ndarray) -> np.ndarray:
         """Token ids int64 `[T]` of the pieces of an answer, int `[L]`, unframed and without an end."""
         return self.answer_table(Ragged.from_rows([np.asarray(pieces, np.int64)])).values.astype(np.int64)
-
-    def read_answer(self, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
-        """The piece ids of an answer int64 `[L]`, and the index among them that each of its tokens belongs to, int64
-        `[T]` (of a token that is a run of pieces, the first's); its end and what stands behind it is left out. None
-        where the tokens are none of an answer."""
-        return self._reading.read_with_owners(tokens)
 
     @functools.cached_property
     def _open_text(self) -> OpenText:

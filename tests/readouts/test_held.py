@@ -103,7 +103,7 @@ def test_as_transformers_writes(model, prompts, beams):
         logits_processor=LogitsProcessorList([Oracle(ids.shape[1])]),
     )  # fmt: skip
     for row, answers in enumerate(theirs[:, ids.shape[1] :].view(len(ids), beams, -1).tolist()):
-        assert AUTOMATON.read(ours.tokens[row, 0].tolist()).tolist() == AUTOMATON.read(answers[0]).tolist()
+        assert AUTOMATON.read(ours.tokens[row, 0].tolist())[0].tolist() == AUTOMATON.read(answers[0])[0].tolist()
     assert (ours.tokens[:, :, -1] == END).all()
 
 
@@ -116,7 +116,7 @@ def test_beams_as_many_as_answers_find_all_with_their_probability(model, prompts
         assert sum(np.exp(list(expected.values()))) == pytest.approx(1)
         totals = written.log_probabilities[row].sum(dim=1)
         found = {
-            tuple(AUTOMATON.read(tokens).tolist()): float(total)
+            tuple(AUTOMATON.read(tokens)[0].tolist()): float(total)
             for tokens, total in zip(written.tokens[row].tolist(), totals, strict=True)
             if total > -torch.inf
         }
@@ -130,7 +130,7 @@ def test_samples_come_as_often_as_they_are_likely(model, prompts):
     ids, mask = prompts
     count = 4000
     drawn = write(model, ids[:1], mask[:1], HELD, 6, choice=Choice(samples=count), seeds=np.array([5], np.uint64))
-    rows = [tuple(AUTOMATON.read(tokens).tolist()) for tokens in drawn.tokens[0].tolist()]
+    rows = [tuple(AUTOMATON.read(tokens)[0].tolist()) for tokens in drawn.tokens[0].tolist()]
     for answer, cost in costs(model, ids, mask, 0).items():
         share = np.exp(cost)
         assert abs(rows.count(answer) / count - share) < 5 * np.sqrt(share * (1 - share) / count) + 1e-3
@@ -167,7 +167,7 @@ def test_budgets_are_kept(model, prompts, choice, exact):
     for row, answers in enumerate(written.tokens.tolist()):
         for tokens, chances in zip(answers, written.log_probabilities[row], strict=True):
             if (chances > -torch.inf).all():
-                filled = sum(cells[piece] for piece in AUTOMATON.read(tokens))
+                filled = sum(cells[piece] for piece in AUTOMATON.read(tokens)[0])
                 assert filled == budget[row] if exact else filled <= budget[row]
 
 

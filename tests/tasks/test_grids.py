@@ -153,7 +153,7 @@ def test_whatever_is_let_through_is_a_grid(vocabulary, text, seed, ends):
         left = None if budget is None else left - int(table.cost[state, column])
         tokens.append(int(table.alphabet[column]))
         state = int(table.after[state, column])
-    pieces, _ = made.read_answer(tokens)
+    pieces, _ = made.automaton(made.grammar).read(tokens)
     assert len(pieces) <= text.longest
     assert made.answer_ids(pieces).tolist() == tokens[:-1]
     assert is_grammatical(text, pieces)

@@ -74,12 +74,6 @@ def test_a_text_that_cannot_be_read_is_refused_with_the_position(textifier, text
         textifier.grammar.parse(text)
 
 
-def test_parse_all_gives_one_row_a_text():
-    ragged = make("gray", levels=4).grammar.parse_all(["0 3", "2"])
-    assert [row.tolist() for row in ragged] == [[0, 7], [2]]
-    assert len(make("gray", levels=4).grammar.parse_all([])) == 0
-
-
 def test_the_start_of_a_text_is_a_state_of_its_own():
     with pytest.raises(ValueError, match="back to 'start'"):
         Grammar(Lexicon.of(a=["a"]), {START: {"a": START}}, frozenset({START}))

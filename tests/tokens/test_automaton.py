@@ -110,7 +110,7 @@ def test_objects_are_read_back(lookup, data):
     found = lookup(OBJECTS)
     automaton = Automaton.of(found.ways(OBJECTS), OBJECTS.final, END)
     tokens = walk(automaton, data.draw, None)
-    pieces = automaton.read(tokens)
+    pieces, _ = automaton.read(tokens)
     assert OBJECTS.parse(BOXES.text(pieces)).tolist() == pieces.tolist()
     assert found(Ragged.from_rows([pieces.astype(BOXES.dtype)])).values.tolist() == tokens[:-1]
 
@@ -119,7 +119,7 @@ def test_objects_are_read_back(lookup, data):
 @given(st.data(), st.integers(1, CELLS))
 def test_a_budget_is_filled_exactly(lookup, data, budget):
     automaton = Automaton.of(lookup(RUNS).ways(RUNS, cells()), RUNS.final, END)
-    pieces = automaton.read(walk(automaton, data.draw, budget))
+    pieces, _ = automaton.read(walk(automaton, data.draw, budget))
     assert cells()[pieces].sum() == budget
     assert RUNS.parse(LABELS.text(pieces)).tolist() == pieces.tolist()
 
@@ -128,7 +128,7 @@ def test_a_budget_is_filled_exactly(lookup, data, budget):
 def test_learned_tokens_are_runs_of_pieces(data):
     lookup = make_vocabulary("learn", GRAYS, learned()).lookup
     automaton = Automaton.of(lookup.ways(GRAYS.grammar, [1] * len(GRAYS.lexicon)), GRAYS.grammar.final, END)
-    pieces = automaton.read(walk(automaton, data.draw, 16))
+    pieces, _ = automaton.read(walk(automaton, data.draw, 16))
     assert len(pieces) == 16
     assert GRAYS.grammar.parse(GRAYS.lexicon.text(pieces)).tolist() == pieces.tolist()
 
@@ -148,7 +148,7 @@ def test_every_answer_can_be_written(lookup, data):
         here = automaton.after[here, automaton.alphabet.tolist().index(token)]
         assert here >= 0
     assert here == len(automaton.after) - 1
-    assert automaton.read(tokens).tolist() == pieces
+    assert automaton.read(tokens)[0].tolist() == pieces
 
 
 def test_what_is_no_answer_is_not_read(lookup):

@@ -5,7 +5,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from llmimg.textify import make
+from llmimg.textify import Ragged, make
 from llmimg.tokens.tokenizer import inside_reader
 from llmimg.tokens.vocabulary import make_vocabulary
 
@@ -48,7 +48,7 @@ def test_an_image_inside_a_text_is_read_as_there(kind):
     textifier = make("gray", levels=16)
     vocabulary = make_vocabulary("reuse", textifier, trained(*KINDS[kind]))
     inside = vocabulary.inside_a_text(textifier)
-    pieces = textifier.grammar.parse_all(["7 12 0"])
+    pieces = Ragged.from_rows([textifier.grammar.parse("7 12 0")])
     whole = vocabulary.tokenizer("see\n7 12 0", add_special_tokens=False).input_ids
     assert vocabulary.open_ids("see\n") + [int(token) for token in inside.lookup(pieces)[0]] == whole
     assert inside.fingerprint != vocabulary.fingerprint

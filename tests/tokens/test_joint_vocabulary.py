@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from llmimg.errors import UserError
-from llmimg.textify import START, Grammar, Lexicon, make
+from llmimg.textify import START, Grammar, Lexicon, Ragged, make
 from llmimg.tokens.bpe import learn_tokenizer
 from llmimg.tokens.vocabulary import Vocabulary, load_tokenizer, make_vocabulary
 
@@ -110,7 +110,7 @@ def test_what_is_let_through_is_an_answer_and_fills_its_budget(made, data, budge
     name = "objects" if budget is None else "runs"
     grammar, vocabulary = GRAMMARS[name], made(name)
     tokens = walk(vocabulary, grammar, data.draw, budget)
-    pieces, owners = vocabulary.read_answer([*tokens, vocabulary.end, 5, 6])
+    pieces, owners = vocabulary.automaton(vocabulary.grammar).read([*tokens, vocabulary.end, 5, 6])
     assert grammar.parse(grammar.lexicon.text(pieces)).tolist() == pieces.tolist()
     assert vocabulary.answer_ids(pieces).tolist() == tokens
     assert [vocabulary.answer_ids(pieces[:index]).size for index in range(len(pieces))] == [
@@ -127,7 +127,7 @@ def test_answers_of_a_pretrained_tokenizer_are_what_it_reads(answers, gpt2):
     text = {"objects": " 1 107 hot dog 0 3 cat", "runs": " sky x3 car sky x9"}[answers]
     ids = vocabulary.answer_ids(grammar.parse(text)).tolist()
     assert ids == gpt2(text).input_ids
-    assert vocabulary.read_answer(gpt2(" 1 107 hot").input_ids[:-1]) is None
+    assert vocabulary.automaton(vocabulary.grammar).read(gpt2(" 1 107 hot").input_ids[:-1]) is None
 
 
 def alone(name: str) -> Vocabulary:
@@ -135,7 +135,7 @@ def alone(name: str) -> Vocabulary:
 
 
 def test_a_class_that_two_grays_would_make_leaves_images_as_they_are(gpt2):
-    grammar, image = classes(" 1 2", " 3", " cat"), GRAYS.grammar.parse_all(["0 1 2 3"])
+    grammar, image = classes(" 1 2", " 3", " cat"), Ragged.from_rows([GRAYS.grammar.parse("0 1 2 3")])
     for name in ("own", "learn", "reuse", "extend"):
         vocabulary = make_vocabulary(name, GRAYS, basis(name, gpt2), grammar)
         ids = vocabulary.lookup(image)[0].tolist()
@@ -237,7 +237,7 @@ def test_an_image_is_an_answer_too(gpt2):
     for name in ("own", "learn", "reuse"):
         vocabulary = make_vocabulary(name, GRAYS, basis(name, gpt2), GRAYS.grammar)
         pieces = GRAYS.grammar.parse("0 1 7 7 7 7")
-        read, owners = vocabulary.read_answer(vocabulary.answer_ids(pieces))
+        read, owners = vocabulary.automaton(vocabulary.grammar).read(vocabulary.answer_ids(pieces))
         assert read.tolist() == pieces.tolist()
         assert owners[0] == 0 and (np.diff(owners) > 0).all()
 

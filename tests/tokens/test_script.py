@@ -145,7 +145,10 @@ def test_an_answer_in_pieces_ends(gpt2):
     ):
         script = script_of(task, vocabulary)
         ids = [int(token) for span in script.answer(answer) for token in span.ids]
-        assert ids[-1] == vocabulary.end and vocabulary.read_answer(ids)[0].tolist() == answer[0].ids.tolist()
+        assert (
+            ids[-1] == vocabulary.end
+            and vocabulary.automaton(vocabulary.grammar).read(ids)[0].tolist() == answer[0].ids.tolist()
+        )
         shown = Script(script.vocabulary, (Shot(Sample((ImageSlot(0), "\nobjects:"), answer), np.array([5])),))
         before = [int(token) for span in shown.prompt(task.prompt(row, None), np.array([6])) for token in span.ids]
         start = before.index(ids[0])
@@ -160,9 +163,9 @@ def test_an_answer_that_breaks_off_is_read_up_to_its_last_whole_piece(name, gpt2
     vocabulary = make_vocabulary(name, make("gray"), None if name == "own" else copy.deepcopy(gpt2), task.grammar)
     automaton = vocabulary.automaton(task.grammar, task.cells)
     tokens = vocabulary.answer_ids(answer.ids).tolist()
-    owners = automaton.read_with_owners(tokens)[1].tolist()
+    owners = automaton.read(tokens)[1].tolist()
     for cut in range(len(tokens) + 1):
-        pieces, found = automaton.read_with_owners(tokens[:cut], whole=False)
+        pieces, found = automaton.read(tokens[:cut], whole=False)
         ended = [piece for piece in range(len(answer.ids)) if piece not in owners[cut:]]
         assert pieces.tolist() == answer.ids[: len(ended)].tolist()
         assert found.tolist() == owners[: len(found)]
