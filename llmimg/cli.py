@@ -22,6 +22,8 @@ USAGE = """llmimg: a language model sees an image only as text
   python -m llmimg predict RUN IMAGE… [out=FOLDER] [score=0.3 most=20]
       one JSON line an image, by the recogniser a run left; masks as PNG or boxes as COCO's JSON into a folder, with
       drawings; of boxes those of at least this score, at most so many
+  python -m llmimg predict RUN label=7 out=FOLDER [samples=16 seed=0]
+      images that a run of task=imagine draws, as PNG files
   python -m llmimg run CONFIG.yaml [run_dir=PATH] [force=true]
       repeat a run from its config.yaml
   python -m llmimg report RUN
@@ -79,7 +81,7 @@ def _show(words: list[str], given: dict[str, str]) -> None:
 
 
 def _predict(words: list[str], given: dict[str, str]) -> None:
-    if len(words) < 2:
+    if not words or (len(words) < 2 and not given):
         raise UserError("predict takes a run and images: python -m llmimg predict RUN IMAGE….")
     from transformers.utils.logging import disable_progress_bar
 
@@ -87,8 +89,10 @@ def _predict(words: list[str], given: dict[str, str]) -> None:
 
     disable_progress_bar()
     run, *images = words
-    for image, answer in zip(images, predict(run, images, given), strict=True):
-        print(json.dumps({"image": image, **answer}, ensure_ascii=False))
+    answers = predict(run, images, given)
+    for index, answer in enumerate(answers):
+        image = {"image": images[index]} if images else {}
+        print(json.dumps({**image, **answer}, ensure_ascii=False))
 
 
 def _run(words: list[str], given: dict[str, str]) -> None:

@@ -12,8 +12,9 @@ from llmimg.errors import UserError
 from llmimg.nearest import did_you_mean
 from llmimg.paths import file_name
 from llmimg.recogniser import Recogniser
-from llmimg.settings import build
+from llmimg.settings import Positive, Seed, build, settings_of
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
+from llmimg.tasks.image_task import ImageTask
 
 
 def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -31,6 +32,8 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
         UserError: a name that no task has, or not the run's; an image that is not there or cannot be read.
     """
     _check(given)
+    if not images:
+        return _imagined(run, given)
     if "out" in given and (file := next(filter(Path.is_file, (Path(given["out"]), *Path(given["out"]).parents)), None)):
         raise UserError(f"out={given['out']} cannot be a folder, as {file} is a file: give another.")
     for image in images:
@@ -38,6 +41,10 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
             raise UserError(f"There is no image {image}.")
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
+    if isinstance(task, ImageTask):
+        raise UserError(f"task={_named(task)} writes images, and reads none: give {task.asks[0]}= instead.")
+    if said := next((name for name in _DRAWN if name in given), None):
+        raise UserError(f"{said}= is for tasks that write images, and task={_named(task)} does not: leave it out.")
     asked_by: dict[str, Any] = {name: value for name, value in given.items() if name in _asked_by()}
     bounds, out = _bounds(task, {name: given[name] for name in given if name not in asked_by}), given.get("out")
     if out is not None and not task.exports:
@@ -49,6 +56,44 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
         rows = [{**row, "id": name} for row, name in zip(rows, _ids(images), strict=True)]
         _write(task, predictions, rows, images, recogniser.encoder.decoding.white, Path(out))
     return [task.as_json(each) for each in predictions]
+
+
+@settings_of()
+class Drawn:
+    """How images are drawn.
+
+    Attributes:
+        samples: of each that is asked for.
+        seed: of all of them.
+    """
+
+    samples: Positive = 1
+    seed: Seed = 0
+
+
+_DRAWN = tuple(field.name for field in dataclasses.fields(Drawn))
+
+
+def _imagined(run: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Images that a run's model writes, as PNG files in the folder `out`; commas part several that are asked for."""
+    drawn = build(Drawn, {name: given[name] for name in _DRAWN if name in given})
+    if "out" not in given:
+        raise UserError("predict without images writes some: give out=FOLDER, where they go (or images to read).")
+    out = Path(given["out"])
+    if file := next(filter(Path.is_file, (out, *out.parents)), None):
+        raise UserError(f"out={out} cannot be a folder, as {file} is a file: give another.")
+    recogniser = Recogniser.load(run)
+    task = recogniser.readout.task
+    if not isinstance(task, ImageTask):
+        raise UserError(f"task={_named(task)} writes no images: give some that it is to read.")
+    asked: dict[str, Any] = {name: value.split(",") for name, value in given.items() if name not in (*_DRAWN, "out")}
+    asked = {name: [each for each in values for _ in range(drawn.samples)] for name, values in asked.items()}
+    predictions, rows = recogniser.written(seed=drawn.seed, **asked)
+    names = [f"{'-'.join(row[name] for name in task.asks)}-{int(row['id']) % drawn.samples}" for row in rows]
+    out.mkdir(parents=True, exist_ok=True)
+    task.export(predictions, [{**row, "id": name} for row, name in zip(rows, names, strict=True)], out)
+    files = [str(out / f"{file_name(name)}.png") for name in names]
+    return [{"image": file, **task.as_json(each)} for file, each in zip(files, predictions, strict=True)]
 
 
 def _write(
@@ -66,7 +111,9 @@ def _write(
 
 
 def _check(given: Mapping[str, str]) -> None:
-    known = {"out"} | _asked_by() | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
+    known = (
+        {"out", *_DRAWN} | _asked_by() | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
+    )
     for name in given:
         if name not in known:
             raise UserError(f"predict has no setting '{name}': {did_you_mean(name, known)}")

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModel, PreTrainedModel
 
 from llmimg.data import decode
+from llmimg.data.rng import example_seeds
 from llmimg.errors import UserError
 from llmimg.hub import RECOGNISER, load_config, recogniser_described
 from llmimg.models.loading import are_adapters, load_model, relative_to
@@ -46,8 +47,9 @@ class Recogniser:
     origin: dict[str, Any] = field(default_factory=dict)  # what the weights started from
     data: dict[str, Any] = field(default_factory=dict)  # which data it was trained and tested on, as data.json
 
-    def __call__(self, images: Any, batch_size: int = 64, **columns: Any) -> list[dict[str, Any]]:
-        """The answer to each image, in JSON's types.
+    def __call__(self, images: Any = None, batch_size: int = 64, **columns: Any) -> list[Any]:
+        """The answer to each image, in JSON's types; of a task that writes images, an image uint8 `[H, W, C]` for each
+        of what it is asked by: `recogniser(label=["7", "3"])`.
 
         Args:
             images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), a batch
@@ -60,6 +62,10 @@ class Recogniser:
             UserError: an image that cannot be read, or whose text does not fit the model's context; a column that the
                 task does not ask by, or that is missing.
         """
+        if isinstance(self.readout.task, ImageTask):
+            if images is not None:
+                raise UserError("This recogniser writes images, and reads none: ask it as in recogniser(label=['7']).")
+            return [each.image for each in self.written(batch_size=batch_size, **columns)[0]]
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
             images = [images]
@@ -82,6 +88,30 @@ class Recogniser:
             if not self.readout.task.by_split:
                 found += self.readout.predictions(outputs.pop(), rows[len(found) :])
         return found or asking.readout.predictions(np.concatenate(outputs or [np.empty((0, 0))]), rows), rows
+
+    def written(self, batch_size: int = 64, seed: int = 0, **columns: Any) -> tuple[list[Prediction], list[Row]]:
+        """What a task that writes images makes of what it is asked by, and the rows that they are of.
+
+        Args:
+            seed: of all that is drawn.
+            columns: one text, or a list of them.
+
+        Raises:
+            UserError: nothing to ask by, or what the model does not know.
+        """
+        asked = {name: [each] if isinstance(each, str) else list(each) for name, each in columns.items()}
+        count = max(map(len, asked.values()), default=0)
+        rows: list[Row] = [{**row, "id": str(index)} for index, row in enumerate(self._columns(asked, count))]
+        if not rows:
+            raise UserError(
+                f"Say what is to be seen: give {' and '.join(f'{each}=' for each in self.readout.task.asks)}."
+            )
+        nothing, seeds, found = np.empty(0, np.int64), example_seeds(seed, 0, np.arange(count)), []
+        for start in range(0, count, batch_size):
+            some = slice(start, start + batch_size)
+            examples = [Example(nothing, row, seed=each) for row, each in zip(rows[some], seeds[some], strict=True)]
+            found += self.readout.predictions(self.outputs(examples), rows[some])
+        return found, rows
 
     def with_readout(self, readout: TextReadout) -> "Recogniser":
         """Itself, with the answer taken otherwise."""

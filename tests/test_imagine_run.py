@@ -8,6 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from llmimg import Recogniser
+from llmimg.cli import main
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = (
@@ -65,6 +68,33 @@ def test_codecs_are_measured_on_the_test_images(finished):
     for name in ("png", "webp", "xz"):
         alone, together = (metrics[f"data/{name}{where}_bits_per_dim"] for where in ("", "_in_one_file"))
         assert 1 < together < alone < 30
+
+
+def test_images_are_drawn_by_the_saved_model(finished, tmp_path, capsys):
+    recogniser = Recogniser.load(finished)
+    seven, three = recogniser(label=["7", "3"])
+    assert seven.shape == three.shape == (8, 8, 1) and seven.dtype == np.uint8
+    main(["predict", str(finished), "label=7,3", "samples=3", f"out={tmp_path}"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["label"] for line in lines] == ["7"] * 3 + ["3"] * 3
+    assert sorted(str(path) for path in tmp_path.iterdir()) == sorted(line["image"] for line in lines)
+    np.testing.assert_array_equal(np.asarray(Image.open(lines[0]["image"])), seven[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["label=77", "out={out}"], "knows no class '77'"),
+        (["label=7", "samples=0", "out={out}"], "samples=0 is out of range"),
+        (["label=7"], "give out=FOLDER"),
+        (["out={out}"], "give label="),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(finished, tmp_path, capsys, words, said):
+    with pytest.raises(SystemExit):
+        main(["predict", str(finished), *(word.format(out=tmp_path / "out") for word in words)])
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -28,17 +28,11 @@ BITS = np.log2(np.e)  # a nat
 
 @settings_of("task")
 class ImagineSettings(AnswerSettings):
-    """conf/task/imagine.yaml.
-
-    Attributes:
-        bayes: whether test images are also classified by which class makes them likeliest, P(image | class) · P(class):
-            one pass over the test split for each class.
-    """
+    """conf/task/imagine.yaml."""
 
     fields = ("label",)
 
     prompts: Prompts = ("{label}: {answer}",)
-    bayes: bool = False
 
 
 @dataclass(frozen=True, eq=False)
