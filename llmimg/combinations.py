@@ -31,6 +31,7 @@ def check_parts(configuration: "Configuration") -> None:
     _check_images(configuration)
     _check_written_images(configuration)
     _check_samples(configuration)
+    _check_balance(configuration)
     if getattr(task, "text", ()) and configuration.tokens.permute != "none":
         raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
     if configuration.data.fresh and configuration.model.kind not in ("language", "baseline"):
@@ -96,6 +97,25 @@ def _check_samples(configuration: "Configuration") -> None:
         how = " or task.order=random" if hasattr(task, "order") else ""
         raise UserError(
             f"{several} these would all be the same, as none of them is drawn by seed: set task.samples=1{how}."
+        )
+
+
+def _check_balance(configuration: "Configuration") -> None:
+    """Refuse to draw rows by their classes where there are none, or nothing learns from what is drawn."""
+    if not configuration.data.balance:
+        return
+    if "label" not in TASKS[configuration.task_name].columns:
+        raise UserError(
+            f"data.balance=true draws images by their class, and task={configuration.task_name} learns none: set "
+            "data.balance=false."
+        )
+    if configuration.model.kind not in ("language", "image") or configuration.adaptation.name == "none":
+        raise UserError(
+            "data.balance=true is for what learns epoch by epoch, and this model does not: set data.balance=false."
+        )
+    if configuration.data.fresh:
+        raise UserError(
+            "data.balance=true draws from images that are there, and data.fresh=true makes others: drop one."
         )
 
 

@@ -48,6 +48,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each row, int64 `[N]`, where that is among the columns that were asked for."""
+        return self._arrays["label"]
+
     def seen(self, numbers: np.ndarray) -> list[dict[str, Any]]:
         """Rows as they lie on what the model sees."""
         return [self._seen(row) for row in self.scored(numbers)]

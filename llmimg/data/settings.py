@@ -65,6 +65,9 @@ class DataSettings:
     overlap: Literal["say", "drop", "error"] = "say"  # what becomes of images that are, pixel by pixel, in two splits
     images: Shown = "own"  # the one a model gets for each row: its own, that of another row, or none
     fresh: bool = False  # whether training images are made anew in every epoch
+    balance: bool = (
+        False  # whether an epoch shows the images of rare classes more often, so that all come equally often
+    )
     scenes: SceneSettings = field(default_factory=SceneSettings)  # what source=scenes makes up
 
     @property

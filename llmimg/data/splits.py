@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmimg.data.annotations.classes import Classes
+from llmimg.data.balance import check_balance
 from llmimg.data.columns import fingerprint
 from llmimg.data.decoding import Decoding
 from llmimg.data.extremes import check_darkness, training_white
@@ -116,6 +117,8 @@ def _class_notes(names: Sequence[str], parts: Mapping[str, _Part], settings: Dat
         raise UserError(
             f"{settings.name} has images of {len(names)} class ({shown(names)}): there is nothing to tell apart."
         )
+    if settings.balance:
+        check_balance(names, parts["train"].labels[parts["train"].rows])
     return alike(names) + without_training(names, {role: part.labels[part.rows] for role, part in parts.items()})
 
 

@@ -27,7 +27,13 @@ class ImageSolver(PixelSolver):
         settings, pixels = self.settings, self.pixels[split]
         changed = settings.augment if split == "train" else type(settings.augment)("none")
         return LiveExamples(
-            pixels.held, pixels.known, pixels.numbers, settings=changed, seed=settings.seed, shown=pixels.shown
+            pixels.held,
+            pixels.known,
+            pixels.numbers,
+            settings=changed,
+            seed=settings.seed,
+            shown=pixels.shown,
+            balance=settings.data.balance and split == "train",
         )
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:

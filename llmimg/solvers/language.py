@@ -136,9 +136,10 @@ class LanguageSolver(Solver):
         anew."""
         ids, known, settings = self.ids[split], self.known[split], self.settings
         given = {"shown": self.shown[split], "blank": self.readout.blank}
-        if split != "train" or not settings.live:
-            # What is hidden from it differs from seed to seed; what it is tested on does not.
-            return Examples(ids, known, ids.whole, seed=settings.seed if split == "train" else 0, **given)
+        if split != "train":  # what is hidden from it differs from seed to seed; what it is tested on does not
+            return Examples(ids, known, ids.whole, **given)
+        if not settings.live:
+            return Examples(ids, known, ids.whole, seed=settings.seed, balance=settings.data.balance, **given)
         images = FreshImages(self.data.fresh, known) if self.data.fresh else StoredImages(self.data.train, known)
         return LiveExamples(
             images,
@@ -148,6 +149,7 @@ class LanguageSolver(Solver):
             encoder=self.encoder,
             seed=settings.seed,
             room=self.layout.room,
+            balance=settings.data.balance,
             **given,
         )
 

@@ -8,7 +8,16 @@ import datasets
 import numpy as np
 import torch
 
-from llmimg.data import AugmentSettings, FreshRows, augment_all, augment_annotations, blended, example_seeds, mixing
+from llmimg.data import (
+    AugmentSettings,
+    FreshRows,
+    augment_all,
+    augment_annotations,
+    balanced,
+    blended,
+    example_seeds,
+    mixing,
+)
 from llmimg.data.rows import Rows
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.sample import Example
@@ -28,6 +37,7 @@ class Examples(torch.utils.data.Dataset):
         seed: with the epoch and the row, all that the example's own `seed` depends on.
         shown: the row whose image stands for that of each row (`llmimg.data.shown`); None is its own.
         blank: token ids that stand where there is no image.
+        balance: go through as many rows an epoch as there are, drawn so that all classes come equally often.
     """
 
     def __init__(
@@ -39,8 +49,11 @@ class Examples(torch.utils.data.Dataset):
         seed: int = 0,
         shown: np.ndarray | None = None,
         blank: Sequence[int] = (),
+        balance: bool = False,
     ):
         self.ids, self.known, self.numbers, self.seed = ids, known, numbers, seed
+        self.balance = balance
+        self._drawn = -1, numbers  # an epoch, and its visits
         self.shown = np.arange(len(known)) if shown is None else shown
         self.blank = np.array(blank, np.int64)
         # Shared memory, so that loader workers that outlive an epoch learn of the next.
@@ -67,21 +80,33 @@ class Examples(torch.utils.data.Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int] | np.ndarray) -> list[Example]:
-        numbers = self.numbers[np.asarray(indices, np.int64)]
+        visits = self._visits(indices)
+        numbers = visits % len(self.shown)
         images = [self.ids[number] if number >= 0 else self.blank for number in self.shown[numbers]]
-        return self._examples(numbers, images, self.known.seen(numbers))
+        return self._examples(visits, images, self.known.seen(numbers))
+
+    def _visits(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Which rows this epoch goes through at these places: their numbers, plus the number of all rows for each time
+        that one came before, so that it is another example then; int64 `[N]`."""
+        epoch = int(self.epoch)
+        if not self.balance:
+            return self.numbers[np.asarray(indices, np.int64)]
+        if self._drawn[0] != epoch:
+            positions, before = balanced(self.known.labels[self.numbers], self.seed, epoch)
+            self._drawn = epoch, self.numbers[positions] + before * len(self.shown)
+        return self._drawn[1][np.asarray(indices, np.int64)]
 
     def _examples(
-        self, numbers: np.ndarray, images: Sequence[np.ndarray], rows: Sequence[dict[str, Any]]
+        self, visits: np.ndarray, images: Sequence[np.ndarray], rows: Sequence[dict[str, Any]]
     ) -> list[Example]:
-        seeds = self._seeds(numbers)
+        numbers, seeds = visits % len(self.shown), self._seeds(visits)
         return [
             Example(image, row, int(number), seed)
             for image, row, number, seed in zip(images, rows, numbers, seeds, strict=True)
         ]
 
-    def _seeds(self, numbers: np.ndarray) -> np.ndarray:
-        return example_seeds(self.seed, int(self.epoch), numbers)
+    def _seeds(self, visits: np.ndarray) -> np.ndarray:
+        return example_seeds(self.seed, int(self.epoch), visits)
 
 
 class LiveExamples(Examples):
@@ -93,7 +118,7 @@ class LiveExamples(Examples):
         encoder: writes them; None leaves them pixels.
         settings: how they are changed.
         room: how many tokens of a text the model reads; a longer one is truncated, and counted. None has room for all.
-        shown, blank: as of `Examples`.
+        shown, blank, balance: as of `Examples`.
     """
 
     def __init__(
@@ -108,37 +133,39 @@ class LiveExamples(Examples):
         room: int | None = None,
         shown: np.ndarray | None = None,
         blank: Sequence[int] = (),
+        balance: bool = False,
     ):
         # Token ids are made of the images.
         # pyrefly: ignore[bad-argument-type]
-        super().__init__(None, known, numbers, seed=seed, shown=shown, blank=blank)
+        super().__init__(None, known, numbers, seed=seed, shown=shown, blank=blank, balance=balance)
         self.images, self.encoder, self.settings, self.room = images, encoder, settings, room
         self._truncated = torch.zeros((), dtype=torch.int64).share_memory_()  # so that loader workers count together
 
     def __getitems__(self, indices: Sequence[int] | np.ndarray) -> list[Example]:
-        numbers = self.numbers[np.asarray(indices, np.int64)]
-        images, rows = self._changed(numbers)
-        if (self.shown[numbers] < 0).any():
-            return self._examples(numbers, [self.blank] * len(rows), rows)
+        visits = self._visits(indices)
+        images, rows = self._changed(visits)
+        if (self.shown[visits % len(self.shown)] < 0).any():
+            return self._examples(visits, [self.blank] * len(rows), rows)
         if not self.settings.mixup:
-            return self._examples(numbers, self._written(images), rows)
-        partners, shares = mixing(self.settings.mixup, self._seeds(numbers), len(self.numbers))
-        others, other_rows = self._changed(self.numbers[partners])
-        examples = self._examples(numbers, self._written(blended(images, others, shares)), rows)
+            return self._examples(visits, self._written(images), rows)
+        partners, shares = mixing(self.settings.mixup, self._seeds(visits), len(self.numbers))
+        others, other_rows = self._changed(self._visits(partners))
+        examples = self._examples(visits, self._written(blended(images, others, shares)), rows)
         blends = zip(examples, other_rows, shares, strict=True)
         return [
             Example(each.image, each.row, each.number, each.seed, blend=(other, share)) for each, other, share in blends
         ]
 
-    def _changed(self, numbers: np.ndarray) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+    def _changed(self, visits: np.ndarray) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
         """The images of this epoch, and what is known of them."""
+        numbers = visits % len(self.shown)
         images, rows = self.images(numbers, int(self.epoch))
         shown = self.shown[numbers]
         if (shown != numbers).any() and (shown >= 0).all():
             images, _ = self.images(shown, int(self.epoch))
         if not self.settings.active:
             return list(images), rows
-        seeds = self._seeds(numbers)
+        seeds = self._seeds(visits)
         images = augment_all(list(images), self.settings, seeds)
         names = [name for name in ("objects", "mask") if name in self.known.columns]
         if not names:

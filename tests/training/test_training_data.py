@@ -74,6 +74,34 @@ def test_rows_that_are_left_out(ids, images, encoder):
     assert texts[1].image.tolist() == ids[4].tolist()
 
 
+@pytest.mark.parametrize(
+    "settings", [AugmentSettings(), AugmentSettings("moved", shift=1), AugmentSettings("blended", mixup=1)]
+)
+def test_balanced_epochs_show_every_class_equally_often(images, ids, encoder, settings):
+    """Two images of the first class and one of the second are shown as often as four of the third, each time another
+    way; what an epoch shows is the seed's and its own, in whatever order it is read."""
+    rows = np.array([0, 1, 2, 3, 5, 8, 11])
+    each = known(images, encoder)
+    given = {"seed": 7, "balance": True}
+    examples = (
+        LiveExamples(StoredImages(images, each), each, rows, settings=settings, encoder=encoder, **given)
+        if settings.active
+        else Examples(ids, each, rows, **given)
+    )
+    orders = []
+    for epoch in (0, 1, 0):
+        examples.begin_epoch(epoch)
+        shown = examples.__getitems__(range(7))
+        assert sorted(np.bincount([example.row["label"] for example in shown])) == [2, 2, 3]
+        assert all(example.row["label"] == LABELS[example.number] for example in shown)
+        assert {example.number for example in shown} <= set(rows)
+        assert len({int(example.seed) for example in shown}) == 7
+        again = [examples[index] for index in reversed(range(7))][::-1]
+        assert [example.image.tolist() for example in again] == [example.image.tolist() for example in shown]
+        orders.append([(example.number, int(example.seed)) for example in shown])
+    assert orders[0] == orders[2] != orders[1]
+
+
 def test_a_moved_image_is_the_one_that_was_moved_then_written(augmented, encoder):
     for epoch in (0, 3):
         augmented.begin_epoch(epoch)
