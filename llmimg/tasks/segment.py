@@ -169,9 +169,9 @@ class Segment(Task):
         return Mask(cells, seen=True, pieces=len(pieces), problem=problem).on(row)
 
     def metrics(self, predictions: Sequence[Mask], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
-        truths = (self._grid(row) for row in rows)
-        on_grid = self._score(truths, (self._on_grid(*pair) for pair in zip(predictions, rows, strict=True)))
-        ceiling = self._full(rows, (Mask(self._grid(row), seen=True) for row in rows))
+        grids = [self._grid(row) for row in rows]
+        on_grid = self._score(iter(grids), (self._on_grid(*pair) for pair in zip(predictions, rows, strict=True)))
+        ceiling = self._full(rows, (Mask(grid, seen=True) for grid in grids))
         found = self._full(rows, predictions).metrics(intervals)
         found |= {"mean_iou_grid": on_grid.values()["mean_iou"], "mean_iou_ceiling": ceiling.values()["mean_iou"]}
         pieces = [mask.pieces for mask in predictions if mask.pieces is not None]
