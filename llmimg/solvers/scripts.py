@@ -15,8 +15,8 @@ from llmimg.readouts.base import TextReadout
 from llmimg.tasks.base import Row, Task
 from llmimg.tasks.image_task import ImageTask
 from llmimg.tokens.encoder import Encoder, write_all
-from llmimg.tokens.sample import ImageSlot, Part, Sample
-from llmimg.tokens.script import Script, Shot, fixed_words, is_fixed
+from llmimg.tokens.sample import ImageSlot, Part, Sample, is_fixed
+from llmimg.tokens.script import Script, Shot, fixed_words
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.tokenizer import encoded
 from llmimg.tokens.vocabulary import Vocabulary

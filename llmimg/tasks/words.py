@@ -9,8 +9,7 @@ import numpy as np
 from llmimg.tasks.base import UNREAD, Row, Task
 from llmimg.tasks.measure import Table
 from llmimg.tasks.templates import closed_answers
-from llmimg.tokens.sample import Answer, Part, RowText
-from llmimg.tokens.script import is_fixed
+from llmimg.tokens.sample import Answer, Part, RowText, is_fixed
 
 
 @dataclass(frozen=True)

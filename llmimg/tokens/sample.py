@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class RowText(str):
 
 
 Part = str | ImageSlot | Pieces  # a str that is no RowText is a task's own words
+
+
+def is_fixed(part: object) -> TypeGuard[str]:
+    """Whether a part is words that are the same for every row."""
+    return isinstance(part, str) and not isinstance(part, RowText)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from llmimg.errors import UserError
 from llmimg.textify import Ragged
 from llmimg.tokens.conversation import Other, conversation, joined
 from llmimg.tokens.layout import ANSWER, IMAGE, UNLEARNED, WORDS, Span
-from llmimg.tokens.sample import ImageSlot, Part, Pieces, RowText, Sample
+from llmimg.tokens.sample import ImageSlot, Part, Pieces, Sample, is_fixed
 from llmimg.tokens.vocabulary import Vocabulary
 
 
@@ -209,11 +209,6 @@ def fixed_words(script: Script, parts: Sequence[Part], answers: Sequence[Sequenc
     tails = [] if answers is None else script.tails(parts, answers)
     front = tuple(parts) if answers is None else _before_the_last_words(tuple(parts))[0]
     return [*(part for part in front if is_fixed(part)), *tails]
-
-
-def is_fixed(part: object) -> TypeGuard[str]:
-    """Whether a part is words that are the same for every row."""
-    return isinstance(part, str) and not isinstance(part, RowText)
 
 
 def _before_the_last_words(parts: tuple[Other, ...]) -> tuple[tuple[Other, ...], str]:
