@@ -188,6 +188,7 @@ def _check_endpoint(configuration: "Configuration") -> None:
         "tokens.permute": tokens.permute != "none",
         "model.bits": configuration.model.bits,
         "task.image_loss": configuration.task_settings.image_loss,
+        "task.prompts, where there are several,": len(configuration.task_settings.prompts) > 1,
         **{f"readout.{name}": given for name, given in _searching(configuration).items()},
     }
     for setting, given in passed_over.items():

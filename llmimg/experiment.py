@@ -83,7 +83,7 @@ def bound(settings: Configuration, data: Data) -> Task:
         classes={column: each.names for column, each in data.classes.items()},
         numbers={column: each.numbers for column, each in data.classes.items()},
         counts={"mask": class_pixels(data.train, len(masks.names))} if masks else {},
-        answers=training_answers(data.train["answer"]) if "answer" in kind.columns else (),
+        answers=training_answers(kind.known_answers(data.train)),
         size=None if data.decoding.size is None else tuple(data.decoding.size),
         channels=_channels(data) if issubclass(kind, ImageTask) else 1,
     )

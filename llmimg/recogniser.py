@@ -125,22 +125,28 @@ class Recogniser:
         found = self.readout.outputs(self.model, batch)
         return found.cpu().numpy() if isinstance(found, torch.Tensor) else tuple(each.cpu().numpy() for each in found)
 
-    def _columns(self, given: Mapping[str, Any], count: int) -> list[dict[str, str]]:
+    def _columns(self, given: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
         """What each image is asked by."""
         asks, task = self.readout.task.asks, TASKS.name_of(type(self.readout.task))
         for name in given:
             if name not in asks:
                 raise UserError(f"task={task} is not asked by a {name}: leave {name}= out.")
-        rows: list[dict[str, str]] = [{} for _ in range(count)]
+        rows: list[dict[str, Any]] = [{} for _ in range(count)]
         for name in asks:
             value = given.get(name)
-            several = [value] * count if isinstance(value, str) else list(value or ())
-            if len(several) != count or not all(isinstance(each, str) and each.strip() for each in several):
+            texts = [value] if isinstance(value, str) else list(value or ())
+            if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+                raise UserError(f"task={task} asks images by their {name}: give {name}=, text that is not empty.")
+            if self.readout.task.by_split:
+                texts = [tuple(texts)] * count  # all are held against each image
+            elif isinstance(value, str):
+                texts *= count
+            if len(texts) != count:
                 raise UserError(
                     f"task={task} asks each image by its {name}: give {name}= as one text for all, or one for each of "
-                    f"the {count:,} images, none of them empty."
+                    f"the {count:,} images."
                 )
-            rows = [{**row, name: each} for row, each in zip(rows, several, strict=True)]
+            rows = [{**row, name: each} for row, each in zip(rows, texts, strict=True)]
         return rows
 
     def _batches(

@@ -2,6 +2,7 @@
 
 import json
 
+import datasets
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -58,9 +59,9 @@ def test_questions_are_answered_by_one_of_few(run, picture, capsys):
     capsys.readouterr()
     main(["predict", str(folder), str(picture), "question=what is leftmost?"])
     assert json.loads(capsys.readouterr().out)["answer"] == asked[1]["answer"]
-    with pytest.raises(UserError, match="asks each image by its question: give question="):
+    with pytest.raises(UserError, match="asks images by their question: give question="):
         recogniser([str(picture)])
-    with pytest.raises(UserError, match="none of them empty"):
+    with pytest.raises(UserError, match="text that is not empty"):
         recogniser([str(picture)], question=" ")
     with pytest.raises(UserError, match="is not asked by a caption"):
         recogniser([str(picture)], question="what?", caption="a dog")
@@ -72,12 +73,12 @@ def test_questions_are_answered_by_one_of_few(run, picture, capsys):
 @pytest.mark.parametrize("vocabulary", ["own", "reuse"])
 def test_open_words_are_written_and_read_back(run, task, vocabulary, small_tokenizer, picture):
     words = [] if vocabulary == "own" else [f"vocabulary.path={small_tokenizer}"]
-    folder = run(
-        f"{task}-{vocabulary}", *SCENES, *task.split(), f"vocabulary={vocabulary}", *words, "data.scenes.most=1"
-    )
+    how = [*task.split(), f"vocabulary={vocabulary}", *words, "data.scenes.most=1", "tokens.max_length=600"]
+    folder = run(f"{task}-{vocabulary}", *SCENES, *how)
     metrics = metrics_of(folder)
     assert 0 <= metrics["test/exact_match"] <= 1 and metrics["test/loss"] > 0 and "test/unread_answers" in metrics
-    asked = {"question": "what is it?"} if "answer" in task else {}
+    # Longer than any that it learned, and there is room.
+    asked = {"question": "what is it? " * 10} if "answer" in task else {}
     (said,) = Recogniser.load(folder)(str(picture), **asked)
     assert set(said) == {task.split()[0].removeprefix("task="), "probability"}
 
@@ -117,3 +118,22 @@ def test_what_scores_no_texts_retrieves_none(run, model):
     extra = ["model.url=http://localhost:9", "model.path=x", "adaptation=none"] if model == "endpoint" else []
     with pytest.raises(UserError, match=r"task=retrieve.* take (a language model|one of the kind)"):
         run(f"none-{model}", *SCENES[:7], "task=retrieve", f"model={model}", *extra)
+
+
+def test_every_one_of_several_captions_has_room(run, tmp_path):
+    """… however long the first is; and a caption of many lines, or in another script, is one."""
+    long = "a picture in which nothing can be seen but gray, gray and once more gray"
+    texts = [["gray", long, "灰色の\n画像"], ["gray"], ["dark", f"{long}, as was said"]]
+    features = datasets.Features({"image": datasets.Image(), "captions": datasets.List(datasets.Value("string"))})
+    for split in ("train", "validation", "test"):
+        images = [Image.new("L", (8, 8), 60 * row) for row in range(12)]
+        rows = {"image": images, "captions": [texts[row % 3] for row in range(12)]}
+        path = tmp_path / "set" / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(exist_ok=True)
+        datasets.Dataset.from_dict(rows, features).to_parquet(str(path))
+    brief = [each for each in SCENES if each.startswith("trainer.")]
+    source = ("data=hub", f"data.path={tmp_path / 'set'}", "data.train_samples=12", "data.val_samples=12")
+    how = (*source, "data.test_samples=12", "textify=gray", "textify.levels=4", "data.size=4", *brief)
+    metrics = metrics_of(run("several", *how, "task=retrieve"))
+    assert metrics["test/loss"] > 0
+    assert metrics_of(run("several-written", *how, "task=caption"))["test/loss"] > 0

@@ -24,18 +24,22 @@ you've
 _CONTRACTIONS = {word.replace("'", ""): word for word in _CONTRACTED.split()}
 _MARKS = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
+_SIGN, _MINUS = re.compile(r"(?<![\w-])-(?=\.?\d)"), "\N{MINUS SIGN}"
 _PERIOD = re.compile(r"\.(?!\d)")
 FEW = 4  # annotators from which on agreement among them counts
 
 
 def normalised(answer: str) -> str:
-    """An answer as answers are compared: "The Dogs, two!" → "dogs 2"."""
-    text = " ".join(answer.lower().replace("’", "'").split())
+    """An answer as answers are compared: "The Dogs, two!" → "dogs 2". What would be left of as nothing ("A", "?") is as
+    it is, and a number keeps its sign."""
+    text = whole = " ".join(answer.lower().replace("’", "'").split())
+    text = _SIGN.sub(_MINUS, text)
     in_number = _COMMA_IN_NUMBER.search(text) is not None
     for mark in _MARKS:  # beside a space a mark is left out, between letters it is a space
         text = text.replace(mark, "" if in_number or f"{mark} " in text or f" {mark}" in text else " ")
     words = (_NUMBERS.get(word, word) for word in _PERIOD.sub("", text).split())
-    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    kept = " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    return kept.replace(_MINUS, "-") or whole
 
 
 def agreement(answer: str, known: Sequence[str]) -> float:

@@ -130,7 +130,7 @@ class Generate(Prompted):
         if self.task.open:
             said = written[: written.index(self.vocabulary.end)] if ended else written
             text, problem = self.vocabulary.text(said), None if ended else _BROKEN_OFF
-            return Answer(text, log_probabilities=log_probabilities[: len(said)], problem=problem)
+            return Answer(text, log_probabilities=log_probabilities[: len(said) + ended], problem=problem)
         read, lexicon = self.automaton.read(written, whole=ended), self.task.lexicon
         if read is None or lexicon is None:
             return Answer(text=self.vocabulary.text(written), problem="It cannot be read.")

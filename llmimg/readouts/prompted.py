@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -40,6 +40,11 @@ class Prompted(TextReadout):
         self.choices = self._choices_of(self.task)
         # Of training and of evaluations; shared, so that loader workers count together.
         self._truncated = torch.zeros(2, dtype=torch.int64).share_memory_()
+
+    def of_task(self, task: Task) -> Self:
+        made = super().of_task(task)
+        made._truncated = self._truncated  # they count together
+        return made
 
     def _choices_of(self, task: Task) -> Choices | None:
         if task.candidates is None:
@@ -116,7 +121,9 @@ class Prompted(TextReadout):
 
     def _check_room(self, row: Row, prompt: Sequence[Span]) -> None:
         """Refuse words of a row's own that do not fit."""
-        words, room = sum(len(span.ids) for span in prompt if span.role != IMAGE), self.layout.words
+        image = sum(min(len(span.ids), self.layout.room) for span in prompt if span.role == IMAGE)
+        words = sum(len(span.ids) for span in prompt if span.role != IMAGE)
+        room = self.layout.context - self.layout.answer - image
         if self.task.own_words and words > room:
             raise UserError(
                 f"Row {row['id']} is asked in {words:,} tokens, and the model's context has room for {room:,}: ask in "

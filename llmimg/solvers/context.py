@@ -91,8 +91,9 @@ def prompt_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
     none = np.empty(0, np.int64)
     return max(
         (
-            sum(len(span.ids) for span in script.prompt(each.prompt(row, None), none, chosen))
+            sum(len(span.ids) for span in script.prompt(each.prompt(variant, None), none, chosen))
             for row in asked
+            for variant in (task.variants(row) if task.own_words else (row,))
             for each, chosen in zip(worded, choices, strict=True)
         ),
         default=0,
@@ -142,7 +143,9 @@ def answer_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
 
 def longest_answer(script: Script, task: Task, rows: Iterable[Row]) -> int:
     """How many tokens the longest of the answers to these rows has, its end among them."""
-    return max(sum(len(span.ids) for span in script.answer(task.answer(row, None))) for row in rows)
+    worded = task.in_every_wording()
+    answers = (each.answer(variant, None) for row in rows for variant in task.variants(row) for each in worded)
+    return max(sum(len(span.ids) for span in script.answer(answer)) for answer in answers)
 
 
 def make_layout(

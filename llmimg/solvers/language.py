@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ from llmimg.solvers.imagined import imagined
 from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, prepare_split, prepare_text
 from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
-from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.figures import Figure, Shown
 from llmimg.tasks.image_task import ImageTask
 from llmimg.tasks.imagine import Imagine
@@ -107,16 +107,17 @@ class LanguageSolver(Solver):
         settings, task, kind = self.settings, self.task, READOUTS[self.settings.readout_name]
         if not kind.prompted:
             return make_layout(settings, limit, self.encoder, self.ids, lengths, frame)
-        asked = (row for split in SPLITS for row in self.known[split].all_seen(self.ids[split].whole))
-        learned = functools.partial(self.known["train"].all_seen, self.ids["train"].whole)
+        asked = functools.partial(self._rows_of, SPLITS)
+        # What rows are held against must fit, too.
+        answered = functools.partial(self._rows_of, SPLITS if task.by_split else SPLITS[:1])
         if isinstance(task, ImageTask) and limit is None and settings.tokens.max_length is None:
             automaton = image_automaton(self.encoder.vocabulary, task.textifier)
             lengths = np.append(lengths, automaton.longest(task.budget({})) - 1)  # one that the model may write
-        words, answer = prompt_length(script, task, asked), answer_length(script, task, learned())
+        words, answer = prompt_length(script, task, asked()), answer_length(script, task, answered())
         longest = (
             None
             if task.candidates is not None or isinstance(task, ImageTask)
-            else lambda: longest_answer(script, task, learned())
+            else lambda: longest_answer(script, task, answered())
         )
         layout = make_layout(
             settings, limit, self.encoder, self.ids, lengths, frame, words, answer, longest, task.own_words
@@ -126,6 +127,9 @@ class LanguageSolver(Solver):
                 f"The context leaves {layout.answer:,} of {answer:,} tokens to an answer: a longer one breaks off."
             )
         return layout
+
+    def _rows_of(self, splits: Sequence[str]) -> Iterator[Row]:
+        return (row for split in splits for row in self.known[split].all_seen(self.ids[split].whole))
 
     def _known(self, split: str) -> Rows:
         rows, path = getattr(self.data, split), self.settings.model.location[0]

@@ -59,7 +59,8 @@ def open_texts(task: Task, data: Data, decoding: Decoding) -> list[str]:
     return [
         part
         for row in rows
-        for part in (*task.prompt(row, None), *(task.answer(row, None) if task.open else ()))
+        for each in task.variants(row)
+        for part in (*task.prompt(each, None), *(task.answer(each, None) if task.open else ()))
         if isinstance(part, RowText)
     ]
 

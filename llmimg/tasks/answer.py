@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -108,7 +109,7 @@ class QuestionAnswering(AnsweredInWords):
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         said = _right(self._asked(row, seed))
         number = self._numbers.get(normalised(said))
-        return self.words(said) if number is None or self.candidates is None else self.candidates[number]
+        return self.words(said, seed) if number is None or self.candidates is None else self.candidates[number]
 
     def target(self, row: Row, seed: int | None = None) -> int | None:
         return self._numbers.get(normalised(_right(self._asked(row, seed)))) if row.get("answer") else None
@@ -120,6 +121,15 @@ class QuestionAnswering(AnsweredInWords):
         if seed is None or not several:
             return row
         return {**row, **several[int(np.random.default_rng([seed, 2]).integers(len(several)))]}
+
+    def variants(self, row: Row) -> Iterable[Row]:
+        return (row, *({**row, **each} for each in row.get("questions") or ()))
+
+    @classmethod
+    def known_answers(cls, train: Any) -> Iterable[str | Sequence[str] | None]:
+        yield from train["answer"]
+        for several in train["questions"] if "questions" in train.column_names else ():
+            yield from (each["answer"] for each in several or ())
 
     def check(self, rows: Iterable[Row]) -> None:
         several = [row["id"] for row in rows if not isinstance(row["question"], str)]
@@ -150,6 +160,8 @@ class QuestionAnswering(AnsweredInWords):
             return {key: of_rows(table[column], weights) for key, column in kept.items()}
 
         found = with_intervals(values, len(rows)) if intervals else values()
+        types = np.array([_type(row) for row in rows])
+        found |= {f"exact_match_{_key(each)}": float(table["exact"][types == each].mean()) for each in np.unique(types)}
         found["unread_answers"] = self.unread(predictions)
         pairs = [
             (number_of(each.text or ""), number_of(_right(row))) for each, row in zip(predictions, rows, strict=True)
@@ -210,8 +222,8 @@ class QuestionAnswering(AnsweredInWords):
     def constant(self, rows: Sequence[Row]) -> ByQuestion:
         """The commonest answer to each question: what can be answered without looking."""
         said: dict[str, list[str]] = collections.defaultdict(list)
-        for row in rows:
-            said[normalised(row["question"])].append(_right(row))
+        for each in (variant for row in rows for variant in self.variants(row)):
+            said[normalised(each["question"])].append(_right(each))
         every = [answer for answers in said.values() for answer in answers]
         return ByQuestion({question: commonest(answers) for question, answers in said.items()}, commonest(every))
 
@@ -219,6 +231,11 @@ class QuestionAnswering(AnsweredInWords):
 def _right(row: Row) -> str:
     """The answer that most of a row's annotators gave."""
     return commonest(texts_of(row["answer"]))
+
+
+def _key(name: str) -> str:
+    """A type of question as a part of a name in metrics.json: "yes or no" → "yes_or_no"."""
+    return re.sub(r"\W+", "_", name.strip().lower())
 
 
 def _type(row: Row) -> str:

@@ -137,6 +137,15 @@ class Task(Prompting):
             UserError: a row that cannot be right, named by its id.
         """
 
+    def variants(self, row: Row) -> Iterable[Row]:
+        """The rows that a row may be asked and learned as: one for each of its several questions, or captions."""
+        return (row,)
+
+    @classmethod
+    def known_answers(cls, train: Any) -> Iterable[str | Sequence[str] | None]:
+        """The answers of the training split, a data set, where they may be few; here none."""
+        return ()
+
     def check(self, rows: Iterable[Row]) -> None:
         """Refuse training rows that cannot be learned from, all at once; called with all whose image is not broken.
 

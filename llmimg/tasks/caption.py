@@ -1,18 +1,19 @@
 """What is to be seen, in words? `"…image… caption: A small red circle, right of it a large blue square."`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from llmimg.metrics.intervals import with_intervals
 from llmimg.metrics.words import bleu, caption_bleu, folded
 from llmimg.settings import settings_of
 from llmimg.tasks.base import TASKS, Row
-from llmimg.tasks.measure import LOSS, ByRows, Measure, Table
+from llmimg.tasks.measure import LOSS, ByRows, Measure, Table, Weights, of_rows
 from llmimg.tasks.settings import AnswerSettings
 from llmimg.tasks.templates import Prompts
-from llmimg.tasks.words import AnsweredInWords, Words, texts_of
+from llmimg.tasks.words import AnsweredInWords, Words, drawn, texts_of
 from llmimg.tokens.sample import Part
 
 
@@ -45,14 +46,21 @@ class Captioning(AnsweredInWords):
     row_measure: ClassVar = Measure("score", "BLEU", "of a caption by itself, smoothed", "number", best=100)
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        own = texts_of(row["caption"])
-        return self.words(own[0 if seed is None else int(np.random.default_rng([seed, 2]).integers(len(own)))])
+        return self.words(drawn(texts_of(row["caption"]), seed), seed)
+
+    def variants(self, row: Row) -> Iterable[Row]:
+        return ({**row, "caption": each} for each in texts_of(row["caption"]))
 
     def truth(self, row: Row) -> Words:
         return Words(texts_of(row["caption"])[0], 1.0)
 
     def metrics(self, predictions: Sequence[Words], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
-        found = super().metrics(predictions, rows, intervals)
+        exact = self._exact(predictions, rows)
+
+        def values(weights: Weights = None) -> dict[str, float]:
+            return {"exact_match": of_rows(exact, weights)}
+
+        found = with_intervals(values, len(rows)) if intervals else values()
         said, known = [each.text or "" for each in predictions], [texts_of(row["caption"]) for row in rows]
         return {**found, "bleu": bleu(said, known), "unread_answers": self.unread(predictions)}
 
@@ -65,6 +73,10 @@ class Captioning(AnsweredInWords):
         return np.array([caption_bleu(each.text or "", texts_of(row["caption"])) for each, row in pairs], np.float64)
 
     def table(self, predictions: Sequence[Words], rows: Sequence[Row]) -> Table:
+        return {**super().table(predictions, rows), "exact": self._exact(predictions, rows)}
+
+    def _exact(self, predictions: Sequence[Words], rows: Sequence[Row]) -> np.ndarray:
+        """Whether each is one of its image's own, float64 `[N]`."""
         pairs = zip(predictions, rows, strict=True)
         exact = [folded(each.text or "") in map(folded, texts_of(row["caption"])) for each, row in pairs]
-        return {**super().table(predictions, rows), "exact": np.array(exact, np.float64)}
+        return np.array(exact, np.float64)

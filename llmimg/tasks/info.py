@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmimg.metrics.words import commonest, normalised
+from llmimg.metrics.words import commonest, folded, normalised
 
 MOST_ANSWERS = 3000
 
@@ -54,7 +54,7 @@ def training_answers(values: Iterable[str | Sequence[str] | None]) -> tuple[str,
     forms: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for value in values:
         if value:
-            answer = value if isinstance(value, str) else commonest(value)
+            answer = folded(value if isinstance(value, str) else commonest(value))
             forms[normalised(answer)][answer] += 1
     if len(forms) > MOST_ANSWERS:
         return ()

@@ -16,7 +16,7 @@ from llmimg.tasks.figures import Bars, Figure
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
 from llmimg.tasks.settings import AnswerSettings
 from llmimg.tasks.templates import Prompts
-from llmimg.tasks.words import WordsTask, texts_of
+from llmimg.tasks.words import WordsTask, drawn, texts_of
 from llmimg.tokens.sample import Answer, Part
 
 AT = (1, 5, 10)
@@ -38,7 +38,7 @@ class Ranking:
     Attributes:
         to_text: the rank of the best of its own captions, from 1.
         to_image: of each of its own captions the rank of its image, or of the best of several that have it.
-        found: the likeliest captions, and what each scored.
+        found: the captions that rank first, and the log-likelihood of each.
         nats: what its own captions cost the model behind it, on average.
     """
 
@@ -79,33 +79,38 @@ class Retrieval(WordsTask):
     row_measure: ClassVar = Measure("score", "Reciprocal rank", "1 / rank of an image's own caption, and of itself")
 
     def of_split(self, rows: Iterable[Row]) -> Self:
-        texts = (folded(text) for row in rows for text in texts_of(row["caption"]))
-        return dataclasses.replace(self, pool=tuple(dict.fromkeys(texts)))
+        forms: dict[str, str] = {}
+        for text in (each for row in rows for each in texts_of(row["caption"])):
+            forms.setdefault(folded(text), text)
+        return dataclasses.replace(self, pool=tuple(forms.values()))
 
     @property
     def held_against(self) -> tuple[tuple[Part, ...], ...]:
         return tuple(self.words(text) for text in self.pool)
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        own = texts_of(row["caption"])
-        return self.words(folded(own[0 if seed is None else int(np.random.default_rng([seed, 2]).integers(len(own)))]))
+        return self.words(drawn(texts_of(row["caption"]), seed), seed)
+
+    def variants(self, row: Row) -> Iterable[Row]:
+        return ({**row, "caption": each} for each in texts_of(row["caption"]))
 
     def read_all(self, answers: Sequence[Answer], rows: Sequence[Row]) -> list[Ranking]:
         """A caption's likelihood behind an image ranks captions beside its mean over all images, and images beside the
         mean over all captions: else common captions would come first, or images that make every caption likely."""
         scores = np.stack([answer.scores for answer in answers if answer.scores is not None]).astype(np.float64)
-        captions = scores - _log_mean(scores, axis=0)
+        captions = scores - _log_mean(scores, axis=0) if len(rows) > 1 else scores
         images = scores - _log_mean(scores, axis=1)
         own = [[folded(text) for text in texts_of(row["caption"])] for row in rows]
-        hits = hit_matrix(own, self.pool)
+        known = tuple(map(folded, self.pool))
+        hits = hit_matrix(own, known)
         to_text, to_image = best_rank(captions, hits), best_rank(images.T, hits.T)
-        number = {text: index for index, text in enumerate(self.pool)}
+        number = {text: index for index, text in enumerate(known)}
         order = np.argsort(-captions, axis=1, kind="stable")[:, :_SHOWN]
         return [
             Ranking(
                 int(rank),
                 tuple(int(to_image[number[text]]) for text in texts),
-                tuple((self.pool[each], float(captions[row, each])) for each in order[row]),
+                tuple((self.pool[each], float(scores[row, each])) for each in order[row]),
                 -float(scores[row, [number[text] for text in texts]].mean()),
             )
             for row, (rank, texts) in enumerate(zip(to_text, own, strict=True))
@@ -117,7 +122,7 @@ class Retrieval(WordsTask):
 
     def truth(self, row: Row) -> Ranking:
         own = texts_of(row["caption"])
-        return Ranking(1, (1,) * len(own), tuple((folded(text), 0.0) for text in own))
+        return Ranking(1, (1,) * len(own), tuple((text, 0.0) for text in own))
 
     def metrics(self, predictions: Sequence[Ranking], rows: Sequence[Row], intervals: bool = True) -> dict[str, float]:
         from llmimg.metrics.intervals import with_intervals
@@ -154,7 +159,8 @@ class Retrieval(WordsTask):
         return prediction.found[0][0] if prediction.found else ""
 
     def as_json(self, prediction: Ranking) -> dict[str, Any]:
-        return {self.said: [{"caption": text, "score": round(score, 4)} for text, score in prediction.found]}
+        """The captions, the likeliest for what they are first, and what each costs behind the image, in nats."""
+        return {self.said: [{"caption": text, "log_likelihood": round(nats, 4)} for text, nats in prediction.found]}
 
     def figures(self, predictions: Sequence[Ranking], rows: Sequence[Row]) -> list[Figure]:
         table = _ranks(predictions)

@@ -34,6 +34,11 @@ def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
     return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
+def drawn(texts: Sequence[str], seed: int | None) -> str:
+    """One of several texts, by seed; None takes the first."""
+    return texts[0 if seed is None else int(np.random.default_rng([seed, 2]).integers(len(texts)))]
+
+
 class WordsTask(Task):
     """One that learns to write words."""
 
@@ -44,9 +49,9 @@ class WordsTask(Task):
         parts = super().prompt(row, seed)
         return (*parts[:-1], parts[-1].rstrip(" ")) if is_fixed(parts[-1]) else parts
 
-    def words(self, text: str) -> tuple[Part, ...]:
-        """An answer in open text."""
-        return (RowText(self._begun(text) + self.behind),)
+    def words(self, text: str, seed: int | None = None) -> tuple[Part, ...]:
+        """An answer in open text, and what the prompt has behind it; `seed` as of `prompt`."""
+        return (RowText(self._begun(text) + self.wordings[self.wording_of(seed)].behind),)
 
     def _begun(self, text: str) -> str:
         return text if self.settings.chat else f" {text}"

@@ -113,3 +113,19 @@ def test_numbers_are_as_wrong_as_they_are_far():
     metrics = each.metrics([Words("3"), Words("seven"), Words("red"), Words("2")], rows, intervals=False)
     assert metrics["mean_absolute_error"] == 2
     assert "mean_absolute_error" not in each.metrics([Words("red")], rows[3:], intervals=False)
+
+
+def test_what_stands_behind_an_answer_is_that_of_the_prompt_that_was_drawn():
+    each = task(prompts=["{image}{question} {answer}.", "{question}{image} {answer}!"], closed=False)
+    for seed in range(20):
+        behind = "." if each.prompt(row(), seed)[0] == ImageSlot() else "!"
+        assert each.answer(row(), seed) == (RowText(f" yes{behind}"),)
+    assert [one.answer(row(), None) for one in each.in_every_wording()] == [(RowText(" yes."),), (RowText(" yes!"),)]
+
+
+def test_answers_to_every_question_of_a_row_are_known():
+    several = [{"question": "how many?", "answer": "2", "type": ""}]
+    split = {"answer": ["yes"], "questions": [several]}
+    known = TASKS["answer"].known_answers(type("Split", (dict,), {"column_names": list(split)})(split))
+    assert training_answers(known) == ("yes", "2")
+    assert [each["question"] for each in task().variants(row(questions=several))] == ["is it red?", "how many?"]

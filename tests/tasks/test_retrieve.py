@@ -21,7 +21,7 @@ def ranked(captions, scores):
 
 def test_all_captions_of_a_split_are_held_against_each_image_once():
     task = TASK.of_split(rows(["a dog", "a  cat"], "a dog", "ein\nHund"))
-    assert task.held_against == ((RowText(" a dog"),), (RowText(" a cat"),), (RowText(" ein Hund"),))
+    assert task.held_against == ((RowText(" a dog"),), (RowText(" a  cat"),), (RowText(" ein\nHund"),))
 
 
 def test_a_caption_that_several_images_have_is_right_for_each():
