@@ -42,6 +42,7 @@ from llmimg.solvers.imagined import imagined
 from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, prepare_split, prepare_text
 from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
+from llmimg.solvers.wordings import spread
 from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.figures import Figure, Shown
 from llmimg.tasks.image_task import ImageTask
@@ -264,21 +265,10 @@ class LanguageSolver(Solver):
         return metrics
 
     def _spread_over_prompts(self, scores: Mapping[str, float]) -> dict[str, float]:
-        """The headline of the test split asked with each of several prompts: the mean and the worst of them."""
-        prompts, headline = getattr(self.task.settings, "prompts", ()), self.task.measures[0]
-        if len(prompts) < 2 or not self.readout.prompted:
+        if len(getattr(self.task.settings, "prompts", ())) < 2 or not self.readout.prompted:
             return {}
-        found = [scores[f"test/{headline.key}"]]
-        for task in self.task.in_every_wording()[1:]:
-            readout = self._readout_of("test").of_task(task)
-            outputs, numbers = self.trainer.answer(self.examples["test"], readout)
-            found.append(readout.metrics(outputs, self.known["test"].scored(numbers))[headline.key])
-        worst = (min if headline.higher_is_better else max)(found)
-        self.notes.append(
-            f"Asked with {len(prompts)} prompts (task.prompts), the test {headline.phrase} is "
-            f"{', '.join(map(headline.written, found))}; where nothing else is said, the first was asked."
-        )
-        return {f"test/{headline.key}_prompts_mean": float(np.mean(found)), f"test/{headline.key}_prompts_worst": worst}
+        rows = self.known["test"].scored(self.ids["test"].whole)
+        return spread(self.trainer, self._readout_of("test"), self.examples["test"], rows, scores, self.notes)
 
     def save(self, folder: RunFolder) -> None:
         if not is_first_process():
