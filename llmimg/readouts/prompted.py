@@ -18,7 +18,7 @@ from llmimg.tasks.base import Row, Task
 from llmimg.tokens.layout import ANSWER, IMAGE, UNLEARNED, WORDS, Sequences, Span
 from llmimg.tokens.packing import behind_one_text
 from llmimg.tokens.sample import Example
-from llmimg.tokens.script import Choices
+from llmimg.tokens.script import Choices, Script
 
 _KEPT = "logits_to_keep"
 
@@ -37,7 +37,7 @@ class Prompted(TextReadout):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        self.choices = self._choices_of(self.task)
+        self.choices = choices_behind(self.script, self.task)
         # Of training and of evaluations; shared, so that loader workers count together.
         self._truncated = torch.zeros(2, dtype=torch.int64).share_memory_()
 
@@ -46,15 +46,10 @@ class Prompted(TextReadout):
         made._truncated = self._truncated  # they count together
         return made
 
-    def _choices_of(self, task: Task) -> Choices | None:
-        if task.candidates is None:
-            return None
-        return self.script.choices(task.prompt(task.stand_in, None), task.candidates, task.classes or ())
-
     @functools.cached_property
     def _by_wording(self) -> list[Choices | None]:
         """The answers to choose from behind each of the task's prompts."""
-        return [self._choices_of(each) for each in self.task.in_every_wording()]
+        return [choices_behind(self.script, each) for each in self.task.in_every_wording()]
 
     def _choices(self, seed: int | None) -> Choices | None:
         """Those of a sample; `seed` as of `Task.prompt`."""
@@ -165,3 +160,10 @@ class Prompted(TextReadout):
         number = self.task.target(example.row, seed)
         role = UNLEARNED if number is None else ANSWER
         return [Span(np.array(choices.answers[number or 0]), role)]
+
+
+def choices_behind(script: Script, task: Task) -> Choices | None:
+    """The answers to choose from behind the task's prompt, where there are few."""
+    if task.candidates is None:
+        return None
+    return script.choices(task.prompt(task.stand_in, None), task.candidates, task.classes or ())

@@ -9,12 +9,13 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.rows import Rows
 from llmimg.errors import UserError
+from llmimg.readouts.prompted import choices_behind
 from llmimg.tasks.base import Row, Task
 from llmimg.tasks.image_task import ImageTask
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import IMAGE, Frame, Layout
 from llmimg.tokens.sample import ImageSlot, RowText
-from llmimg.tokens.script import Choices, Script
+from llmimg.tokens.script import Script
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.vocabulary import Vocabulary
 from llmimg.training.examples import LiveExamples, StoredImages
@@ -116,13 +117,6 @@ def words_before(script: Script, task: Task) -> int | None:
         slot = next(slot for slot, span in enumerate(spans) if span.role == IMAGE)
         found.add(sum(len(span.ids) for span in spans[:slot]))
     return found.pop() if len(found) == 1 else None
-
-
-def choices_behind(script: Script, task: Task) -> Choices | None:
-    """The answers to choose from behind the task's prompt, where there are few."""
-    if task.candidates is None:
-        return None
-    return script.choices(task.prompt(task.stand_in, None), task.candidates, task.classes or ())
 
 
 def answer_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
