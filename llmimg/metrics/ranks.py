@@ -1,18 +1,47 @@
 """Where what is right comes among all that it is held against."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+_MOST_SCORES = 2**20  # at once
 
-def hit_matrix(own: Sequence[Sequence[str]], pool: Sequence[str]) -> np.ndarray:
-    """Which texts of a pool are an image's own: bool `[images, texts]`."""
-    number = {text: index for index, text in enumerate(pool)}
-    hits = np.zeros((len(own), len(pool)), bool)
-    for row, texts in enumerate(own):
-        hits[row, [number[text] for text in texts]] = True
-    return hits
+Scores = Callable[[slice], np.ndarray]  # some queries → float64 [Q, M], of each and all that it is held against
+
+
+class Ranked(NamedTuple):
+    """What a query finds.
+
+    Attributes:
+        rank: of the best that is right, from 1; what scores as much as it and is wrong comes before it.
+        first: int64 `[K]`, those that score most, the best first.
+        scores: float64 `[K]`, theirs.
+    """
+
+    rank: int
+    first: np.ndarray
+    scores: np.ndarray
+
+
+def ranked(scores: Scores, right: Sequence[Sequence[int]], among: int, count: int = 0) -> Iterator[Ranked]:
+    """What each query finds, without the scores of all being there at once.
+
+    Args:
+        scores: gives those of some queries.
+        right: of each query which are right, one at least.
+        among: how many each is held against.
+        count: how many of the first to give.
+    """
+    step = max(_MOST_SCORES // max(among, 1), 1)
+    for start in range(0, len(right), step):
+        some = slice(start, min(start + step, len(right)))
+        found = scores(some)
+        hits = np.zeros(found.shape, bool)
+        for row, each in enumerate(right[some]):
+            hits[row, list(each)] = True
+        first = np.argsort(-found, axis=1, kind="stable")[:, :count] if count else np.empty((len(found), 0), np.int64)
+        yield from map(Ranked, best_rank(found, hits).tolist(), first, np.take_along_axis(found, first, axis=1))
 
 
 def best_rank(scores: np.ndarray, hits: np.ndarray) -> np.ndarray:

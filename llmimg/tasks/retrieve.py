@@ -2,13 +2,14 @@
 caption behind each image's text."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from llmimg.metrics.ranks import best_rank, hit_matrix, recall
+from llmimg.metrics.ranks import Scores, ranked, recall
 from llmimg.metrics.words import folded
 from llmimg.settings import settings_of
 from llmimg.tasks.base import TASKS, Row
@@ -97,24 +98,42 @@ class Retrieval(WordsTask):
     def read_all(self, answers: Sequence[Answer], rows: Sequence[Row]) -> list[Ranking]:
         """A caption's likelihood behind an image ranks captions beside its mean over all images, and images beside the
         mean over all captions: else common captions would come first, or images that make every caption likely."""
-        scores = np.stack([answer.scores for answer in answers if answer.scores is not None]).astype(np.float64)
-        captions = scores - _log_mean(scores, axis=0) if len(rows) > 1 else scores
-        images = scores - _log_mean(scores, axis=1)
-        own = [[folded(text) for text in texts_of(row["caption"])] for row in rows]
-        known = tuple(map(folded, self.pool))
-        hits = hit_matrix(own, known)
-        to_text, to_image = best_rank(captions, hits), best_rank(images.T, hits.T)
-        number = {text: index for index, text in enumerate(known)}
-        order = np.argsort(-captions, axis=1, kind="stable")[:, :_SHOWN]
+        scores = [np.asarray(answer.scores) for answer in answers]
+        behind_all = _log_mean(scores) if len(rows) > 1 else np.float64(0)
+        of_all = np.array([np.logaddexp.reduce(each, dtype=np.float64) for each in scores])
+        found = self.ranked(
+            lambda images: np.stack(scores[images]) - behind_all,
+            lambda texts: np.stack([each[texts] for each in scores], axis=1) - of_all,
+            rows,
+        )
+        told = []
+        for each, row, likely in zip(found, rows, scores, strict=True):
+            said = tuple((text, float(likely[self._numbers[folded(text)]])) for text, _ in each.found)
+            own = [likely[self._numbers[folded(text)]] for text in texts_of(row["caption"])]
+            told.append(dataclasses.replace(each, found=said, nats=-float(np.mean(own, dtype=np.float64))))
+        return told
+
+    def ranked(self, texts_of_images: Scores, images_of_texts: Scores, rows: Sequence[Row]) -> list[Ranking]:
+        """What comes of scores of all texts for some images `[images, pool]`, and of all images for some texts
+        `[texts, N]`; neither is there as a whole."""
+        own = [[self._numbers[folded(text)] for text in texts_of(row["caption"])] for row in rows]
+        having: list[list[int]] = [[] for _ in self.pool]
+        for row, texts in enumerate(own):
+            for text in texts:
+                having[text].append(row)
+        to_image = [each.rank for each in ranked(images_of_texts, having, len(rows))]
         return [
             Ranking(
-                int(rank),
-                tuple(int(to_image[number[text]]) for text in texts),
-                tuple((self.pool[each], float(scores[row, each])) for each in order[row]),
-                -float(scores[row, [number[text] for text in texts]].mean()),
+                each.rank,
+                tuple(to_image[text] for text in texts),
+                tuple((self.pool[text], float(score)) for text, score in zip(each.first, each.scores, strict=True)),
             )
-            for row, (rank, texts) in enumerate(zip(to_text, own, strict=True))
+            for each, texts in zip(ranked(texts_of_images, own, len(self.pool), _SHOWN), own, strict=True)
         ]
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {folded(text): number for number, text in enumerate(self.pool)}
 
     def read(self, answer: Answer, row: Row) -> Ranking:
         (found,) = self.read_all([answer], [row])
@@ -178,6 +197,9 @@ def _ranks(predictions: Sequence[Ranking]) -> dict[str, list[list[int]]]:
     }
 
 
-def _log_mean(scores: np.ndarray, axis: int) -> np.ndarray:
-    """As far as ranks go: without the count."""
-    return np.logaddexp.reduce(scores, axis=axis, keepdims=True)
+def _log_mean(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Over all images, as far as ranks go: without the count."""
+    total = np.full(scores[0].shape, -np.inf) if scores else np.empty(0)
+    for each in scores:
+        np.logaddexp(total, each, out=total)
+    return total

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmimg.tasks.base import TASKS
 from llmimg.tokens.sample import Answer, RowText
@@ -47,3 +49,26 @@ def test_what_was_found_is_shown_the_likeliest_first():
     assert [each.to_text for each in predictions] == [2, 3, 1]
     assert [caption for caption, _ in predictions[0].found] == ["b", "a", "c"]
     assert TASK.as_json(predictions[0])["captions"][0]["caption"] == "b"
+
+
+@given(st.integers(1, 6), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_ranks_are_those_of_the_whole_matrix(images, most, seed):
+    """… of log-likelihoods, beside each caption's mean over all images, and each image's over all captions."""
+    rng = np.random.default_rng(seed)
+    captions = [[f"c{number}" for number in rng.integers(0, 5, rng.integers(1, most + 1))] for _ in range(images)]
+    pool = list(dict.fromkeys(text for each in captions for text in each))
+    scores = rng.normal(-20, 5, (images, len(pool))).astype(np.float32)
+    predictions, _ = ranked(captions, scores)
+    whole = scores.astype(np.float64)
+    to_text = whole - np.log(np.exp(whole).sum(axis=0)) if images > 1 else whole
+    to_image = whole - np.log(np.exp(whole).sum(axis=1, keepdims=True))
+    for row, (each, own) in enumerate(zip(predictions, captions, strict=True)):
+        right = [pool.index(text) for text in own]
+        order = np.argsort(-to_text[row], kind="stable")
+        wrong = [place for place in order if place not in right]
+        best = max(right, key=lambda text: to_text[row, text])
+        assert each.to_text == 1 + sum(to_text[row, text] >= to_text[row, best] for text in wrong)
+        assert each.found == tuple((pool[text], float(scores[row, text])) for text in order[:5])
+        for text, rank in zip(own, each.to_image, strict=True):
+            column, having = to_image[:, pool.index(text)], [text in texts for texts in captions]
+            assert rank == 1 + sum(column[~np.array(having)] >= column[having].max())
