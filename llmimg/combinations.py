@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from llmimg.errors import UserError
 from llmimg.readouts.settings import PROMPTED
 from llmimg.tasks.base import TASKS
-from llmimg.tasks.image_task import ImageTask
 
 if TYPE_CHECKING:
     from llmimg.configuration import Configuration
@@ -50,7 +49,7 @@ def _check_images(configuration: "Configuration") -> None:
     images, model = configuration.data.images, configuration.model
     if images == "own":
         return
-    if configuration.readout_name in ("likelihood", "masked") or issubclass(TASKS[configuration.task_name], ImageTask):
+    if configuration.readout_name in ("likelihood", "masked") or TASKS[configuration.task_name].writes_images:
         raise UserError(
             f"data.images={images} tells what an answer owes to its image, and with task={configuration.task_name} the "
             "image is the answer: set data.images=own."
@@ -64,7 +63,7 @@ def _check_images(configuration: "Configuration") -> None:
 
 def _check_written_images(configuration: "Configuration") -> None:
     """Refuse what would be passed over, or break images, where the image is the answer."""
-    if not issubclass(TASKS[configuration.task_name], ImageTask):
+    if not TASKS[configuration.task_name].writes_images:
         return
     task, tokens, model = configuration.task_settings, configuration.tokens, configuration.model
     said = f"task={configuration.task_name} writes images"

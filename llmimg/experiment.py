@@ -19,7 +19,6 @@ from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver, scores, solver_for
 from llmimg.tasks.base import TASKS, Task
-from llmimg.tasks.image_task import ImageTask
 from llmimg.tasks.info import DataInfo, training_answers
 from llmimg.tasks.measure import Table
 
@@ -85,7 +84,7 @@ def bound(settings: Configuration, data: Data) -> Task:
         counts={"mask": class_pixels(data.train, len(masks.names))} if masks else {},
         answers=training_answers(kind.known_answers(data.train)),
         size=None if data.decoding.size is None else tuple(data.decoding.size),
-        channels=_channels(data) if issubclass(kind, ImageTask) else 1,
+        channels=_channels(data) if kind.writes_images else 1,
     )
     return kind(settings.task_settings).bind(info, settings.textifier)
 

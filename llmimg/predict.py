@@ -14,7 +14,6 @@ from llmimg.paths import file_name
 from llmimg.recogniser import Recogniser
 from llmimg.settings import Positive, Seed, build, settings_of
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
-from llmimg.tasks.image_task import ImageTask
 
 
 def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -41,7 +40,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
             raise UserError(f"There is no image {image}.")
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
-    if isinstance(task, ImageTask):
+    if task.writes_images:
         raise UserError(f"task={_named(task)} writes images, and reads none: give {task.asks[0]}= instead.")
     if said := next((name for name in _DRAWN if name in given), None):
         raise UserError(f"{said}= is for tasks that write images, and task={_named(task)} does not: leave it out.")
@@ -84,7 +83,7 @@ def _imagined(run: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
         raise UserError(f"out={out} cannot be a folder, as {file} is a file: give another.")
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
-    if not isinstance(task, ImageTask):
+    if not task.writes_images:
         raise UserError(f"task={_named(task)} writes no images: give some that it is to read.")
     asked: dict[str, Any] = {name: value.split(",") for name, value in given.items() if name not in (*_DRAWN, "out")}
     asked = {name: [each for each in values for _ in range(drawn.samples)] for name, values in asked.items()}

@@ -20,7 +20,6 @@ from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import build
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
-from llmimg.tasks.image_task import ImageTask
 from llmimg.tasks.info import DataInfo
 from llmimg.textify import Textifier, make
 from llmimg.tokens.encoder import Encoder
@@ -62,7 +61,7 @@ class Recogniser:
             UserError: an image that cannot be read, or whose text does not fit the model's context; a column that the
                 task does not ask by, or that is missing.
         """
-        if isinstance(self.readout.task, ImageTask):
+        if self.readout.task.writes_images:
             if images is not None:
                 raise UserError("This recogniser writes images, and reads none: ask it as in recogniser(label=['7']).")
             return [each.image for each in self.written(batch_size=batch_size, **columns)[0]]
@@ -262,7 +261,7 @@ def _encoder(folder: Path, described: dict[str, Any]) -> tuple[Encoder, Task]:
     # A saved tokenizer has its added pieces already.
     kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
     prompted = READOUTS[described["readout"]["name"]].prompted
-    answers = task.grammar if prompted and not isinstance(task, ImageTask) else None
+    answers = task.own_grammar if prompted else None
     vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)), answers)
     if described.get("inside"):
         vocabulary = vocabulary.inside_a_text(textifier)

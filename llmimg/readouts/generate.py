@@ -17,7 +17,6 @@ from llmimg.readouts.loss import IGNORED, ahead, row_costs
 from llmimg.readouts.prompted import Prompted
 from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row
-from llmimg.tasks.image_task import ImageTask
 from llmimg.tokens.image_answers import image_automaton
 from llmimg.tokens.layout import ANSWER
 from llmimg.tokens.sample import Answer, Example
@@ -47,8 +46,8 @@ class Generate(Prompted):
                     "readout.beams, samples, temperature, top_k and top_p."
                 )
             self.trie = trie_of(self.choices.answers)
-        elif isinstance(self.task, ImageTask):
-            self.automaton = image_automaton(self.vocabulary, self.task.textifier)
+        elif self.task.writes_images:
+            self.automaton = image_automaton(self.vocabulary, self.task.known_grammar, self.task.cells)
             if self.choice.count == 1:  # the likeliest image is the same for all that are asked alike
                 self.choice = dataclasses.replace(self.choice, samples=1)
         else:
@@ -63,7 +62,7 @@ class Generate(Prompted):
     @functools.cached_property
     def _room(self) -> int:
         """How many tokens an answer may have: as many for every row, whatever stands beside it in its batch."""
-        if isinstance(self.task, ImageTask):
+        if self.task.writes_images:
             return self.layout.room + self.layout.answer
         if self.layout.answer:
             return self.layout.answer
@@ -86,7 +85,7 @@ class Generate(Prompted):
 
     def _is_known(self, examples: Sequence[Example]) -> bool:
         """Whether the right answers are."""
-        if isinstance(self.task, ImageTask):
+        if self.task.writes_images:
             return all(len(each.image) > 0 for each in examples)
         return all(name in each.row for each in examples for name in self.task.columns)
 

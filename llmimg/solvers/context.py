@@ -1,5 +1,6 @@
 """How much room a model's sequences need: the texts of all images, those that training changes, and their ends."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -11,8 +12,8 @@ from llmimg.data.rows import Rows
 from llmimg.errors import UserError
 from llmimg.readouts.prompted import choices_behind
 from llmimg.tasks.base import Row, Task
-from llmimg.tasks.image_task import ImageTask
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.image_answers import image_automaton
 from llmimg.tokens.layout import IMAGE, Frame, Layout
 from llmimg.tokens.sample import ImageSlot, RowText
 from llmimg.tokens.script import Script
@@ -87,7 +88,7 @@ def prompt_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
         rows: those that are asked, where they are asked in words of their own.
     """
     worded = task.in_every_wording()
-    asked = rows if task.own_words else [task.stand_in]
+    asked = rows if task.own_words else task.askings
     choices = [choices_behind(script, each) for each in worded]
     none = np.empty(0, np.int64)
     return max(
@@ -105,12 +106,8 @@ def words_before(script: Script, task: Task) -> int | None:
     """How many tokens stand in front of the image that is asked about; None where that differs from sample to sample,
     or there is none."""
     found = set()
-    if isinstance(task, ImageTask):
-        prompts = (each.prompt(row, None) for each in task.in_every_wording() for row in task.askings)
-        found = {sum(len(span.ids) for span in script.prompt(each, np.empty(0, np.int64))) for each in prompts}
-        return found.pop() if len(found) == 1 else None
-    for each in task.in_every_wording():
-        parts = each.prompt(task.stand_in, None)
+    for each, row in itertools.product(task.in_every_wording(), task.askings):
+        parts = each.around_image(row)
         if ImageSlot() not in parts or any(isinstance(part, RowText) for part in parts[: parts.index(ImageSlot())]):
             return None
         spans = script.prompt(parts, np.empty(0, np.int64), choices_behind(script, each))
@@ -125,21 +122,29 @@ def answer_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
     Args:
         rows: those to learn from: answers in open text may be a margin longer than theirs.
     """
-    if isinstance(task, ImageTask):
-        return 1  # its end: an image's text is no part of this
     if task.candidates is not None:
         chosen = (choices_behind(script, each) for each in task.in_every_wording())
         return max(len(answer) for choices in chosen if choices for answer in choices.answers)
-    if task.grammar is None:
+    if task.open:
         return int(np.ceil(_MARGIN * longest_answer(script, task, rows)))
+    if task.own_grammar is None:
+        return longest_answer(script, task, [task.stand_in])
     return task.longest * script.vocabulary.answer_table.most_tokens + 1
 
 
 def longest_answer(script: Script, task: Task, rows: Iterable[Row]) -> int:
-    """How many tokens the longest of the answers to these rows has, its end among them."""
+    """How many tokens the longest of the answers to these rows has, its end among them, and an image's not."""
     worded = task.in_every_wording()
     answers = (each.answer(variant, None) for row in rows for variant in task.variants(row) for each in worded)
-    return max(sum(len(span.ids) for span in script.answer(answer)) for answer in answers)
+    none = np.empty(0, np.int64)
+    return max(sum(len(span.ids) for span in script.answer(answer, none)) for answer in answers)
+
+
+def written_lengths(task: Task, vocabulary: Vocabulary) -> list[int]:
+    """How many tokens the longest image's text has that the model may write; of a task that writes none, nothing."""
+    if not task.writes_images:
+        return []
+    return [image_automaton(vocabulary, task.known_grammar, task.cells).longest(task.budget({}) or 0) - 1]
 
 
 def make_layout(

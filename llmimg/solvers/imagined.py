@@ -1,7 +1,7 @@
 """What is to be said of a run that writes images, besides what its task measures: whether a classifier recognises what
 was drawn, how near that is to training images, and what lossless codecs make of the test images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +12,8 @@ from llmimg.data import Data
 from llmimg.data.rng import sampled
 from llmimg.metrics.codecs import codec_bits
 from llmimg.solvers.base import Outcome
+from llmimg.tasks.base import Task
 from llmimg.tasks.figures import Bars, Figure, Gallery
-from llmimg.tasks.imagine import Imagine
 from llmimg.textify.pixel import as_rgb
 from llmimg.tokens.encoder import Encoder
 from llmimg.training.examples import Examples
@@ -33,21 +33,23 @@ class Said(NamedTuple):
 
 
 def imagined(
-    task: Imagine,
+    task: Task,
     outcome: Outcome,
     data: Data,
     examples: dict[str, Examples],
     encoder: Encoder,
-    bits_per_dim: float,
+    scores: Mapping[str, float],
     seed: int,
 ) -> Said:
-    """All of it.
+    """All of it; of a task that writes no images, nothing.
 
     Args:
         outcome: of the test split, an image a row.
-        bits_per_dim: of the test images, by the model.
+        scores: the task's metrics.
         seed: of the samples that this is measured on.
     """
+    if not task.writes_images:
+        return Said({}, [], [])
     known = {
         split: sampled(examples[split].numbers, most, seed) for split, most in (("train", _TAUGHT), ("test", _CODED))
     }
@@ -61,7 +63,7 @@ def imagined(
         for name, both in codecs.items()
         for where, value in zip(("", "_in_one_file"), both, strict=True)
     }
-    figures: list[Figure] = [_beside_codecs(codecs, bits_per_dim)]
+    figures: list[Figure] = [_beside_codecs(codecs, scores["test/bits_per_dim"])]
     notes = ["JPEG XL is left out of the codecs: pip install pillow-jxl-plugin."] if "jxl" not in codecs else []
     if len(examples["test"].numbers) > _CODED:
         notes.append(f"Codecs are measured on {_CODED:,} of the test images.")

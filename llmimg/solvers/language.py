@@ -35,6 +35,7 @@ from llmimg.solvers.context import (
     prompt_length,
     text_lengths,
     words_before,
+    written_lengths,
 )
 from llmimg.solvers.costs import data_metrics, peak_memory_mb
 from llmimg.solvers.fidelity import fidelity_metrics
@@ -45,9 +46,6 @@ from llmimg.solvers.seen import shown_texts
 from llmimg.solvers.wordings import spread
 from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.figures import Figure, Shown
-from llmimg.tasks.image_task import ImageTask
-from llmimg.tasks.imagine import Imagine
-from llmimg.tokens.image_answers import image_automaton
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.learned import run_decoding
 from llmimg.tokens.script import Script
@@ -111,15 +109,10 @@ class LanguageSolver(Solver):
         asked = functools.partial(self._rows_of, SPLITS)
         # What rows are held against must fit, too.
         answered = functools.partial(self._rows_of, SPLITS if task.by_split else SPLITS[:1])
-        if isinstance(task, ImageTask) and limit is None and settings.tokens.max_length is None:
-            automaton = image_automaton(self.encoder.vocabulary, task.textifier)
-            lengths = np.append(lengths, automaton.longest(task.budget({})) - 1)  # one that the model may write
+        if limit is None and settings.tokens.max_length is None:
+            lengths = np.append(lengths, written_lengths(task, self.encoder.vocabulary))
         words, answer = prompt_length(script, task, asked()), answer_length(script, task, answered())
-        longest = (
-            None
-            if task.candidates is not None or isinstance(task, ImageTask)
-            else lambda: longest_answer(script, task, answered())
-        )
+        longest = None if task.candidates is not None else lambda: longest_answer(script, task, answered())
         layout = make_layout(
             settings, limit, self.encoder, self.ids, lengths, frame, words, answer, longest, task.own_words
         )
@@ -228,27 +221,20 @@ class LanguageSolver(Solver):
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
         self.notes.extend(self.readout.notes)
         seed = self.settings.data.split_seed
-        bits = None if isinstance(self.task, ImageTask) else scores.get("test/bits_per_image")
+        bits = None if "test/bits_per_dim" in scores else scores.get("test/bits_per_image")
+        said = imagined(self.task, outcomes["test"], self.data, self.examples, self.encoder, scores, seed)
+        self.drawn = said.figures
+        self.notes.extend(said.notes)
         sizes = zip(("model/parameters", "model/trainable_parameters"), parameter_counts(self.model), strict=True)
         return {
             **data_metrics(self.ids, self.examples, self.layout),
             **fidelity_metrics(self.encoder, self.data, self.examples, self.layout, seed, bits, self.notes),
             **self._text_scores(),
             **self._spread_over_prompts(scores),
-            **self._imagined(outcomes["test"], scores),
+            **said.metrics,
             **dict(sizes),
             "memory/peak_mb": peak_memory_mb(),
         }
-
-    def _imagined(self, outcome: Outcome, scores: Mapping[str, float]) -> dict[str, float]:
-        """What is to be said of images that were drawn, where they were."""
-        if not isinstance(self.task, Imagine):
-            return {}
-        bits, seed = scores["test/bits_per_dim"], self.settings.data.split_seed
-        said = imagined(self.task, outcome, self.data, self.examples, self.encoder, bits, seed)
-        self.drawn = said.figures
-        self.notes.extend(said.notes)
-        return said.metrics
 
     def figures(self, outcome: Outcome) -> list[Figure]:
         return [*super().figures(outcome), *self.drawn]

@@ -13,7 +13,6 @@ from llmimg.models.looks import Looks, grid_positions, looks_of
 from llmimg.readouts.base import READOUTS
 from llmimg.solvers.scripts import image_is_inside
 from llmimg.tasks.base import Task
-from llmimg.tasks.image_task import ImageTask
 from llmimg.textify import Textifier
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all
@@ -36,7 +35,7 @@ def make_encoder(settings: Configuration, data: Data, task: Task, notes: list[st
     textifier = make_textifier(settings, data, decoding)
     prompted = READOUTS[settings.readout_name].prompted
     tokenizer = _tokenizer(settings, textifier, data, decoding)
-    answers = task.grammar if prompted and not isinstance(task, ImageTask) else None
+    answers = task.own_grammar if prompted else None
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, tokenizer, answers)
     if prompted and image_is_inside(task):
         vocabulary = vocabulary.inside_a_text(textifier)

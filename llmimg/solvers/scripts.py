@@ -13,9 +13,8 @@ from llmimg.data.rows import Rows
 from llmimg.data.shots import draw_shots
 from llmimg.readouts.base import TextReadout
 from llmimg.tasks.base import Row, Task
-from llmimg.tasks.image_task import ImageTask
 from llmimg.tokens.encoder import Encoder, write_all
-from llmimg.tokens.sample import ImageSlot, Part, Sample, is_fixed
+from llmimg.tokens.sample import ImageSlot, Sample, is_fixed
 from llmimg.tokens.script import Script, Shot, fixed_words
 from llmimg.tokens.store import ImageIds
 from llmimg.tokens.tokenizer import encoded
@@ -56,7 +55,8 @@ def make_script(
     script = Script(vocabulary, shots, task.settings.chat, task.candidates is not None)
     words = []
     for each in task.in_every_wording():
-        words += fixed_words(script, each.prompt(task.stand_in, None), each.candidates)
+        for row in each.askings:
+            words += fixed_words(script, each.prompt(row, None), each.candidates)
     script = replace(script, vocabulary=vocabulary.with_words(dict.fromkeys(words)))
     some = sampled(ids.whole, _SAMPLE, settings.data.split_seed)
     texts = encoder.textifier.texts(write_all(encoder.textifier, encoder.decoding.whole(train[some]["image"])))
@@ -126,9 +126,7 @@ def _reads_alike(vocabulary: Vocabulary, before: str, after: str, ids: np.ndarra
 
 def _around(script: Script, task: Task, row: Row) -> tuple[str, str]:
     """The words in front of the image that is asked about, and those behind it, an answer among them."""
-    parts: tuple[Part, ...] = task.prompt({**task.stand_in, **row}, None)
-    if isinstance(task, ImageTask):
-        parts = (*parts, *task.answer(row, None))
+    parts = task.around_image({**task.stand_in, **row})
     slot = parts.index(ImageSlot())
     before = "".join(part for part in parts[:slot] if isinstance(part, str))
     after = "".join(part for part in parts[slot + 1 :] if isinstance(part, str))

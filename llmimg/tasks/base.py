@@ -43,6 +43,7 @@ class Task(Prompting):
     Bounds: ClassVar[type | None] = None  # what `predict` can be told to leave out, as settings; None: nothing
     by_split: ClassVar[bool] = False  # whether the rows of a split are held against each other (`of_split`)
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
+    writes_images: ClassVar[bool] = False  # whether an answer is the row's own image, in the pieces images are read in
 
     @classmethod
     def with_settings(cls, info: DataInfo = NOTHING_KNOWN, **settings: Any) -> Self:
@@ -77,6 +78,11 @@ class Task(Prompting):
         if self.grammar is None:
             raise ValueError("The answers of this task are open text, and have no grammar.")
         return self.grammar
+
+    @property
+    def own_grammar(self) -> Grammar | None:
+        """`grammar`, where an answer's pieces are the task's own: what the vocabulary must know besides images'."""
+        return None if self.writes_images else self.grammar
 
     @property
     def lexicon(self) -> Lexicon | None:
@@ -136,6 +142,11 @@ class Task(Prompting):
         Raises:
             UserError: a row that cannot be right, named by its id.
         """
+
+    def around_image(self, row: Row) -> tuple[Part, ...]:
+        """All that the row's image stands in, in evaluation: its prompt, and the answer where that is the image."""
+        prompt = self.prompt(row, None)
+        return (*prompt, *self.answer(row, None)) if self.writes_images else prompt
 
     def variants(self, row: Row) -> Iterable[Row]:
         """The rows that a row may be asked and learned as: one for each of its several questions, or captions."""

@@ -1,8 +1,9 @@
 """What tasks share whose answer is the row's own image, in the pieces that the textifier writes it with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
+
+import numpy as np
 
 from llmimg.errors import UserError
 from llmimg.tasks.base import Row, Task
@@ -19,6 +20,8 @@ class ImageTask(Task):
     """
 
     writer: Textifier | None = None
+
+    writes_images = True
 
     def bind(self, info: DataInfo, textifier: Textifier) -> Self:
         if textifier.piece_cells is None:
@@ -49,10 +52,9 @@ class ImageTask(Task):
             raise ValueError("A task that writes images must be bound to data of one size first.")
         return self.info.size
 
+    @property
+    def cells(self) -> np.ndarray | None:
+        return self.textifier.piece_cells
+
     def budget(self, row: Row) -> int:
         return self.textifier.budget(*self.size)
-
-    @property
-    def askings(self) -> Sequence[Row]:
-        """Rows with all that it can be asked by, where that is known."""
-        return [self.stand_in]

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -69,9 +69,15 @@ class Prompting(abc.ABC):
         return self.wordings[self.wording].behind
 
     @property
+    def askings(self) -> Sequence[Row]:
+        """Rows that stand for all, to see how prompts are built: where it can be asked by a few known words alone, one
+        for each of these."""
+        return [dict.fromkeys(self.asks, "?")]
+
+    @property
     def stand_in(self) -> Row:
-        """A row that stands for any, to see how a prompt is built."""
-        return dict.fromkeys(self.asks, "?")
+        """The first of these."""
+        return self.askings[0]
 
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         """What the model is given.

@@ -68,7 +68,7 @@ def written(automaton, budget: int, draw) -> list[int]:
 @given(seed=st.integers(0, 2**32), height=st.integers(2, 5), width=st.integers(2, 5))
 def test_every_sample_is_a_whole_image(textifier, vocabulary, seed, height, width):
     try:
-        automaton = image_automaton(vocabulary, textifier)
+        automaton = image_automaton(vocabulary, textifier.grammar, textifier.piece_cells)
     except UserError as error:
         assert not vocabulary.is_table and "vocabulary=own" in str(error)
         return
