@@ -15,7 +15,7 @@ from llmimg.tokens.vocabulary import Vocabulary
 def script_of(task: Task, vocabulary: Vocabulary, shots: Sequence[Shot] = ()) -> Script:
     """What reads a task's samples, its fixed words among the vocabulary's."""
     script = Script(vocabulary, tuple(shots), task.settings.chat, task.candidates is not None)
-    words = fixed_words(script, task.prompt(task.stand_in, None), task.candidates)
+    words = [word for row in task.askings for word in fixed_words(script, task.prompt(row, None), task.candidates)]
     return dataclasses.replace(script, vocabulary=vocabulary.with_words(words))
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from llmimg import Recogniser
 from llmimg.cli import main
+from llmimg.tokens.sample import Example
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,7 +45,7 @@ def test_bits_are_those_of_the_true_images(finished):
     assert metrics["test/bits_per_dim_low"] <= metrics["test/bits_per_dim"] <= metrics["test/bits_per_dim_high"]
     # Each image has 64 tokens and an end.
     assert metrics["test/loss"] == pytest.approx(metrics["test/bits_per_image"] * np.log(2) / 65)
-    assert 0 < metrics["test/bits_per_dim"] < np.log2(5 + 400)
+    assert 0 < metrics["test/bits_per_dim"] < np.log2(100)
     assert metrics["test/unread_answers"] == 0 and "data/lost_bits_per_dim" not in metrics
 
 
@@ -54,6 +55,18 @@ def test_an_image_is_drawn_for_every_row(finished):
     images = np.stack([np.asarray(Image.open(file)) for file in files])
     assert images.shape == (24, 8, 8) and images.dtype == np.uint8
     assert len(np.unique(images)) <= 5 and len({image.tobytes() for image in images}) > 20
+
+
+def test_a_class_is_a_token(finished):
+    """… that no pixel is written with, and nothing reads open text."""
+    recogniser = Recogniser.load(finished)
+    asked = [recogniser.readout.prompt(Example(np.empty(0), row), None) for row in recogniser.readout.task.askings]
+    tokens = [[int(token) for span in spans for token in span.ids] for spans in asked]
+    front, *rest = zip(*tokens, strict=True)  # all are as long
+    assert set(front) == {recogniser.encoder.vocabulary.tokenizer.bos_token_id}
+    (names,) = rest
+    assert len(set(names)) == 10 and not set(names) & set(recogniser.readout.automaton.alphabet)
+    assert not (finished / "model" / "open_tokenizer.json").exists()
 
 
 def test_what_was_drawn_is_recognised_and_held_against_training_images(finished):

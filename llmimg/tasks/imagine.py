@@ -86,6 +86,10 @@ class Imagine(ImageTask):
     def askings(self) -> Sequence[Row]:
         return [{"label": name} for name in self.info.label_names]
 
+    @property
+    def own_words(self) -> bool:
+        return False  # names are few and known
+
     def named(self, label: Any) -> str:
         """A class's name, by its name or number.
 
@@ -95,12 +99,13 @@ class Imagine(ImageTask):
         names = self.info.label_names
         if not isinstance(label, str):
             return names[int(label)]
-        if label not in names and label != self.stand_in["label"]:
+        if label not in names:
             raise UserError(f"The model knows no class '{label}': {did_you_mean(label, names)}")
         return label
 
     def prompt(self, row: Row, seed: int | None) -> tuple[Part, ...]:
-        return super().prompt({"label": self.named(row["label"])}, seed)
+        named = super().prompt({"label": self.named(row["label"])}, seed)
+        return ("".join(part for part in named if isinstance(part, str)),)  # fixed words, of which each is a token
 
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         return (ImageSlot(),)
