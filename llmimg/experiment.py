@@ -76,17 +76,27 @@ def run_experiment(
 def bound(settings: Configuration, data: Data) -> Task:
     """The task of a configuration, for these data."""
     kind = TASKS[settings.task_name]
-    masks = data.classes.get("mask") if "mask" in kind.columns else None
     info = DataInfo(
         label_names=tuple(data.label_names),
         classes={column: each.names for column, each in data.classes.items()},
         numbers={column: each.numbers for column, each in data.classes.items()},
-        counts={"mask": class_pixels(data.train, len(masks.names))} if masks else {},
+        counts=_counts(kind, data),
         answers=training_answers(kind.known_answers(data.train)),
         size=None if data.decoding.size is None else tuple(data.decoding.size),
         channels=_channels(data) if kind.writes_images else 1,
     )
     return kind(settings.task_settings).bind(info, settings.textifier)
+
+
+def _counts(kind: type[Task], data: Data) -> dict[str, tuple[int, ...]]:
+    """`DataInfo.counts` of what the task makes something of."""
+    counts = {}
+    if "mask" in kind.columns and (masks := data.classes.get("mask")):
+        counts["mask"] = class_pixels(data.train, len(masks.names))
+    if "label" in kind.asks and data.label_names:
+        labels = np.asarray(data.train["label"][:])
+        counts["label"] = tuple(np.bincount(labels[labels >= 0], minlength=len(data.label_names)).tolist())
+    return counts
 
 
 def _channels(data: Data) -> int:

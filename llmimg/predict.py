@@ -40,7 +40,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
             raise UserError(f"There is no image {image}.")
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
-    if task.writes_images:
+    if recogniser.readout.draws:
         raise UserError(f"task={_named(task)} writes images, and reads none: give {task.asks[0]}= instead.")
     if said := next((name for name in _DRAWN if name in given), None):
         raise UserError(f"{said}= is for tasks that write images, and task={_named(task)} does not: leave it out.")
@@ -83,8 +83,8 @@ def _imagined(run: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
         raise UserError(f"out={out} cannot be a folder, as {file} is a file: give another.")
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
-    if not task.writes_images:
-        raise UserError(f"task={_named(task)} writes no images: give some that it is to read.")
+    if not recogniser.readout.draws:
+        raise UserError("What this run leaves writes no images: give some that it is to read.")
     asked: dict[str, Any] = {name: value.split(",") for name, value in given.items() if name not in (*_DRAWN, "out")}
     asked = {name: [each for each in values for _ in range(drawn.samples)] for name, values in asked.items()}
     predictions, rows = recogniser.written(seed=drawn.seed, **asked)

@@ -61,7 +61,7 @@ class Recogniser:
             UserError: an image that cannot be read, or whose text does not fit the model's context; a column that the
                 task does not ask by, or that is missing.
         """
-        if self.readout.task.writes_images:
+        if self.readout.draws:
             if images is not None:
                 raise UserError("This recogniser writes images, and reads none: ask it as in recogniser(label=['7']).")
             return [each.image for each in self.written(batch_size=batch_size, **columns)[0]]
@@ -102,9 +102,7 @@ class Recogniser:
         count = max(map(len, asked.values()), default=0)
         rows: list[Row] = [{**row, "id": str(index)} for index, row in enumerate(self._columns(asked, count))]
         if not rows:
-            raise UserError(
-                f"Say what is to be seen: give {' and '.join(f'{each}=' for each in self.readout.task.asks)}."
-            )
+            raise UserError(f"Say what is to be seen: give {' and '.join(f'{each}=' for each in self.readout.asks)}.")
         nothing, seeds, found = np.empty(0, np.int64), example_seeds(seed, 0, np.arange(count)), []
         for start in range(0, count, batch_size):
             some = slice(start, start + batch_size)
@@ -126,7 +124,7 @@ class Recogniser:
 
     def _columns(self, given: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
         """What each image is asked by."""
-        asks, task = self.readout.task.asks, TASKS.name_of(type(self.readout.task))
+        asks, task = self.readout.asks, TASKS.name_of(type(self.readout.task))
         for name in given:
             if name not in asks:
                 raise UserError(f"task={task} is not asked by a {name}: leave {name}= out.")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from llmimg import Recogniser
 from llmimg.cli import main
+from llmimg.errors import UserError
 from llmimg.tokens.sample import Example
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -92,6 +93,44 @@ def test_images_are_drawn_by_the_saved_model(finished, tmp_path, capsys):
     assert [line["label"] for line in lines] == ["7"] * 3 + ["3"] * 3
     assert sorted(str(path) for path in tmp_path.iterdir()) == sorted(line["image"] for line in lines)
     np.testing.assert_array_equal(np.asarray(Image.open(lines[0]["image"])), seven[..., 0])
+
+
+@pytest.fixture(scope="module")
+def told(run, finished):
+    """The same model as a classifier."""
+    again = ("model=pretrained", f"model.path={finished}", "trainer.do_train=false")
+    return run("told", *TINY, "textify.levels=5", "readout=score", *again)
+
+
+def test_the_model_tells_classes(finished, told):
+    drawn, metrics = metrics_of(finished), metrics_of(told)
+    assert metrics["test/bits_per_dim"] == pytest.approx(drawn["test/bits_per_dim"])
+    assert not {"test/recognised", "test/unread_answers"} & metrics.keys()
+    table = pq.read_table(told / "predictions.parquet").to_pydict()
+    right = [one == other for one, other in zip(table["truth"], table["prediction"], strict=True)]
+    assert metrics["test/accuracy"] == pytest.approx(np.mean(right))
+    own = [each[int(name)] for each, name in zip(table["probabilities"], table["truth"], strict=True)]
+    assert metrics["test/loss"] == pytest.approx(-np.log(own).mean()) and 0 <= metrics["test/ece"] <= 1
+    before = pq.read_table(finished / "predictions.parquet").to_pydict()["log_likelihood"]
+    np.testing.assert_allclose(table["log_likelihood"], before, rtol=1e-5)
+    assert "What it takes for what" in (told / "report.html").read_text()
+
+
+def test_the_saved_model_tells_classes(told, finished, capsys):
+    image = str(next(iter((Path(finished) / "predictions").iterdir())))
+    (said,) = Recogniser.load(told)([image])
+    assert said["probabilities"][said["label"]] == said["probability"] == max(said["probabilities"].values())
+    assert sum(said["probabilities"].values()) == pytest.approx(1)
+    main(["predict", str(told), image])
+    assert json.loads(capsys.readouterr().out)["label"] == said["label"]
+    with pytest.raises(UserError, match=r"not asked by a label"):
+        Recogniser.load(told)([image], label="7")
+
+
+def test_a_model_that_tells_classes_draws_none(told, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", str(told), "label=7", f"out={tmp_path / 'out'}"])
+    assert "writes no images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,16 @@ class TextReadout(Readout):
         return self.of_task(self.task.of_split(rows)) if self.task.by_split else self
 
     @property
+    def draws(self) -> bool:
+        """Whether answers are images that the model writes; else it is asked about images."""
+        return False
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """The columns that are needed to ask, besides the image."""
+        return self.task.asks
+
+    @property
     def blank(self) -> tuple[int, ...]:
         """The token ids that stand instead of an image where there is none."""
         return ()

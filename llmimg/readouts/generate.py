@@ -13,12 +13,10 @@ from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Batch, Outputs, tensors
 from llmimg.readouts.candidates import trie_scores
 from llmimg.readouts.held import Choice, Tables, write
-from llmimg.readouts.loss import IGNORED, ahead, row_costs
-from llmimg.readouts.prompted import Prompted
+from llmimg.readouts.prompted import Prompted, answer_costs
 from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row
 from llmimg.tokens.image_answers import image_automaton
-from llmimg.tokens.layout import ANSWER
 from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.trie import trie_of
 
@@ -59,6 +57,10 @@ class Generate(Prompted):
             self._tables = Tables(self.automaton, device, self.task.exact)
         return self._tables
 
+    @property
+    def draws(self) -> bool:
+        return self.task.writes_images
+
     @functools.cached_property
     def _room(self) -> int:
         """How many tokens an answer may have: as many for every row, whatever stands beside it in its batch."""
@@ -80,7 +82,7 @@ class Generate(Prompted):
             seeds = [each.seed or 0 for each in examples]
             batch |= tensors(seeds=np.array(seeds, np.uint64).view(np.int64))
         if self._is_known(examples):
-            batch |= {f"known_{name}": each for name, each in self._known(examples).items()}
+            batch |= self.answered([[*self.prompt(each, None), *self.answer(each, None)] for each in examples])
         return batch
 
     def _is_known(self, examples: Sequence[Example]) -> bool:
@@ -88,10 +90,6 @@ class Generate(Prompted):
         if self.task.writes_images:
             return all(len(each.image) > 0 for each in examples)
         return all(name in each.row for each in examples for name in self.task.columns)
-
-    def _known(self, examples: Sequence[Example]) -> Batch:
-        laid = self.whole([[*self.prompt(each, None), *self.answer(each, None)] for each in examples])
-        return tensors(ids=laid.ids, mask=laid.mask, labels=np.where(laid.roles == ANSWER, laid.ids, IGNORED))
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> Outputs:
         ids, mask = batch["input_ids"], batch["attention_mask"]
@@ -111,7 +109,7 @@ class Generate(Prompted):
         best = written.log_probabilities.sum(dim=2).argmax(dim=1)
         rows = torch.arange(len(best), device=best.device)
         found = written.tokens[rows, best], written.log_probabilities[rows, best]
-        return (*found, _costs(model, batch)) if "known_ids" in batch else found
+        return (*found, answer_costs(model, batch)) if "known_ids" in batch else found
 
     def answers(self, outputs: Any, rows: Sequence[Row]) -> list[Answer]:
         if self.choices is not None:
@@ -144,13 +142,3 @@ class Generate(Prompted):
     def compared(self, outputs: Any) -> np.ndarray:
         costs = self.costs(outputs)  # what is written may differ where two tokens are as likely
         return outputs if costs is None else costs
-
-
-def _costs(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """`row_costs` of the right answers."""
-    labels = batch["known_labels"]
-    keep = labels.shape[1] - max(int((labels != IGNORED).any(dim=0).int().argmax()) - 1, 0)
-    logits = model(
-        input_ids=batch["known_ids"], attention_mask=batch["known_mask"], logits_to_keep=keep, use_cache=False
-    ).logits
-    return row_costs(*ahead(logits, labels))

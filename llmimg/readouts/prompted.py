@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from llmimg.data.rng import sample_seeds
 from llmimg.errors import UserError
 from llmimg.readouts.base import Batch, TextReadout, tensors
-from llmimg.readouts.loss import IGNORED, Term
+from llmimg.readouts.loss import IGNORED, Term, ahead, row_costs
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import takes
 from llmimg.tasks.base import Row, Task
@@ -148,6 +148,13 @@ class Prompted(TextReadout):
         }
         return [sentence for sentence, count in told.items() if count]
 
+    def answered(self, samples: Sequence[Sequence[Span]]) -> Batch:
+        """Prompts with answers that are known: token ids, mask, and the answers' tokens alone as labels, int64 `[B, L]`
+        each."""
+        laid = self.whole(samples)
+        labels = np.where(laid.roles == ANSWER, laid.ids, IGNORED)
+        return tensors(known_ids=laid.ids, known_mask=laid.mask, known_labels=labels)
+
     def prompt(self, example: Example, seed: int | None) -> list[Span]:
         """What the model is given; `seed` as of `Task.prompt`."""
         return self.script.prompt(self.task.prompt(example.row, seed), example.image, self._choices(seed))
@@ -160,6 +167,16 @@ class Prompted(TextReadout):
         number = self.task.target(example.row, seed)
         role = UNLEARNED if number is None else ANSWER
         return [Span(np.array(choices.answers[number or 0]), role)]
+
+
+def answer_costs(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """`row_costs` of answers as `Prompted.answered` gives them."""
+    labels = batch["known_labels"]
+    keep = labels.shape[1] - max(int((labels != IGNORED).any(dim=0).int().argmax()) - 1, 0)
+    logits = model(
+        input_ids=batch["known_ids"], attention_mask=batch["known_mask"], logits_to_keep=keep, use_cache=False
+    ).logits
+    return row_costs(*ahead(logits, labels))
 
 
 def choices_behind(script: Script, task: Task) -> Choices | None:

@@ -1,4 +1,5 @@
-"""The likelihood of each answer's words as continuation of the image's text."""
+"""The likelihood of each answer's words as continuation of the image's text; or of an image's text as continuation of
+each class's words."""
 
 import functools
 from collections.abc import Sequence
@@ -11,19 +12,31 @@ from transformers import PreTrainedModel
 from llmimg.errors import UserError
 from llmimg.readouts.base import READOUTS, Batch, tensors
 from llmimg.readouts.candidates import NOTHING_IN_FRONT, trie_scores
-from llmimg.readouts.prompted import Prompted
+from llmimg.readouts.prompted import Prompted, answer_costs
+from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row
 from llmimg.tokens.layout import Sequences
-from llmimg.tokens.sample import Example
+from llmimg.tokens.sample import Example, Part
 from llmimg.tokens.trie import Trie, trie_of
 
 
 @READOUTS.register("score")
 class Score(Prompted):
-    """log P(answer | text) of each answer, normalised, as log-probabilities `[B, K]` that sum to one."""
+    """log P(answer | text) of each answer, normalised, as log-probabilities `[B, K]` that sum to one.
+
+    Where candidates are prompts, log P(answer | prompt) of the row's own answer behind each of them, in nats, float32
+    `[B, K]`: a pass over the whole answer for each.
+    """
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
+        if self.task.candidate_prompts is not None:
+            if self.settings.normalise != "none":
+                raise UserError(
+                    "readout.normalise makes answers comparable, and here one answer is compared behind several "
+                    "prompts: set readout.normalise=none."
+                )
+            return
         if not self.task.by_split:
             _ = self.trie  # what cannot be scored is refused now
         if self.settings.normalise == "prior" and not self._without_image([self.task.stand_in]).ids.size:
@@ -52,13 +65,26 @@ class Score(Prompted):
             )
         return tuple(written)
 
+    @property
+    def asks(self) -> tuple[str, ...]:
+        return super().asks if self.task.candidate_prompts is None else ()  # it is asked in every way
+
     def batch(self, examples: Sequence[Example]) -> Batch:
+        if self.task.candidate_prompts is not None:
+            return self._behind_each(self.task.candidate_prompts, examples)
         batch = super().batch(examples)
         if self.settings.normalise != "prior":
             return batch
         # Where all rows are asked in the same words, one prompt stands for all.
         laid = self._without_image([each.row for each in (examples if self.task.own_words else examples[:1])])
         return {**batch, **tensors(blank_ids=laid.ids, blank_mask=laid.mask)}
+
+    def _behind_each(self, candidates: Sequence[Sequence[Part]], examples: Sequence[Example]) -> Batch:
+        """Each row's answer behind each prompt, as `answered`: int64 `[B, K, L]`."""
+        self.layout.check(np.array([len(each.image) for each in examples]))
+        prompts = [self.script.prompt(parts, np.empty(0, np.int64)) for parts in candidates]
+        batch = self.answered([[*prompt, *self.answer(each, None)] for each in examples for prompt in prompts])
+        return {name: each.view(len(examples), len(prompts), -1) for name, each in batch.items()}
 
     def _without_image(self, rows: Sequence[Row]) -> Sequences:
         """The prompts of rows where there is no image."""
@@ -67,6 +93,8 @@ class Score(Prompted):
         return self.layout(prompts, left=True)
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        if self.task.candidate_prompts is not None:
+            return _scores_behind_each(model, batch)
         scores = trie_scores(model, batch["input_ids"], batch["attention_mask"], self.trie)
         if self.settings.normalise == "length":
             lengths = [len(answer) for answer in self.answers_scored]
@@ -74,3 +102,11 @@ class Score(Prompted):
         if self.settings.normalise == "prior":
             scores = scores - trie_scores(model, batch["blank_ids"], batch["blank_mask"], self.trie)
         return scores if self.task.by_split else scores.log_softmax(dim=1)
+
+
+def _scores_behind_each(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Of a batch as `_behind_each` gives it, one prompt of all rows after the other."""
+    ids, mask = batch["known_ids"], batch["known_mask"]
+    check_causal(model, ids[0, 0][mask[0, 0] == 1])
+    each = ({name: some[:, prompt] for name, some in batch.items()} for prompt in range(ids.shape[1]))
+    return torch.stack([-answer_costs(model, behind_one)[:, 0] for behind_one in each], dim=1)

@@ -130,6 +130,12 @@ class Task(Prompting):
         """Each of its classes as an answer, strings alone; None where answers are not chosen from a few."""
         return None
 
+    @property
+    def candidate_prompts(self) -> tuple[tuple[Part, ...], ...] | None:
+        """Where a row is what its answer is likeliest behind: a prompt for each of a few, in evaluation. A generative
+        classifier's are its classes'."""
+        return None
+
     def target(self, row: Row, seed: int | None = None) -> int | None:
         """Which of its classes a row is of: what is learned of it; None, of a row of none, is nothing. `seed` as of
         `prompt`."""

@@ -19,7 +19,8 @@ class DataInfo:
         label_names: the classes of images.
         classes: of the columns `objects` and `mask`, the names of their classes.
         numbers: the source's own number of each of these; None where it has none.
-        counts: how often each of these stands in the training split, in objects or pixels; where it was counted.
+        counts: how often each of these stands in the training split, in objects or pixels, and under `label` of how
+            many images each class is; where it was counted.
         answers: of the training rows, each once, the commonest first; none where there are more than `MOST_ANSWERS`.
         size: (height, width) of what the model sees; None where images differ.
         channels: of images: 3 where any of the first training images has colour, else 1.
