@@ -42,6 +42,11 @@ def check_parts(configuration: "Configuration") -> None:
         raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
     if configuration.readout_name not in PROMPTED:
         _check_without_prompt(task, configuration.readout_name)
+    if configuration.readout_name == "contrastive" and configuration.trainer.get("label_smoothing_factor"):
+        raise UserError(
+            "trainer.label_smoothing_factor is for labels, and readout=contrastive tells rows from each other: set it "
+            "to 0."
+        )
 
 
 def _check_images(configuration: "Configuration") -> None:
@@ -146,7 +151,7 @@ def _check_adaptation(configuration: "Configuration") -> None:
             "adaptation.save=adapters needs a pretrained model to belong to, and this one starts from scratch: take "
             "adaptation.save=merged."
         )
-    if adaptation.name == "none" and configuration.readout_name == "head":
+    if adaptation.name == "none" and configuration.readout_name in ("head", "contrastive"):
         raise UserError(
             "adaptation=none trains nothing, and a head must be trained: take readout=score or generate, or "
             "trainer.do_train=false to evaluate a finished run."

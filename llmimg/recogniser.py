@@ -128,7 +128,7 @@ class Recogniser:
         for name in given:
             if name not in asks:
                 raise UserError(f"task={task} is not asked by a {name}: leave {name}= out.")
-        rows: list[dict[str, Any]] = [{} for _ in range(count)]
+        rows: list[dict[str, Any]] = [{"id": str(index)} for index in range(count)]
         for name in asks:
             value = given.get(name)
             texts = [value] if isinstance(value, str) else list(value or ())

@@ -12,7 +12,6 @@ from transformers import AutoModelForImageClassification, TrainingArguments
 from llmimg.hub import load_config, load_weights
 from llmimg.readouts.base import Readout
 from llmimg.recogniser import Recogniser
-from llmimg.tasks.base import Task
 from llmimg.tokens.sample import Example
 from llmimg.training.examples import Examples
 
@@ -23,14 +22,11 @@ _CPU, _FULL, _HALF = 1e-4, 5e-3, 5e-2
 Outputs = Callable[[Sequence[Example]], tuple[np.ndarray, float]]
 
 
-def check_recogniser(
-    folder: Path, task: Task, images: Examples, expected: np.ndarray, arguments: TrainingArguments
-) -> list[str]:
+def check_recogniser(folder: Path, images: Examples, expected: np.ndarray, arguments: TrainingArguments) -> list[str]:
     """Load a run's recogniser and hold its outputs against those of the run.
 
     Args:
         folder: where it was saved.
-        task: as the test split was asked by it.
         images: the test split's examples.
         expected: the outputs of the run `[N, …]` for them.
         arguments: say where and in what precision they were made.
@@ -45,8 +41,9 @@ def check_recogniser(
     def outputs(examples: Sequence[Example]) -> tuple[np.ndarray, float]:
         recogniser = Recogniser.load(folder, str(arguments.device))
         near = _cast(recogniser.model, arguments)
-        if task.by_split:  # what a recogniser holds images against comes with them
-            recogniser = recogniser.with_readout(recogniser.readout.of_task(task))
+        if recogniser.readout.task.by_split:  # what a recogniser holds images against comes with them
+            rows = images.known.scored(images.numbers)
+            recogniser = recogniser.with_readout(recogniser.readout.of_split(rows))
         return recogniser.readout.compared(recogniser.outputs(examples)), near
 
     return _check(folder, outputs, images, expected)

@@ -53,6 +53,7 @@ NEEDS = {
     ("model", "pretrained"): ["model.path=some/model"],
     ("readout", "likelihood"): ["task=clm"],
     ("readout", "masked"): ["task=mlm"],
+    ("readout", "contrastive"): ["task=retrieve"],
 }
 OWN_SETTINGS = {"seed", "run_dir", "dry_run", "force", "profile", "early_stopping", "objective", "layer_decay", "ema"}
 OWN_SETTINGS |= {"experiment", "hydra", "defaults"}

@@ -113,6 +113,45 @@ def test_each_image_is_held_against_every_caption_of_its_split(run, picture):
         recogniser([str(picture)], caption="A circle. " * 60)
 
 
+@pytest.mark.parametrize("model", ["gpt2_tiny", "bert_tiny data.images=shuffled"])
+def test_images_and_captions_are_vectors_of_one_space(run, picture, model):
+    """… that the saved model gives: those of the run, and of what is asked."""
+    folder = run(f"vectors-{model}", *SCENES, "task=retrieve", "readout=contrastive", *f"model={model}".split())
+    metrics, record = metrics_of(folder), json.loads((folder / "record.json").read_text())
+    table = pyarrow.parquet.read_table(folder / "predictions.parquet").to_pydict()
+    firsts = [ranks == [1] for ranks in table["image_to_text_ranks"]]
+    assert metrics["test/image_to_text_recall_at_1"] == np.mean(firsts) and metrics["test/loss"] > 0
+    assert any("from those of 16 images at most" in note for note in record["notes"])
+    assert not any("BEWARE" in note for note in record["notes"])
+    recogniser, captions = Recogniser.load(folder), ["A small red circle.", "A large blue square.", "Nothing."]
+    (found,) = recogniser(str(picture), caption=captions)
+    assert sorted(each["caption"] for each in found["captions"]) == sorted(captions)
+    cosines = [each["similarity"] for each in found["captions"]]
+    assert cosines == sorted(cosines, reverse=True) and all(abs(each) <= 1 for each in cosines)
+    again = recogniser([str(picture)] * 3, batch_size=2, caption=captions)
+    assert [each["similarity"] for each in again[2]["captions"]] == pytest.approx(cosines, abs=2e-4)
+    with pytest.raises(UserError, match=r"The longest text to be scored has [\d,]+ tokens"):
+        recogniser([str(picture)], caption="A circle. " * 200)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        (
+            "task.image_loss=0.3",
+            "task.image_loss is for the image's text in a prompt, and readout=contrastive has none",
+        ),
+        ("task.shots=1", "task.shots are examples in a prompt, and readout=contrastive has none"),
+        ("adaptation=none", "adaptation=none trains nothing, and a head must be trained"),
+        ("trainer.label_smoothing_factor=0.1", "trainer.label_smoothing_factor is for labels"),
+        ("tokens.max_length=20", r"The longest text to be scored has [\d,]+ tokens"),
+    ],
+)
+def test_what_vectors_do_without_is_refused(run, setting, sentence):
+    with pytest.raises(UserError, match=sentence):
+        run(f"refused-{setting}", *SCENES, "task=retrieve", "readout=contrastive", setting)
+
+
 @pytest.mark.parametrize("model", ["constant", "rbf_svm", "endpoint"])
 def test_what_scores_no_texts_retrieves_none(run, model):
     extra = ["model.url=http://localhost:9", "model.path=x", "adaptation=none"] if model == "endpoint" else []

@@ -17,14 +17,18 @@ class Ranked(NamedTuple):
         rank: of the best that is right, from 1; what scores as much as it and is wrong comes before it.
         first: int64 `[K]`, those that score most, the best first.
         scores: float64 `[K]`, theirs.
+        nats: what its right ones cost, on average, as softmax takes the scores, each beside the wrong ones alone.
     """
 
     rank: int
     first: np.ndarray
     scores: np.ndarray
+    nats: float
 
 
-def ranked(scores: Scores, right: Sequence[Sequence[int]], among: int, count: int = 0) -> Iterator[Ranked]:
+def ranked(
+    scores: Scores, right: Sequence[Sequence[int]], among: int, count: int = 0, temperature: float = 1.0
+) -> Iterator[Ranked]:
     """What each query finds, without the scores of all being there at once.
 
     Args:
@@ -32,6 +36,7 @@ def ranked(scores: Scores, right: Sequence[Sequence[int]], among: int, count: in
         right: of each query which are right, one at least.
         among: how many each is held against.
         count: how many of the first to give.
+        temperature: what scores are divided by before softmax.
     """
     step = max(_MOST_SCORES // max(among, 1), 1)
     for start in range(0, len(right), step):
@@ -41,7 +46,12 @@ def ranked(scores: Scores, right: Sequence[Sequence[int]], among: int, count: in
         for row, each in enumerate(right[some]):
             hits[row, list(each)] = True
         first = np.argsort(-found, axis=1, kind="stable")[:, :count] if count else np.empty((len(found), 0), np.int64)
-        yield from map(Ranked, best_rank(found, hits).tolist(), first, np.take_along_axis(found, first, axis=1))
+        wrong = np.logaddexp.reduce(np.where(hits, -np.inf, found / temperature), axis=1)
+        nats = [
+            float(np.mean(np.logaddexp(0, wrong[row] - found[row, list(each)] / temperature))) if len(each) else 0.0
+            for row, each in enumerate(right[some])
+        ]
+        yield from map(Ranked, best_rank(found, hits).tolist(), first, np.take_along_axis(found, first, axis=1), nats)
 
 
 def best_rank(scores: np.ndarray, hits: np.ndarray) -> np.ndarray:

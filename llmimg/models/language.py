@@ -148,7 +148,7 @@ def _checkpoint(
     config = load_config(path, settings.revision, gguf_file)
     had, wanted = output_names(config), list(head.get("id2label", {}).values())
     # Of the same names, in whatever order, or of adapters: as it is first, and brought to the data's order then.
-    if wanted and not are_adapters(path) and (had is None or sorted(had) != sorted(wanted)):
+    if not are_adapters(path) and (not wanted or had is None or sorted(had) != sorted(wanted)):
         config.update(head)
     # The checkpoint's own dtype would be taken otherwise; mixed precision wants float32 weights.
     dtype = getattr(torch, settings.dtype)
@@ -161,9 +161,19 @@ def _checkpoint(
     if wanted:
         loaded = fit_classes(loaded, auto_class, had, wanted, str(settings.path), learns, notes)
         loaded.model.config.update({**head, "problem_type": None})
+    elif head:
+        notes += _new_head(loaded, path, learns)
     if settings.init == "shuffled":
         _shuffled(loaded.model)
     return loaded
+
+
+def _new_head(loaded: Loaded, path: str, learns: bool) -> list[str]:
+    """That a head, which speaks of no classes, was drawn at random, where it was."""
+    prefix = f"{loaded.model.base_model_prefix}."
+    drawn = sorted(name for name in loaded.drawn if not name.startswith(prefix))
+    taught = "" if learns else ", and nothing trains it"
+    return [f"The head is drawn at random{taught}: '{path}' holds none of its shape ({drawn[0]})."] if drawn else []
 
 
 def _drawn_notes(loaded: Loaded, path: str) -> list[str]:

@@ -96,6 +96,7 @@ class TextReadout(Readout):
     auto_class: type  # the transformers class that gives a model what this reads
     causal = False  # whether a token must see only those before it
     prompted = False  # whether the image stands in a prompt that the answer follows
+    reads_words = False  # whether it reads a task's words: in a prompt, or by themselves
 
     def __init__(
         self, task: Task, layout: Layout, script: Script, boxes: np.ndarray | None = None, settings: Any = None

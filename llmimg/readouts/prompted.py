@@ -34,6 +34,7 @@ class Prompted(TextReadout):
     auto_class = AutoModelForCausalLM
     causal = True
     prompted = True
+    reads_words = True
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)

@@ -14,6 +14,7 @@ from llmimg.readouts.base import READOUTS, Batch, tensors
 from llmimg.readouts.candidates import NOTHING_IN_FRONT, trie_scores
 from llmimg.readouts.prompted import Prompted, answer_costs
 from llmimg.readouts.sight import check_causal
+from llmimg.readouts.texts import read_texts
 from llmimg.tasks.base import Row
 from llmimg.tokens.layout import Sequences
 from llmimg.tokens.sample import Example, Part
@@ -55,15 +56,7 @@ class Score(Prompted):
         """
         if not self.task.by_split:
             return self.known_choices.answers
-        spans = [self.script.answer(parts) for parts in self.task.held_against or ()]
-        written = [tuple(np.concatenate([span.ids for span in each]).tolist()) for each in spans]
-        longest = max(map(len, written), default=0)
-        if longest > (room := self.layout.answer):
-            raise UserError(
-                f"The longest text to be scored has {longest:,} tokens, and the model's context has room for {room:,}: "
-                "shorten it, or set tokens.max_length."
-            )
-        return tuple(written)
+        return read_texts(self.script, self.task.held_against or (), self.layout.answer)
 
     @property
     def asks(self) -> tuple[str, ...]:

@@ -55,12 +55,26 @@ class GenerateSettings:
             raise UserError("readout.samples draws answers, and readout.beams searches for one: set one of them.")
 
 
+@settings_of("readout")
+class ContrastiveSettings:
+    """conf/readout/contrastive.yaml.
+
+    Attributes:
+        dimension: of the space that images and texts share.
+        temperature: what products of unit vectors are divided by where learning begins; it is learned from there.
+    """
+
+    dimension: Positive = 128
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
 SETTINGS = {
     "head": NoSettings,
     "score": ScoreSettings,
     "generate": GenerateSettings,
     "likelihood": NoSettings,
     "masked": NoSettings,
+    "contrastive": ContrastiveSettings,
 }
 
 PROMPTED = ("score", "generate")  # those whose answer follows a prompt
@@ -72,6 +86,7 @@ KINDS = {
     "generate": ("language", "endpoint", "baseline"),
     "likelihood": ("language",),
     "masked": ("language",),
+    "contrastive": ("language",),
 }
 
 

@@ -23,6 +23,7 @@ from llmimg.provenance import save_trained_on
 from llmimg.ranks import is_first_process
 from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import KINDS
+from llmimg.readouts.texts import check_length
 from llmimg.recogniser import Recogniser
 from llmimg.reloaded import check_recogniser
 from llmimg.run_folder import RunFolder
@@ -105,7 +106,13 @@ class LanguageSolver(Solver):
         """How sequences are laid out, around the longest of all prompts and answers."""
         settings, task, kind = self.settings, self.task, READOUTS[self.settings.readout_name]
         if not kind.prompted:
-            return make_layout(settings, limit, self.encoder, self.ids, lengths, frame)
+            if not kind.reads_words:
+                return make_layout(settings, limit, self.encoder, self.ids, lengths, frame)
+            # Its words are texts of their own.
+            longest = max(answer_length(script, task, self._rows_of(SPLITS)), lengths.max(initial=0))
+            layout = make_layout(settings, limit, self.encoder, self.ids, np.append(lengths, longest), frame)
+            check_length(longest_answer(script, task, self._rows_of(SPLITS)), layout.room)
+            return layout
         asked = functools.partial(self._rows_of, SPLITS)
         # What rows are held against must fit, too.
         answered = functools.partial(self._rows_of, SPLITS if task.by_split else SPLITS[:1])
@@ -262,11 +269,7 @@ class LanguageSolver(Solver):
         learned = merged(self.model, self.settings.adaptation)
         Recogniser(learned, self.encoder, self.readout, self.began_from, self.identity.as_json()).save(folder.model)
         save_trained_on(self.settings, self.ids["train"].pixels if self.learns else (), folder.model)
-        self.notes.extend(
-            check_recogniser(
-                folder.model, self._readout_of("test").task, self.examples["test"], self.compared, self.arguments
-            )
-        )
+        self.notes.extend(check_recogniser(folder.model, self.examples["test"], self.compared, self.arguments))
 
     def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
         numbers = outcome.numbers[np.asarray(indices, np.int64)]

@@ -33,7 +33,8 @@ def make_encoder(settings: Configuration, data: Data, task: Task, notes: list[st
     tokenizer on some of them. What a reader must know is added to `notes`."""
     decoding = run_decoding(settings.model.location[0], data.decoding, notes)
     textifier = make_textifier(settings, data, decoding)
-    prompted = READOUTS[settings.readout_name].prompted
+    readout = READOUTS[settings.readout_name]
+    prompted = readout.prompted
     tokenizer = _tokenizer(settings, textifier, data, decoding)
     answers = task.own_grammar if prompted else None
     vocabulary = make_vocabulary(settings.vocabulary_name, textifier, tokenizer, answers)
@@ -42,7 +43,7 @@ def make_encoder(settings: Configuration, data: Data, task: Task, notes: list[st
     pieces = write_all(textifier, _some_images(settings, data, decoding))
     texts, held = getattr(settings.task_settings, "text", ()), (settings.data.val_fraction, settings.data.test_fraction)
     vocabulary = able_to_read(texts, vocabulary.checked(textifier, pieces), settings.vocabulary.open_size, *held)
-    if prompted and vocabulary.of_pieces and (said := open_texts(task, data, decoding)):
+    if readout.reads_words and vocabulary.of_pieces and (said := open_texts(task, data, decoding)):
         vocabulary = vocabulary.with_open(said, settings.vocabulary.open_size)
     encoder = Encoder(decoding, textifier, vocabulary)
     notes.append(encoder.vocabulary.note)

@@ -198,6 +198,15 @@ class Task(Prompting):
         """The predictions of a whole split."""
         return [self.read(answer, row) for answer, row in zip(answers, rows, strict=True)]
 
+    def read_vectors(self, images: np.ndarray, texts: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
+        """The predictions of a whole split, by float32 vectors of its images `[N, D]` and of what they are held against
+        `[K, D]`: products of these are logits.
+
+        Raises:
+            NotImplementedError: a task whose rows are not held against each other.
+        """
+        raise NotImplementedError("Vectors answer tasks that hold the rows of a split against each other.")
+
     def metrics(
         self, predictions: Sequence[Prediction], rows: Sequence[Row], intervals: bool = True
     ) -> dict[str, float]:

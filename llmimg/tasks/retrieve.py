@@ -39,14 +39,16 @@ class Ranking:
     Attributes:
         to_text: the rank of the best of its own captions, from 1.
         to_image: of each of its own captions the rank of its image, or of the best of several that have it.
-        found: the captions that rank first, and the log-likelihood of each.
-        nats: what its own captions cost the model behind it, on average.
+        found: the captions that rank first, and the log-likelihood or similarity of each.
+        nats: what its own captions cost, on average.
+        found_by: what the numbers of `found` are: log-likelihoods, or cosines.
     """
 
     to_text: int
     to_image: tuple[int, ...]
     found: tuple[tuple[str, float], ...]
     nats: float = 0.0
+    found_by: str = "log_likelihood"
 
 
 @TASKS.register("retrieve")
@@ -60,7 +62,7 @@ class Retrieval(WordsTask):
     settings: RetrieveSettings
     said = "captions"
     Settings = RetrieveSettings
-    readouts = ("score",)
+    readouts = ("score", "contrastive")
     columns = ("caption",)
     asks = ("caption",)
     by_split = True
@@ -113,22 +115,40 @@ class Retrieval(WordsTask):
             told.append(dataclasses.replace(each, found=said, nats=-float(np.mean(own, dtype=np.float64))))
         return told
 
-    def ranked(self, texts_of_images: Scores, images_of_texts: Scores, rows: Sequence[Row]) -> list[Ranking]:
+    def read_vectors(self, images: np.ndarray, texts: np.ndarray, rows: Sequence[Row]) -> list[Ranking]:
+        """By the cosines of their angles; what is shown of each."""
+        lengths = [np.linalg.norm(each.astype(np.float64), axis=1, keepdims=True) for each in (images, texts)]
+        images, texts = (each / length for each, length in zip((images, texts), lengths, strict=True))
+        temperature = float(1 / np.mean(np.concatenate(lengths)) ** 2)
+
+        def cosines(these: np.ndarray, those: np.ndarray) -> np.ndarray:
+            return (these @ those.T).astype(np.float32).astype(np.float64)  # equal where vectors are
+
+        found = self.ranked(
+            lambda some: cosines(images[some], texts), lambda some: cosines(texts[some], images), rows, temperature
+        )
+        return [dataclasses.replace(each, found_by="similarity") for each in found]
+
+    def ranked(
+        self, texts_of_images: Scores, images_of_texts: Scores, rows: Sequence[Row], temperature: float = 1.0
+    ) -> list[Ranking]:
         """What comes of scores of all texts for some images `[images, pool]`, and of all images for some texts
-        `[texts, N]`; neither is there as a whole."""
+        `[texts, N]`; neither is there as a whole. What is right costs the mean of both ways, as softmax takes the
+        scores, divided by the temperature."""
         own = [[self._numbers[folded(text)] for text in texts_of(row["caption"])] for row in rows]
         having: list[list[int]] = [[] for _ in self.pool]
         for row, texts in enumerate(own):
             for text in texts:
                 having[text].append(row)
-        to_image = [each.rank for each in ranked(images_of_texts, having, len(rows))]
+        to_image = list(ranked(images_of_texts, having, len(rows), temperature=temperature))
         return [
             Ranking(
                 each.rank,
-                tuple(to_image[text] for text in texts),
+                tuple(to_image[text].rank for text in texts),
                 tuple((self.pool[text], float(score)) for text, score in zip(each.first, each.scores, strict=True)),
+                (each.nats + float(np.mean([to_image[text].nats for text in texts]))) / 2,
             )
-            for each, texts in zip(ranked(texts_of_images, own, len(self.pool), _SHOWN), own, strict=True)
+            for each, texts in zip(ranked(texts_of_images, own, len(self.pool), _SHOWN, temperature), own, strict=True)
         ]
 
     @functools.cached_property
@@ -178,8 +198,10 @@ class Retrieval(WordsTask):
         return prediction.found[0][0] if prediction.found else ""
 
     def as_json(self, prediction: Ranking) -> dict[str, Any]:
-        """The captions, the likeliest for what they are first, and what each costs behind the image, in nats."""
-        return {self.said: [{"caption": text, "log_likelihood": round(nats, 4)} for text, nats in prediction.found]}
+        """The captions that come first, and how likely each is behind the image, in nats, or how similar to it."""
+        return {
+            self.said: [{"caption": text, prediction.found_by: round(score, 4)} for text, score in prediction.found]
+        }
 
     def figures(self, predictions: Sequence[Ranking], rows: Sequence[Row]) -> list[Figure]:
         table = _ranks(predictions)

@@ -58,7 +58,7 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
 def setup(readout: str, vocabulary):
     """A readout over a vocabulary's tokens, and what writes images for it."""
     kind = READOUTS[readout]
-    name = {"masked": "mlm", "likelihood": "clm"}.get(readout, "classify")
+    name = {"masked": "mlm", "likelihood": "clm", "contrastive": "retrieve"}.get(readout, "classify")
     task = TASKS[name].with_settings(DataInfo(tuple(NAMES)))
     frame = Frame() if kind.prompted else Frame.of(vocabulary)
     script = script_of(task, vocabulary) if kind.prompted else Script(vocabulary)
@@ -105,7 +105,11 @@ def asked_again(folder, readout) -> np.ndarray:
 KINDS = [
     (architecture, readout)
     for architecture in ARCHITECTURES
-    for readout in (("head", "masked") if architecture in ENCODERS else ("head", "likelihood", "score"))
+    for readout in (
+        ("head", "masked", "contrastive")
+        if architecture in ENCODERS
+        else ("head", "likelihood", "score", "contrastive")
+    )
 ]
 VOCABULARIES = itertools.cycle(("reuse", "extend", "own"))
 CASES = [(*kind, adaptation, next(VOCABULARIES)) for kind in KINDS for adaptation in ADAPTATIONS]
@@ -119,7 +123,8 @@ def bases(tmp_path_factory, small_tokenizer):
         folder = tmp_path_factory.getbasetemp() / f"base-{architecture}-{readout}"
         if not folder.exists():
             vocabulary = make_vocabulary("reuse", TEXTIFIER, copy.deepcopy(small_tokenizer))
-            before = {"head": "masked" if architecture in ENCODERS else "likelihood"}.get(readout, readout)
+            pretraining = "masked" if architecture in ENCODERS else "likelihood"
+            before = pretraining if readout in ("head", "contrastive") else readout
             of_base, _ = setup(before, vocabulary)
             torch.manual_seed(0)
             shape = ModelSettings(architecture, architecture=architecture, layers=1, width=16, heads=2)

@@ -72,3 +72,40 @@ def test_ranks_are_those_of_the_whole_matrix(images, most, seed):
         for text, rank in zip(own, each.to_image, strict=True):
             column, having = to_image[:, pool.index(text)], [text in texts for texts in captions]
             assert rank == 1 + sum(column[~np.array(having)] >= column[having].max())
+
+
+@given(st.integers(1, 6), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_vectors_rank_by_cosine(images, most, seed):
+    """… and are as surprising as softmax of their products says, of each right one beside the wrong ones."""
+    rng = np.random.default_rng(seed)
+    captions = [[f"c{number}" for number in rng.permutation(5)[: rng.integers(1, most + 1)]] for _ in range(images)]
+    known = rows(*captions)
+    task = TASK.of_split(known)
+    seen, said = (5 * unit(rng.normal(size=(count, 3))).astype(np.float32) for count in (images, len(task.pool)))
+    predictions = task.read_vectors(seen, said, known)
+    products = seen.astype(np.float64) @ said.T
+    for row, (each, own) in enumerate(zip(predictions, captions, strict=True)):
+        right = [task.pool.index(text) for text in own]
+        order = np.argsort(-products[row]).tolist()
+        places = [place - sum(other in right for other in order[:place]) for place, text in enumerate(order)]
+        assert each.to_text == 1 + min(places[order.index(text)] for text in right)
+        assert [text for text, _ in each.found] == [task.pool[text] for text in order[:5]]
+        assert [cosine for _, cosine in each.found] == pytest.approx(products[row, order[:5]] / 25, abs=1e-6)
+        wrong = [text for text in order if text not in right]
+        to_text = [surprise(products[row, text], products[row, wrong]) for text in right]
+        to_image = []
+        for text, rank in zip(right, each.to_image, strict=True):
+            others = [image for image, texts in enumerate(captions) if task.pool[text] not in texts]
+            having = [image for image in range(images) if image not in others]
+            assert rank == 1 + (products[others, text] >= products[having, text].max()).sum()
+            to_image.append(np.mean([surprise(products[one, text], products[others, text]) for one in having]))
+        assert each.nats == pytest.approx((np.mean(to_text) + np.mean(to_image)) / 2, rel=1e-4, abs=1e-6)
+    assert set(task.as_json(predictions[0])["captions"][0]) == {"caption", "similarity"}
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def surprise(right, wrong):
+    return np.log(1 + np.exp(wrong - right).sum())
