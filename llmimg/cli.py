@@ -1,5 +1,6 @@
 """`python -m llmimg show | predict | run | report | table | compare | cache`: what needs no composed configuration."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import llmimg
 from llmimg.errors import UserError
 from llmimg.nearest import choose, did_you_mean
 from llmimg.ranks import is_first_of_machine
@@ -14,9 +16,12 @@ from llmimg.ranks import is_first_of_machine
 USAGE = """llmimg: a language model sees an image only as text
 
   python -m llmimg show IMAGE [textify=NAME textify.KEY=VALUE …] [size=N fit=FIT] [vocabulary=NAME tokenizer=PATH]
-      an image's text, its tokens and what they cost
+      an image's text, its tokens and what they cost; full=true leaves nothing out, here and below
   python -m llmimg show IMAGE run=RUN
-      as the model of a finished run reads it
+      what the model of a finished run is given (question=… where its task asks by that), and what may follow
+  python -m llmimg show data=NAME task=NAME [group=choice key=value …] [rows=3 out=FOLDER]
+      rows of a data set before training, token by token, with what the loss is over; settings as of run.py; their
+      images, with boxes or masks drawn, into a folder
   python -m llmimg show IMAGE --all [size=N fit=FIT] [tokenizer=PATH]
       the same image by every textifier, side by side
   python -m llmimg predict RUN IMAGE… [out=FOLDER] [score=0.3 most=20]
@@ -38,6 +43,9 @@ USAGE = """llmimg: a language model sees an image only as text
 
 Training and evaluation: python run.py experiment=NAME group=choice key=value
 """
+
+
+CONF = Path(llmimg.__file__).parents[1] / "conf"  # which an installed package comes without
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,21 +71,56 @@ def _parted(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _show(words: list[str], given: dict[str, str]) -> None:
-    from llmimg.settings import build
-    from llmimg.show import ShowSettings, show, show_all
-
     every = "--all" in words
     words = [word for word in words if word != "--all"]
+    if not words and not every and not given.keys().isdisjoint(("data", "task", "experiment")):
+        _show_rows(given)
+    elif "run" in given and not every:
+        from llmimg.show.run import show_run
+
+        if len(words) > 1:
+            raise UserError("show takes one image: python -m llmimg show IMAGE run=RUN.")
+        print(show_run(given.pop("run"), words[0] if words else None, given))
+    else:
+        _show_image(words, given, every)
+
+
+def _show_image(words: list[str], given: dict[str, str], every: bool) -> None:
+    from llmimg.settings import build
+    from llmimg.show.image import ShowSettings, show, show_all
+
     if len(words) != 1:
-        raise UserError("show takes one image: python -m llmimg show IMAGE textify=NAME.")
+        raise UserError("show takes one image: python -m llmimg show IMAGE textify=NAME; or data= and task=.")
     chosen = next((word for word in given if word.startswith("textify")), None)
-    if "run" in given and (every or len(given) > 1):
-        raise UserError("show run=RUN has everything from the run: give nothing besides.")
+    if every and "run" in given:
+        raise UserError("show run=RUN has everything from the run: leave --all out.")
     if every and chosen:
         raise UserError(f"show --all shows every textifier as it is by default: leave out {chosen}=.")
     textify = {"name": given.pop("textify", "region_color")}
     textify |= {key.removeprefix("textify."): given.pop(key) for key in list(given) if key.startswith("textify.")}
     print((show_all if every else show)(words[0], build(ShowSettings, {**given, "textify": textify})))
+
+
+def _show_rows(given: dict[str, str]) -> None:
+    from llmimg.command_line import command_line
+    from llmimg.compose import composed, errors_as_sentences
+    from llmimg.configuration import Configuration
+    from llmimg.settings import build
+    from llmimg.show.defaults import without_conf
+    from llmimg.show.rows import RowsSettings, show_rows
+
+    own, known = ([field.name for field in dataclasses.fields(each)] for each in (RowsSettings, Configuration))
+    known += [*own, "experiment", "debug"]
+    for name in given:
+        if (group := name.lstrip("+").partition(".")[0]) not in known:
+            raise UserError(f"show has no setting '{name}': {did_you_mean(group, known)}")
+    shown = build(RowsSettings, {name: given.pop(name) for name in own if name in given})
+    if not CONF.is_dir():
+        resolved = without_conf(given)
+    else:
+        with errors_as_sentences():
+            resolved = composed(command_line([f"{name}={value}" for name, value in given.items()]), CONF)
+    print(show_rows(Configuration.of(resolved), shown))
 
 
 def _predict(words: list[str], given: dict[str, str]) -> None:

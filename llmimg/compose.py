@@ -7,9 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from hydra import compose, initialize_config_dir
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -59,6 +61,20 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     if resolved.get("run_dir") is None:
         resolved["run_dir"] = f"runs/{resolved['experiment']}/{_differences(resolved)}/seed={resolved['seed']}"
+    return resolved
+
+
+def composed(overrides: list[str], conf: Path) -> dict[str, Any]:
+    """What `run.py` composes from the files in a folder, resolved, in JSON's types; no `run_dir` is filled in.
+
+    Args:
+        overrides: as `llmimg.command_line.command_line` gives them.
+
+    Raises:
+        UserError: as `resolve`; and Hydra's errors (`errors_as_sentences`).
+    """
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        resolved: Any = OmegaConf.to_container(compose("config", overrides), resolve=True, throw_on_missing=True)
     return resolved
 
 

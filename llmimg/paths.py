@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from llmimg.errors import UserError
+
 _NOT_IN_NAMES = re.compile(r'[%/\\:*?"<>|\x00-\x1f]')  # of files, on one system or another
 
 
@@ -15,6 +17,18 @@ def local_path(text: str | Path) -> Path:
         return path.expanduser()
     except RuntimeError:  # a user without a home
         return path
+
+
+def output_folder(text: str) -> Path:
+    """The folder that `out=` names, there or not.
+
+    Raises:
+        UserError: where it cannot be one.
+    """
+    folder = Path(text)
+    if file := next(filter(Path.is_file, (folder, *folder.parents)), None):
+        raise UserError(f"out={text} cannot be a folder, as {file} is a file: give another.")
+    return folder
 
 
 def file_name(text: str) -> str:

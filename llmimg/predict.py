@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmimg.atomic import replacing
 from llmimg.data import decode
-from llmimg.data.png import png_files
+from llmimg.data.png import write_png
 from llmimg.errors import UserError
 from llmimg.nearest import did_you_mean
-from llmimg.paths import file_name
+from llmimg.paths import file_name, output_folder
 from llmimg.recogniser import Recogniser
 from llmimg.settings import Positive, Seed, build, settings_of
+from llmimg.tasks.asked import all_asks
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
 
 
@@ -33,8 +33,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     _check(given)
     if not images:
         return _imagined(run, given)
-    if "out" in given and (file := next(filter(Path.is_file, (Path(given["out"]), *Path(given["out"]).parents)), None)):
-        raise UserError(f"out={given['out']} cannot be a folder, as {file} is a file: give another.")
+    out = output_folder(given["out"]) if "out" in given else None
     for image in images:
         if not Path(image).is_file():
             raise UserError(f"There is no image {image}.")
@@ -44,8 +43,8 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
         raise UserError(f"task={_named(task)} writes images, and reads none: give {task.asks[0]}= instead.")
     if said := next((name for name in _DRAWN if name in given), None):
         raise UserError(f"{said}= is for tasks that write images, and task={_named(task)} does not: leave it out.")
-    asked_by: dict[str, Any] = {name: value for name, value in given.items() if name in _asked_by()}
-    bounds, out = _bounds(task, {name: given[name] for name in given if name not in asked_by}), given.get("out")
+    asked_by: dict[str, Any] = {name: value for name, value in given.items() if name in all_asks()}
+    bounds = _bounds(task, {name: given[name] for name in given if name not in asked_by})
     if out is not None and not task.exports:
         raise UserError(f"task={_named(task)} has no format of files of its own: leave out out=.")
     predictions, rows = recogniser.predictions(images, **asked_by)
@@ -53,7 +52,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
         predictions = [task.bounded(each, bounds) for each in predictions]
     if out is not None:
         rows = [{**row, "id": name} for row, name in zip(rows, _ids(images), strict=True)]
-        _write(task, predictions, rows, images, recogniser.encoder.decoding.white, Path(out))
+        _write(task, predictions, rows, images, recogniser.encoder.decoding.white, out)
     return [task.as_json(each) for each in predictions]
 
 
@@ -78,9 +77,7 @@ def _imagined(run: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
     drawn = build(Drawn, {name: given[name] for name in _DRAWN if name in given})
     if "out" not in given:
         raise UserError("predict without images writes some: give out=FOLDER, where they go (or images to read).")
-    out = Path(given["out"])
-    if file := next(filter(Path.is_file, (out, *out.parents)), None):
-        raise UserError(f"out={out} cannot be a folder, as {file} is a file: give another.")
+    out = output_folder(given["out"])
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
     if not recogniser.readout.draws:
@@ -105,22 +102,14 @@ def _write(
     for image, prediction, row in zip(images, predictions, rows, strict=True):
         picture = task.draw(decode(image, row["id"], white), prediction)
         if picture is not None:
-            with replacing(drawn / f"{file_name(row['id'])}.png") as part:
-                part.write_bytes(png_files(picture[None])[0])
+            write_png(drawn / f"{file_name(row['id'])}.png", picture)
 
 
 def _check(given: Mapping[str, str]) -> None:
-    known = (
-        {"out", *_DRAWN} | _asked_by() | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
-    )
+    known = {"out", *_DRAWN} | all_asks() | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
     for name in given:
         if name not in known:
             raise UserError(f"predict has no setting '{name}': {did_you_mean(name, known)}")
-
-
-def _asked_by() -> set[str]:
-    """What any task asks by."""
-    return {name for kind in TASKS.entries().values() for name in kind.asks}
 
 
 def _bounds(task: Task, given: Mapping[str, str]) -> Any:

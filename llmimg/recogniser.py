@@ -19,6 +19,7 @@ from llmimg.models.loading import are_adapters, load_model, relative_to
 from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import build
+from llmimg.tasks.asked import asked_by
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
 from llmimg.tasks.info import DataInfo
 from llmimg.textify import Textifier, make
@@ -78,10 +79,10 @@ class Recogniser:
         """What the task reads in the answers to some images, and the rows that they are of; arguments and errors as of
         a call."""
         found, rows = [], []
-        asked_by = self._columns(columns, len(images))
-        asking = self.with_readout(self.readout.of_split(asked_by))
+        asked = asked_by(self.readout.task, self.readout.asks, columns, len(images))
+        asking = self.with_readout(self.readout.of_split(asked))
         outputs = []
-        for examples in self._batches(images, asked_by, batch_size):
+        for examples in examples_of(self.encoder, images, asked, batch_size):
             rows += [example.row for example in examples]
             outputs.append(asking.outputs(examples))
             if not self.readout.task.by_split:
@@ -100,7 +101,7 @@ class Recogniser:
         """
         asked = {name: [each] if isinstance(each, str) else list(each) for name, each in columns.items()}
         count = max(map(len, asked.values()), default=0)
-        rows: list[Row] = [{**row, "id": str(index)} for index, row in enumerate(self._columns(asked, count))]
+        rows: list[Row] = [*asked_by(self.readout.task, self.readout.asks, asked, count)]
         if not rows:
             raise UserError(f"Say what is to be seen: give {' and '.join(f'{each}=' for each in self.readout.asks)}.")
         nothing, seeds, found = np.empty(0, np.int64), example_seeds(seed, 0, np.arange(count)), []
@@ -121,47 +122,6 @@ class Recogniser:
         batch = {name: each.to(self.model.device) for name, each in self.readout.batch(examples).items()}
         found = self.readout.outputs(self.model, batch)
         return found.cpu().numpy() if isinstance(found, torch.Tensor) else tuple(each.cpu().numpy() for each in found)
-
-    def _columns(self, given: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
-        """What each image is asked by."""
-        asks, task = self.readout.asks, TASKS.name_of(type(self.readout.task))
-        for name in given:
-            if name not in asks:
-                raise UserError(f"task={task} is not asked by a {name}: leave {name}= out.")
-        rows: list[dict[str, Any]] = [{"id": str(index)} for index in range(count)]
-        for name in asks:
-            value = given.get(name)
-            texts = [value] if isinstance(value, str) else list(value or ())
-            if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
-                raise UserError(f"task={task} asks images by their {name}: give {name}=, text that is not empty.")
-            if self.readout.task.by_split:
-                texts = [tuple(texts)] * count  # all are held against each image
-            elif isinstance(value, str):
-                texts *= count
-            if len(texts) != count:
-                raise UserError(
-                    f"task={task} asks each image by its {name}: give {name}= as one text for all, or one for each of "
-                    f"the {count:,} images."
-                )
-            rows = [{**row, name: each} for row, each in zip(rows, texts, strict=True)]
-        return rows
-
-    def _batches(
-        self, images: Sequence[Any], asked_by: Sequence[Mapping[str, str]], batch_size: int
-    ) -> Iterator[list[Example]]:
-        decoding = self.encoder.decoding
-        for start in range(0, len(images), batch_size):
-            batch = [
-                decode(image, f"number {index}", decoding.white)
-                for index, image in enumerate(images[start : start + batch_size], start)
-            ]
-            sizes = [image.shape[:2] for image in batch]
-            rows = [
-                {**asked_by[index], "id": str(index), "size": size, "placement": decoding.placement(size)}
-                for index, size in enumerate(sizes, start)
-            ]
-            ids = self.encoder.ids([decoding.fitted(image) for image in batch])
-            yield [Example(each, row) for each, row in zip(ids, rows, strict=True)]
 
     def save(self, folder: Path) -> None:
         """Write it: safetensors and JSON only; `from_pretrained` of transformers reads the folder too."""
@@ -197,29 +157,48 @@ class Recogniser:
             UserError: where there is none, or another version of llmimg wrote it.
         """
         folder, described = _described(run)
-        encoder, task = _encoder(folder, described)
-        layout, readout = _layout(described), dict(described["readout"])
-        name = readout.pop("name")
-        kind, options = READOUTS[name], build(READOUT_SETTINGS[name], readout)
-        chat = kind.prompted and task.settings.chat
-        shots = [Shot(Sample.from_json(each), np.array(each["image"], np.int64)) for each in described["shots"]]
-        script = Script(encoder.vocabulary, tuple(shots), chat, task.candidates is not None)
-        boxes = described.get("boxes")
-        model: Any = _model(kind.auto_class, folder)
+        encoder, readout = _readout(folder, described)
+        model: Any = _model(readout.auto_class, folder)
         return cls(
             model=model.to(device or _accelerator()),
             encoder=encoder,
-            readout=kind(task, layout, script, boxes and np.array(boxes, np.int32), options),
+            readout=readout,
             origin=described["origin"],
             data=described.get("data", {}),
         )
 
 
-def load_encoder(run: str | Path) -> tuple[Encoder, Layout]:
-    """What writes images as a recogniser reads them, and how much of that it reads, without its model; as
+def load_readout(run: str | Path) -> tuple[Encoder, TextReadout]:
+    """What writes images as a recogniser reads them, and what puts them before its model, without the model; as
     `Recogniser.load`."""
-    folder, described = _described(run)
-    return _encoder(folder, described)[0], _layout(described)
+    return _readout(*_described(run))
+
+
+def examples_of(
+    encoder: Encoder, images: Sequence[Any], asked: Sequence[Mapping[str, Any]], batch_size: int = 64
+) -> Iterator[list[Example]]:
+    """Images that stand in no split, so many at once, as examples.
+
+    Args:
+        images: what `llmimg.data.decode` takes.
+        asked: the columns that each is asked by.
+
+    Raises:
+        UserError: an image that cannot be read.
+    """
+    decoding = encoder.decoding
+    for start in range(0, len(images), batch_size):
+        batch = [
+            decode(image, f"number {index}", decoding.white)
+            for index, image in enumerate(images[start : start + batch_size], start)
+        ]
+        sizes = [image.shape[:2] for image in batch]
+        rows = [
+            {**asked[index], "size": size, "placement": decoding.placement(size)}
+            for index, size in enumerate(sizes, start)
+        ]
+        ids = encoder.ids([decoding.fitted(image) for image in batch])
+        yield [Example(each, row) for each, row in zip(ids, rows, strict=True)]
 
 
 def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
@@ -244,6 +223,18 @@ def _described_task(task: Task) -> dict[str, Any]:
 def _task(described: Mapping[str, Any], textifier: Textifier) -> Task:
     kind = TASKS[described["name"]]
     return kind(build(kind.Settings, described["settings"])).bind(DataInfo.from_json(described["data"]), textifier)
+
+
+def _readout(folder: Path, described: dict[str, Any]) -> tuple[Encoder, TextReadout]:
+    encoder, task = _encoder(folder, described)
+    settings = dict(described["readout"])
+    name = settings.pop("name")
+    kind, options = READOUTS[name], build(READOUT_SETTINGS[name], settings)
+    chat = kind.prompted and task.settings.chat
+    shots = [Shot(Sample.from_json(each), np.array(each["image"], np.int64)) for each in described["shots"]]
+    script = Script(encoder.vocabulary, tuple(shots), chat, task.candidates is not None)
+    boxes = described.get("boxes")
+    return encoder, kind(task, _layout(described), script, boxes and np.array(boxes, np.int32), options)
 
 
 def _layout(described: dict[str, Any]) -> Layout:

@@ -22,7 +22,8 @@ from llmimg.models.image import NoOptions, VitOptions
 from llmimg.models.settings import EndpointOptions, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.setting_types import choices_of, class_in, limits_of, parted, setting_types
-from llmimg.show import ShowSettings
+from llmimg.show.image import ShowSettings
+from llmimg.show.rows import RowsSettings
 from llmimg.tasks.base import TASKS
 from llmimg.tasks.detect import DetectSettings
 from llmimg.tasks.segment import SegmentSettings
@@ -43,7 +44,13 @@ def nested(cls: type, where: str) -> Iterator[tuple[str, type]]:
 def classes() -> Iterator[tuple[str, type]]:
     """Every class of settings, with the group that it is of."""
     yield from nested(Configuration, "")
-    yield from (("", ShowSettings), ("data", Decoding), ("task", DetectSettings), ("task", SegmentSettings))
+    yield from (
+        ("", ShowSettings),
+        ("", RowsSettings),
+        ("data", Decoding),
+        ("task", DetectSettings),
+        ("task", SegmentSettings),
+    )
     yield from (
         ("model.options", cls) for cls in (EndpointOptions, VitOptions, NoOptions, *BASELINES.entries().values())
     )

@@ -24,13 +24,13 @@ FLOORS = [
     {"llmimg.recogniser"},
     {"llmimg.reloaded", "llmimg.predict"},  # whether what a run saved is what it was; what others ask of it
     {"llmimg.combinations"},
-    {"llmimg.configuration", "llmimg.show"},  # the rooms' settings in one; one image on its way
+    {"llmimg.configuration"},  # the rooms' settings in one
     {"llmimg.provenance"},  # which data a run is of
     {"llmimg.solvers"},
     {"llmimg.insight"},
     {"llmimg.report"},
     {"llmimg.experiment"},
-    {"llmimg.carry_out", "llmimg.compose", "llmimg.command_line"},  # who comes to an experiment, and from where
+    {"llmimg.carry_out", "llmimg.show", "llmimg.compose", "llmimg.command_line"},  # who comes to one, and from where
     {"llmimg.cli", "run"},
     {"llmimg.__main__"},
 ]

@@ -12,7 +12,7 @@ from llmimg import Recogniser, UserError
 from llmimg.models.language import context_limit, make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import Head
-from llmimg.show import ShowSettings, show
+from llmimg.show.image import ShowSettings, show
 from llmimg.textify import make
 from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
 from llmimg.tokens.zero_shot import Classifier

@@ -8,7 +8,7 @@ from PIL import Image
 
 from llmimg import Recogniser
 from llmimg.errors import UserError
-from llmimg.show import ShowSettings, show
+from llmimg.show.image import ShowSettings, show
 
 
 @pytest.fixture(scope="module")

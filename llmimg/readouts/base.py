@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from llmimg.readouts.loss import Term, first_rows
 from llmimg.readouts.settings import SETTINGS
 from llmimg.registry import Registry
 from llmimg.tasks.base import Prediction, Row, Task
-from llmimg.tokens.layout import Layout
+from llmimg.tokens.layout import Layout, Sequences
+from llmimg.tokens.packing import Packed
 from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import Vocabulary
@@ -20,6 +21,18 @@ READOUTS = Registry("readout", "llmimg.readouts")
 
 Batch = dict[str, torch.Tensor]
 Outputs = torch.Tensor | tuple[torch.Tensor, ...]
+
+
+class Continuations(NamedTuple):
+    """What may follow a prompt.
+
+    Attributes:
+        texts: in words.
+        whole: whether these are whole answers; else what the first token of one may be.
+    """
+
+    texts: Sequence[str]
+    whole: bool
 
 
 class Readout(abc.ABC):
@@ -145,10 +158,26 @@ class TextReadout(Readout):
         """What the model's configuration must say of the task."""
         return {}
 
+    def sequences(self, examples: Sequence[Example]) -> Sequences:
+        """What `batch` puts before the model, with the role of every token."""
+        return self.layout.of_images([example.image for example in examples])
+
+    def training_sequences(self, examples: Sequence[Example]) -> Sequences | Packed:
+        """What `training_batch` puts before the model, with the role of every token."""
+        return self.sequences(examples)
+
+    def targets(self, examples: Sequence[Example]) -> list[str | None]:
+        """What is learned of each row of `training_batch` that is none of its tokens, in words; here nothing."""
+        return [None] * len(self.training_sequences(examples).ids)
+
     def batch(self, examples: Sequence[Example]) -> Batch:
         """What `outputs` reads."""
-        laid = self.layout.of_images([example.image for example in examples])
+        laid = self.sequences(examples)
         return tensors(input_ids=laid.ids, attention_mask=laid.mask)
+
+    def continuations(self, row: Row) -> Continuations:
+        """What may come out for a row, of all that the model could say; here, one of the classes."""
+        return Continuations(self.task.classes or (), whole=True)
 
     def describe(self) -> dict[str, Any]:
         """Its name and settings, JSON's types only."""

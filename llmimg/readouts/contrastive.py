@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from llmimg.metrics.words import folded
 from llmimg.models.contrastive import AutoModelForContrast
-from llmimg.readouts.base import READOUTS, Batch, TextReadout, tensors
+from llmimg.readouts.base import READOUTS, Batch, Continuations, TextReadout, tensors
 from llmimg.readouts.gathered import of_all, of_all_padded, of_this, process_count
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.texts import read_texts
@@ -35,8 +35,8 @@ class Contrast(Term):
     is right for another row's image is left out there.
     """
 
-    def count(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return (batch[self.labels][:, 0] != IGNORED).sum()
+    def learned(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return batch[self.labels][:, 0] != IGNORED
 
     def cost(
         self, logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor, smoothing: float = 0.0
@@ -93,16 +93,26 @@ class Contrastive(TextReadout):
     def head(self) -> dict[str, Any]:
         return {"num_labels": self.settings.dimension, "initial_temperature": self.settings.temperature}
 
-    def training_batch(self, examples: Sequence[Example]) -> Batch:
-        images = self.layout.of_images([each.image for each in examples])
+    def training_sequences(self, examples: Sequence[Example]) -> Sequences:
+        """Images' texts, and below them the words of each."""
         answers = [self.script.answer(self.task.answer(each.row, each.seed)) for each in examples]
         written = [np.concatenate([span.ids for span in each]) for each in answers]
         self._counted[0] = max(int(self._counted[0]), len(examples))
         self._counted[1] += sum(len(ids) > self.layout.room for ids in written)
-        texts = self._laid([ids[: self.layout.room] for ids in written])
-        ids, mask = (_stacked(*pair) for pair in ((images.ids, texts.ids), (images.mask, texts.mask)))
-        ids = np.where(mask == 1, ids, self.layout.pad)
-        return tensors(input_ids=ids, attention_mask=mask, labels=self._keys(examples))
+        images, texts = self.sequences(examples), self._laid([ids[: self.layout.room] for ids in written])
+        ids, mask, roles = (_stacked(*pair) for pair in zip(images, texts, strict=True))
+        return Sequences(np.where(mask == 1, ids, self.layout.pad), mask, roles)
+
+    def training_batch(self, examples: Sequence[Example]) -> Batch:
+        laid = self.training_sequences(examples)
+        return tensors(input_ids=laid.ids, attention_mask=laid.mask, labels=self._keys(examples))
+
+    def targets(self, examples: Sequence[Example]) -> list[str | None]:
+        texts = ("".join(map(str, self.task.answer(each.row, each.seed))) for each in examples)
+        return [*texts, *(None for _ in examples)]
+
+    def continuations(self, row: Row) -> Continuations:
+        return Continuations([self.vocabulary.text(each) for each in self._texts], whole=True)
 
     def _keys(self, examples: Sequence[Example]) -> np.ndarray:
         """What `Contrast` learns from, int64 `[B, C]`."""

@@ -10,13 +10,14 @@ import torch
 from transformers import PreTrainedModel
 
 from llmimg.errors import UserError
-from llmimg.readouts.base import READOUTS, Batch, Outputs, tensors
+from llmimg.readouts.base import READOUTS, Batch, Continuations, Outputs, tensors
 from llmimg.readouts.candidates import trie_scores
 from llmimg.readouts.held import Choice, Tables, write
 from llmimg.readouts.prompted import Prompted, answer_costs
 from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row
 from llmimg.tokens.image_answers import image_automaton
+from llmimg.tokens.names import token_names
 from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.trie import trie_of
 
@@ -70,6 +71,12 @@ class Generate(Prompted):
             return self.layout.answer
         prompt = self.script.prompt(self.task.prompt(self.task.stand_in, None), np.empty(0, np.int64))
         return self.layout.context - sum(len(span.ids) for span in prompt)
+
+    def continuations(self, row: Row) -> Continuations:
+        if self.choices is not None:
+            return super().continuations(row)
+        first = self._tables_on(torch.device("cpu")).first(self.task.budget(row))
+        return Continuations(token_names(self.vocabulary, first), whole=False)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         batch = super().batch(examples)

@@ -27,8 +27,18 @@ class Head(TextReadout):
     def training_batch(self, examples: Sequence[Example]) -> Batch:
         return {**self.batch(examples), **tensors(labels=class_targets(self.task, examples))}
 
+    def targets(self, examples: Sequence[Example]) -> list[str | None]:
+        return [_named(target, self.task.classes or ()) for target in class_targets(self.task, examples)]
+
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         return model(**batch).logits.float()
+
+
+def _named(target: np.ndarray, classes: Sequence[str]) -> str:
+    """One of `class_targets` in words: `cat`, or `0.25 × cat + 0.75 × dog`."""
+    if target.ndim == 0:
+        return classes[int(target)]
+    return " + ".join(f"{share:.2g} × {name}" for share, name in zip(target.tolist(), classes, strict=True) if share)
 
 
 def label_config(task: Task) -> dict[str, Any]:

@@ -90,6 +90,17 @@ class Tables:
         rest = (left[:, None] - self.cost[state]).clamp(min=0)
         return enough & self.fills[self.after[state], rest]
 
+    def first(self, budget: int | None) -> list[int]:
+        """The token ids that an answer may begin with.
+
+        Raises:
+            UserError: a budget that no answer can keep.
+        """
+        budgets = None if budget is None else np.array([budget])
+        self.prepare(budgets)
+        allowed = self.allowed(*_start(self, 1, budgets, self.device))
+        return self.alphabet[allowed[0]].tolist()
+
     def log_probabilities(self, logits: torch.Tensor, state: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
         """Of each token of the alphabet among those that may be written, float32 `[B, A]`; `logits` are `[B, V]`."""
         scores = logits.index_select(1, self.alphabet).float()

@@ -16,7 +16,7 @@ from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row, Task
 from llmimg.tokens.layout import Sequences
-from llmimg.tokens.packing import side_by_side
+from llmimg.tokens.packing import Packed, side_by_side
 from llmimg.tokens.sample import Answer, Example
 
 
@@ -38,22 +38,21 @@ class Likelihood(_OfText):
     def terms(self) -> tuple[Term, ...]:
         return (Term(shifted=True),)
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        laid = self._laid(examples)
-        return tensors(input_ids=laid.ids, attention_mask=laid.mask)
-
-    def _laid(self, examples: Sequence[Example]) -> Sequences:
+    def sequences(self, examples: Sequence[Example]) -> Sequences:
         # Rows of plain text are cut from a stream: none of them ends where it stops.
         goes_on = [not each.of_image for each in examples]
         return self.layout.of_images([each.image for each in examples], goes_on)
 
+    def training_sequences(self, examples: Sequence[Example]) -> Sequences | Packed:
+        laid, room = self.sequences(examples), self.task.settings.pack
+        return side_by_side(laid, max(room, self.layout.context), self.layout.pad) if room else laid
+
     def training_batch(self, examples: Sequence[Example]) -> Batch:
-        laid, room = self._laid(examples), self.task.settings.pack
-        if not room:
-            labels = np.where(laid.mask == 1, laid.ids, IGNORED)
-            return tensors(input_ids=laid.ids, attention_mask=laid.mask, labels=labels)
-        packed = side_by_side(laid, max(room, self.layout.context), self.layout.pad)
-        return {**packed_batch(packed), **tensors(labels=np.where(packed.foretold, packed.ids, IGNORED))}
+        laid = self.training_sequences(examples)
+        if isinstance(laid, Packed):
+            return {**packed_batch(laid), **tensors(labels=np.where(laid.foretold, laid.ids, IGNORED))}
+        labels = np.where(laid.mask == 1, laid.ids, IGNORED)
+        return tensors(input_ids=laid.ids, attention_mask=laid.mask, labels=labels)
 
     def first(self, batch: Batch, count: int) -> Batch:
         if not self.task.settings.pack:
@@ -93,8 +92,17 @@ class Masked(_OfText):
         batch = self.batch(examples)
         return {**batch, "labels": batch.pop("hidden")}
 
+    def sequences(self, examples: Sequence[Example]) -> Sequences:
+        return self._hidden(examples)[0]
+
     def batch(self, examples: Sequence[Example]) -> Batch:
-        ids, mask, _ = self.layout.of_images([each.image for each in examples])
+        laid, hidden = self._hidden(examples)
+        return tensors(input_ids=laid.ids, attention_mask=laid.mask, hidden=hidden)
+
+    def _hidden(self, examples: Sequence[Example]) -> tuple[Sequences, np.ndarray]:
+        """What stands in the place of hidden tokens, among the others; and these, `IGNORED` elsewhere."""
+        laid = super().sequences(examples)
+        ids, mask, _ = laid
         hidden, tokenizer = np.full_like(ids, IGNORED), self.vocabulary.tokenizer
         before, around = len(self.layout.frame.before), self.layout.framing
         for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, examples, strict=True)):
@@ -106,7 +114,7 @@ class Masked(_OfText):
             hidden_at = before + np.flatnonzero(chosen)
             hidden[row, hidden_at] = ids[row, hidden_at]
             ids[row, hidden_at] = instead(hidden[row, hidden_at], tokenizer.mask_token_id, len(tokenizer), seed)
-        return tensors(input_ids=ids, attention_mask=mask, hidden=hidden)
+        return laid, hidden
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         seen = {name: each for name, each in batch.items() if name != "hidden"}

@@ -27,12 +27,19 @@ class Term:
     weight: float = 1.0
     shifted: bool = False
 
+    def learned(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Which labels of a batch are learned: bool `[B]` where each row has one, `[B, L]` of tokens."""
+        labels = batch[self.labels]
+        if labels.is_floating_point():
+            return labels.any(dim=-1)
+        learned = labels != IGNORED
+        if self.shifted:
+            learned[:, 0] = False  # nothing stands in front of it
+        return learned
+
     def count(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """How many labels of a batch are learned, int64 `[]`."""
-        labels = self._aligned(batch[self.labels])
-        if labels.is_floating_point():
-            return labels.any(dim=-1).sum()
-        return (labels != IGNORED).sum()
+        return self.learned(batch).sum()
 
     def cost(
         self, logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor, smoothing: float = 0.0
@@ -66,9 +73,6 @@ class Term:
         nats = every.gather(-1, labels.clamp(min=0)[:, None]).masked_fill(ignored, 0).sum() / count
         even = every.sum(dim=-1, keepdim=True).masked_fill(ignored, 0).sum() / (count * logits.shape[-1])
         return self.weight * ((1 - smoothing) * nats + smoothing * even)
-
-    def _aligned(self, labels: torch.Tensor) -> torch.Tensor:
-        return labels[:, 1:] if self.shifted else labels
 
 
 def ahead(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

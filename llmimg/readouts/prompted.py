@@ -10,13 +10,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llmimg.data.rng import sample_seeds
 from llmimg.errors import UserError
-from llmimg.readouts.base import Batch, TextReadout, tensors
+from llmimg.readouts.base import Batch, Continuations, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term, ahead, row_costs
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import takes
 from llmimg.tasks.base import Row, Task
 from llmimg.tokens.layout import ANSWER, IMAGE, UNLEARNED, WORDS, Sequences, Span
-from llmimg.tokens.packing import behind_one_text
+from llmimg.tokens.packing import Packed, behind_one_text
 from llmimg.tokens.sample import Example
 from llmimg.tokens.script import Choices, Script
 
@@ -77,14 +77,20 @@ class Prompted(TextReadout):
         weight = self.task.settings.image_loss
         return (Term(shifted=True), *((Term("image_labels", weight, shifted=True),) if weight else ()))
 
-    def training_batch(self, examples: Sequence[Example]) -> Batch:
+    def training_sequences(self, examples: Sequence[Example]) -> Sequences | Packed:
         asked = [(each, seed) for each in examples for seed in self.seeds(each)]
         laid = self.whole([[*self.prompt(*each), *self.answer(*each)] for each in asked], learned=True)
-        if self._packs:
-            packed = behind_one_text(laid, [self.task.settings.samples] * len(examples), self.layout.pad)
-            batch, ids, learned = packed_batch(packed), packed.ids, np.where(packed.foretold, packed.roles, WORDS)
+        if not self._packs:
+            return laid
+        return behind_one_text(laid, [self.task.settings.samples] * len(examples), self.layout.pad)
+
+    def training_batch(self, examples: Sequence[Example]) -> Batch:
+        laid = self.training_sequences(examples)
+        ids, learned = laid.ids, laid.roles
+        if isinstance(laid, Packed):
+            batch, learned = packed_batch(laid), np.where(laid.foretold, learned, WORDS)
         else:
-            batch, ids, learned = tensors(input_ids=laid.ids, attention_mask=laid.mask), laid.ids, laid.roles
+            batch = tensors(input_ids=ids, attention_mask=laid.mask)
         batch |= tensors(labels=np.where(learned == ANSWER, ids, IGNORED))
         if self.task.settings.image_loss:
             return {**batch, **tensors(image_labels=np.where(learned == IMAGE, ids, IGNORED))}
@@ -108,12 +114,15 @@ class Prompted(TextReadout):
             batch = {name: each for name, each in batch.items() if name != _KEPT}
         return as_arguments(model, batch, "task.samples") if self._packs else batch
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
+    def sequences(self, examples: Sequence[Example]) -> Sequences:
         prompts = [self.prompt(each, None) for each in examples]
         for each, prompt in zip(examples, prompts, strict=True):
             self._check_room(each.row, prompt)
-        laid = self.layout(prompts, left=True)
-        return tensors(input_ids=laid.ids, attention_mask=laid.mask)
+        return self.layout(prompts, left=True)
+
+    def continuations(self, row: Row) -> Continuations:
+        answers = () if self.choices is None else self.choices.answers
+        return Continuations([self.vocabulary.text(each) for each in answers], whole=True)
 
     def _check_room(self, row: Row, prompt: Sequence[Span]) -> None:
         """Refuse words of a row's own that do not fit."""

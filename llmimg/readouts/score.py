@@ -10,13 +10,13 @@ import torch
 from transformers import PreTrainedModel
 
 from llmimg.errors import UserError
-from llmimg.readouts.base import READOUTS, Batch, tensors
+from llmimg.readouts.base import READOUTS, Batch, Continuations, tensors
 from llmimg.readouts.candidates import NOTHING_IN_FRONT, trie_scores
 from llmimg.readouts.prompted import Prompted, answer_costs
 from llmimg.readouts.sight import check_causal
 from llmimg.readouts.texts import read_texts
 from llmimg.tasks.base import Row
-from llmimg.tokens.layout import Sequences
+from llmimg.tokens.layout import Sequences, Span
 from llmimg.tokens.sample import Example, Part
 from llmimg.tokens.trie import Trie, trie_of
 
@@ -62,6 +62,16 @@ class Score(Prompted):
     def asks(self) -> tuple[str, ...]:
         return super().asks if self.task.candidate_prompts is None else ()  # it is asked in every way
 
+    def sequences(self, examples: Sequence[Example]) -> Sequences:
+        if self.task.candidate_prompts is None:
+            return super().sequences(examples)
+        return self.whole(self._each_behind(self.task.candidate_prompts, examples))
+
+    def continuations(self, row: Row) -> Continuations:
+        if self.task.candidate_prompts is not None:
+            return Continuations((), whole=True)
+        return Continuations([self.vocabulary.text(each) for each in self.answers_scored], whole=True)
+
     def batch(self, examples: Sequence[Example]) -> Batch:
         if self.task.candidate_prompts is not None:
             return self._behind_each(self.task.candidate_prompts, examples)
@@ -74,10 +84,14 @@ class Score(Prompted):
 
     def _behind_each(self, candidates: Sequence[Sequence[Part]], examples: Sequence[Example]) -> Batch:
         """Each row's answer behind each prompt, as `answered`: int64 `[B, K, L]`."""
+        batch = self.answered(self._each_behind(candidates, examples))
+        return {name: each.view(len(examples), len(candidates), -1) for name, each in batch.items()}
+
+    def _each_behind(self, candidates: Sequence[Sequence[Part]], examples: Sequence[Example]) -> list[list[Span]]:
+        """Each row's answer behind one prompt after the other."""
         self.layout.check(np.array([len(each.image) for each in examples]))
         prompts = [self.script.prompt(parts, np.empty(0, np.int64)) for parts in candidates]
-        batch = self.answered([[*prompt, *self.answer(each, None)] for each in examples for prompt in prompts])
-        return {name: each.view(len(examples), len(prompts), -1) for name, each in batch.items()}
+        return [[*prompt, *self.answer(each, None)] for each in examples for prompt in prompts]
 
     def _without_image(self, rows: Sequence[Row]) -> Sequences:
         """The prompts of rows where there is no image."""

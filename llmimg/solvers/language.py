@@ -47,6 +47,7 @@ from llmimg.solvers.seen import shown_texts
 from llmimg.solvers.wordings import spread
 from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.figures import Figure, Shown
+from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.learned import run_decoding
 from llmimg.tokens.script import Script
@@ -143,19 +144,24 @@ class LanguageSolver(Solver):
         given = {"shown": self.shown[split], "blank": self.readout.blank}
         if split != "train":  # what is hidden from it differs from seed to seed; what it is tested on does not
             return Examples(ids, known, ids.whole, **given)
-        if not settings.live:
-            return Examples(ids, known, ids.whole, seed=settings.seed, balance=settings.data.balance, **given)
-        images = FreshImages(self.data.fresh, known) if self.data.fresh else StoredImages(self.data.train, known)
+        if settings.live:
+            return self.live(self.encoder)
+        return Examples(ids, known, ids.whole, seed=settings.seed, balance=settings.data.balance, **given)
+
+    def live(self, encoder: Encoder | None) -> LiveExamples:
+        """Training rows with their images as they are in each epoch, written by an encoder; without one, as pixels."""
+        known, settings = self.known["train"], self.settings
         return LiveExamples(
-            images,
+            FreshImages(self.data.fresh, known) if self.data.fresh else StoredImages(self.data.train, known),
             known,
-            ids.whole,
+            self.ids["train"].whole,
             settings=settings.augment,
-            encoder=self.encoder,
+            encoder=encoder,
             seed=settings.seed,
             room=self.layout.room,
+            shown=self.shown["train"],
+            blank=self.readout.blank,
             balance=settings.data.balance,
-            **given,
         )
 
     def fit(self, folder: RunFolder, identity: DataIdentity) -> dict[str, float]:

@@ -14,7 +14,7 @@ from llmimg.hub import weights_fingerprint
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import Head
-from llmimg.recogniser import load_encoder
+from llmimg.recogniser import load_readout
 from llmimg.tokens.vocabulary import make_vocabulary
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -151,7 +151,7 @@ def opened(folder, how: str) -> list[str]:
         Recogniser.load(folder)
     else:
         settings = ModelSettings("base", path=str(folder))
-        encoder, _ = load_encoder(folder)
+        encoder, _ = load_readout(folder)
         vocabulary = make_vocabulary("reuse", encoder.textifier, encoder.vocabulary.tokenizer)
         make_model(settings, vocabulary, 66, Head.auto_class, {}, notes=notes)
     return notes

@@ -12,11 +12,12 @@ from llmimg.errors import UserError
 from llmimg.metrics.image import psnr_db
 from llmimg.nearest import choose
 from llmimg.settings import Positive, settings_of
+from llmimg.show.lines import Style, Token
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.layout import IMAGE
+from llmimg.tokens.names import token_names
 from llmimg.tokens.vocabulary import VOCABULARIES, Vocabulary, load_tokenizer, make_vocabulary
 
-_SHOWN_CHARACTERS = 2000
-_SHOWN_TOKENS = 32
 _SHOWN_BEGINNING = 60
 
 
@@ -28,7 +29,7 @@ class ShowSettings:
     fit: how (`stretch`, `crop`, `pad`, `middle`).
     vocabulary: `own`, `reuse` or `extend`; null is `reuse` where a tokenizer is given, `own` otherwise.
     tokenizer: whose tokens to count: a hub id or a local folder.
-    run: a finished run, whose model is shown the image: with its size, textifier and tokens instead of all of these.
+    full: whether the middle of a long text is shown too.
     """
 
     textify: dict[str, Any]
@@ -36,7 +37,7 @@ class ShowSettings:
     fit: Fit = "stretch"
     vocabulary: str | None = None
     tokenizer: str | None = None
-    run: str | None = None
+    full: bool = False
 
 
 def show(path: str, settings: ShowSettings) -> str:
@@ -45,41 +46,44 @@ def show(path: str, settings: ShowSettings) -> str:
     Raises:
         UserError: an image that cannot be read or written as text, or a tokenizer that is not there.
     """
-    if settings.run:
-        from llmimg.recogniser import load_encoder  # which takes torch along
-
-        encoder, layout = load_encoder(settings.run)
-        room = layout.room
-    else:
-        room = None
-        textifier, image = textify.make(**settings.textify), _image(path, settings)
-        textifier = _learned(textifier, image)
-        encoder = Encoder(_decoding(path, settings), textifier, _vocabulary(textifier, settings))
-    textifier, vocabulary, decoding = encoder.textifier, encoder.vocabulary, encoder.decoding
-    image = decoding.fitted(decode(path, white=decoding.white))
-    pieces = textifier.write(image[None])
-    ids = vocabulary.lookup(pieces).values
-    tokens = vocabulary.tokenizer.convert_ids_to_tokens(ids[:_SHOWN_TOKENS].tolist())
-    text = textifier.texts(pieces)[0]
-    back = encoder.reconstructions([image], room)
-    whose = settings.run or settings.tokenizer
+    textifier, image = textify.make(**settings.textify), _image(path, settings)
+    textifier = _learned(textifier, image)
+    encoder = Encoder(_decoding(path, settings), textifier, _vocabulary(textifier, settings))
+    style = Style.of_terminal(settings.full)
+    names = token_names(encoder.vocabulary, encoder.ids([image]).values.tolist())
     lines = [
-        _shortened(text, _SHOWN_CHARACTERS),
+        style.text(textifier.texts(textifier.write(image[None]))[0]),
         "",
-        " │ ".join(tokens) + (f" │ … ({len(ids) - _SHOWN_TOKENS:,} more)" if len(ids) > _SHOWN_TOKENS else ""),
+        *style.listed("image", [Token(name, IMAGE) for name in names]),
         "",
+        *cost_lines(path, encoder, settings.tokenizer),
+    ]
+    return "\n".join([*lines, _LEARNED] if textifier.is_learned else lines)
+
+
+def cost_lines(path: str, encoder: Encoder, whose: str | None, room: int | None = None) -> list[str]:
+    """What the text of the image at `path` costs, and what it keeps of the image.
+
+    Args:
+        whose: where the tokenizer is from; None of one that was made here.
+        room: how many tokens of it are read; None reads all.
+    """
+    decoding, vocabulary = encoder.decoding, encoder.vocabulary
+    image = decoding.fitted(decode(path, white=decoding.white))
+    pieces = encoder.textifier.write(image[None])
+    tokens = len(vocabulary.lookup(pieces).values)
+    back = encoder.reconstructions([image], room)
+    lines = [
         _about(path, image, decoding.white),
-        f"{len(text):,} characters, {len(pieces.values):,} pieces, {len(ids):,} tokens "
+        f"{len(encoder.textifier.texts(pieces)[0]):,} characters, {len(pieces.values):,} pieces, {tokens:,} tokens "
         f"({vocabulary.name}{f' of {whose}' if whose else ', one a piece'})",
         vocabulary.note,
     ]
-    if textifier.is_learned and not settings.run:
-        lines.append(_LEARNED)
-    if room is not None and len(ids) > room:
+    if room is not None and tokens > room:
         lines.append(f"The model reads {room:,} of these tokens; the rest is truncated.")
     if back is not None:
         lines.append(f"The image its text gives back: PSNR {psnr_db([image], [back[0]]):.1f} dB.")
-    return "\n".join(lines)
+    return lines
 
 
 def show_all(path: str, settings: ShowSettings) -> str:
@@ -155,7 +159,3 @@ def _vocabulary(textifier: textify.Textifier, settings: ShowSettings) -> Vocabul
         raise UserError(f"vocabulary={name} needs a tokenizer: give tokenizer= a hub id or a local folder.")
     tokenizer = load_tokenizer(settings.tokenizer) if settings.tokenizer else None
     return make_vocabulary(name, textifier, tokenizer)
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}… ({len(text) - length:,} more characters)"
