@@ -63,3 +63,10 @@ def test_a_long_text_loses_its_middle(length):
         assert shown == text
     else:
         assert shown == f"{text[:1500]}… ({length - 2000:,} more characters) …{text[-500:]}"
+
+
+@pytest.mark.parametrize(("terminal", "no_color", "colour"), [(True, "", True), (True, "1", False), (False, "", False)])
+def test_colours_are_for_terminals_alone(monkeypatch, terminal, no_color, colour):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    assert Style.of_terminal() == Style(colour=colour)

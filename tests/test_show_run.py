@@ -100,7 +100,7 @@ def test_a_task_that_writes_images_is_asked_without_one(runs, said, image):
     status, out, _ = said(f"run={runs('imagine')}", "label=7")
     assert status == 0
     first, _ = out.split("\n\n")
-    assert first == "words      <bos> │ 7 │ : "
+    assert first == "words      <bos> │ 7: "
     assert told(out.splitlines(), "next") == [str(level) for level in range(16)]
     assert "reads none" in said(image, f"run={runs('imagine')}", "label=7")[2]
 

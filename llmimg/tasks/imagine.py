@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from llmimg.atomic import replacing
-from llmimg.data.png import png_files
+from llmimg.data.png import write_png
 from llmimg.errors import UserError
 from llmimg.metrics.intervals import with_intervals
 from llmimg.nearest import did_you_mean
@@ -214,8 +213,7 @@ class Imagine(ImageTask):
         """PNG files, called by the rows' ids."""
         for prediction, row in zip(predictions, rows, strict=True):
             if prediction.image is not None:
-                with replacing(folder / f"{file_name(str(row['id']))}.png") as part:
-                    part.write_bytes(png_files(prediction.image[None])[0])
+                write_png(folder / f"{file_name(str(row['id']))}.png", prediction.image)
 
 
 def _taken(predictions: Sequence[Imagined]) -> list[Label]:

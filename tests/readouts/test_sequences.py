@@ -11,6 +11,8 @@ from llmimg.tasks.info import DataInfo
 from llmimg.textify import make
 from llmimg.tokens.layout import ANSWER, IMAGE, PADDING, Frame, Layout
 from llmimg.tokens.names import token_names
+from llmimg.tokens.sample import Example
+from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import make_vocabulary
 from tests.readouts.test_packed_samples import INFO, readout_of, rows  # noqa: F401
 from tests.scripting import script_of
@@ -55,6 +57,20 @@ def test_an_answer_may_begin_with_what_the_grammar_allows(rows):  # noqa: F811
     grammar = readout.task.known_grammar
     pieces = [grammar.lexicon.pieces[piece] for piece, _ in grammar.allowed("start")]
     assert not whole and texts == [*pieces, "<eos>"]
+
+
+def test_an_image_stands_behind_each_class_where_these_are_compared():
+    info, gray = DataInfo(NAMES, size=(1, 3)), make("gray")
+    task = TASKS["imagine"].with_settings(info).bind(info, gray)
+    words = [part for parts in task.candidate_prompts for part in parts]
+    vocabulary = make_vocabulary("own", gray, None).with_words(words)
+    readout = READOUTS["score"](task, Layout.of(vocabulary, 40, frame=Frame()), Script(vocabulary))
+    example = Example(np.array([7, 8, 9]), {"label": 0, "id": "0"})
+    laid = readout.sequences([example])
+    assert np.array_equal(readout.batch([example])["known_ids"][0].numpy(), laid.ids)
+    for ids, roles in zip(laid.ids, laid.roles, strict=True):
+        assert ids[roles == ANSWER].tolist() == [7, 8, 9, vocabulary.end]
+    assert readout.continuations(example.row) == ((), True)
 
 
 def test_a_head_says_a_class(rows):  # noqa: F811
