@@ -20,6 +20,7 @@ from llmimg.tokens.names import token_names
 from llmimg.tokens.sample import Example
 from llmimg.tokens.script import Script
 from llmimg.tokens.vocabulary import make_vocabulary
+from tests.readouts import test_contrastive
 from tests.readouts.test_packed_samples import readout_of, rows  # noqa: F401
 from tests.scripting import script_of
 
@@ -88,6 +89,16 @@ def test_a_heads_class_is_what_is_learned(rows):  # noqa: F811
     assert not any(token.mark for row in shown for token in row.tokens)
     blended = [Example(each.image, each.row, blend=({"label": 0}, 0.75)) for each in examples[:2]]
     assert [row.target for row in learned_rows(readout, blended)] == ["1 × cat", "0.25 × cat + 0.75 × dog"]
+
+
+def test_the_words_of_an_image_are_what_its_vector_learns():
+    readout, examples = test_contrastive.readout_of(), test_contrastive.examples(seed=1)
+    shown, batch = learned_rows(readout, examples), readout.training_batch(examples)
+    words = ["".join(map(str, readout.task.answer(each.row, each.seed))) for each in examples]
+    assert [row.target for row in shown] == [*words, *[None] * len(words)]
+    for row, ids in zip(shown, batch["input_ids"].tolist(), strict=True):
+        assert [token.name for token in row.tokens] == token_names(readout.vocabulary, ids)
+        assert not any(token.mark for token in row.tokens)
 
 
 @pytest.fixture
