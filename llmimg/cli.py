@@ -29,6 +29,8 @@ USAGE = """llmimg: a language model sees an image only as text
       drawings; of boxes those of at least this score, at most so many
   python -m llmimg predict RUN label=7 out=FOLDER [samples=16 seed=0]
       images that a run of task=imagine draws, as PNG files
+  python -m llmimg predict RUN IMAGE… label=7 keep=0.5 out=FOLDER [samples=16 seed=0]
+      … and the upper half of each of these images, with what it draws below
   python -m llmimg run CONFIG.yaml [run_dir=PATH] [force=true]
       repeat a run from its config.yaml
   python -m llmimg report RUN
@@ -133,9 +135,9 @@ def _predict(words: list[str], given: dict[str, str]) -> None:
     disable_progress_bar()
     run, *images = words
     answers = predict(run, images, given)
-    for index, answer in enumerate(answers):
-        image = {"image": images[index]} if images else {}
-        print(json.dumps({**image, **answer}, ensure_ascii=False))
+    read = images if len(images) == len(answers) else [None] * len(answers)  # written ones say their own files
+    for image, answer in zip(read, answers, strict=True):
+        print(json.dumps({"image": image, **answer}, ensure_ascii=False))
 
 
 def _run(words: list[str], given: dict[str, str]) -> None:

@@ -3,7 +3,9 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from llmimg.data import decode
 from llmimg.data.png import write_png
@@ -21,7 +23,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
 
     Args:
         run: the folder of a run, or of its recogniser.
-        images: paths.
+        images: paths; none of a task that writes images, or of which the upper part is given.
         given: `out`, a folder to write predictions to in the field's own format, and drawn on their images as PNG files
             in the folder `drawn` there; what the task asks by (`question`), the same for all images; and what its
             `Bounds` have. The folder is written once all is predicted, each file whole or not at all; files of the
@@ -31,16 +33,19 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
         UserError: a name that no task has, or not the run's; an image that is not there or cannot be read.
     """
     _check(given)
-    if not images:
-        return _imagined(run, given)
     out = output_folder(given["out"]) if "out" in given else None
+    drawn = build(Drawn, {name: given[name] for name in _DRAWN if name in given})
+    if not images and out is None:
+        raise UserError("predict without images writes some: give out=FOLDER, where they go (or images to read).")
     for image in images:
         if not Path(image).is_file():
             raise UserError(f"There is no image {image}.")
     recogniser = Recogniser.load(run)
     task = recogniser.readout.task
     if recogniser.readout.draws:
-        raise UserError(f"task={_named(task)} writes images, and reads none: give {task.asks[0]}= instead.")
+        return _drawn(recogniser, images, given, drawn, out)
+    if not images:
+        raise UserError("What this run leaves writes no images: give some that it is to read.")
     if said := next((name for name in _DRAWN if name in given), None):
         raise UserError(f"{said}= is for tasks that write images, and task={_named(task)} does not: leave it out.")
     asked_by: dict[str, Any] = {name: value for name, value in given.items() if name in all_asks()}
@@ -63,29 +68,41 @@ class Drawn:
     Attributes:
         samples: of each that is asked for.
         seed: of all of them.
+        keep: how much of the height of an image is given, from its top.
     """
 
     samples: Positive = 1
     seed: Seed = 0
+    keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
 _DRAWN = tuple(field.name for field in dataclasses.fields(Drawn))
 
 
-def _imagined(run: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Images that a run's model writes, as PNG files in the folder `out`; commas part several that are asked for."""
-    drawn = build(Drawn, {name: given[name] for name in _DRAWN if name in given})
-    if "out" not in given:
-        raise UserError("predict without images writes some: give out=FOLDER, where they go (or images to read).")
-    out = output_folder(given["out"])
-    recogniser = Recogniser.load(run)
+def _drawn(
+    recogniser: Recogniser, images: Sequence[str], given: Mapping[str, str], drawn: Drawn, out: Path | None
+) -> list[dict[str, Any]]:
+    """Images that a model writes or, from their upper parts, writes anew, as PNG files in a folder; commas part several
+    words that it is asked by."""
     task = recogniser.readout.task
-    if not recogniser.readout.draws:
-        raise UserError("What this run leaves writes no images: give some that it is to read.")
+    if images and "keep" not in given:
+        raise UserError(
+            f"task={_named(task)} writes images: give keep=0.5 to have the lower halves of these written anew, or "
+            f"{task.asks[0]}= without images."
+        )
+    if not images and "keep" in given:
+        raise UserError("keep= is how much of an image is given: give images too, or leave it out.")
+    if out is None:
+        raise UserError("Images are written as files: give out=FOLDER, where they go.")
     asked: dict[str, Any] = {name: value.split(",") for name, value in given.items() if name not in (*_DRAWN, "out")}
+    if images:  # one word is for all of them
+        asked = {name: values * len(images) if len(values) == 1 else values for name, values in asked.items()}
     asked = {name: [each for each in values for _ in range(drawn.samples)] for name, values in asked.items()}
-    predictions, rows = recogniser.written(seed=drawn.seed, **asked)
-    names = [f"{'-'.join(row[name] for name in task.asks)}-{int(row['id']) % drawn.samples}" for row in rows]
+    whole = [each for each in images for _ in range(drawn.samples)] if images else None
+    predictions, rows = recogniser.written(whole, drawn.keep, seed=drawn.seed, **asked)
+    of_each = [each for each in _ids(images) for _ in range(drawn.samples)]
+    of_each = of_each or ["-".join(row[name] for name in task.asks) for row in rows]
+    names = [f"{name}-{index % drawn.samples}" for index, name in enumerate(of_each)]
     out.mkdir(parents=True, exist_ok=True)
     task.export(predictions, [{**row, "id": name} for row, name in zip(rows, names, strict=True)], out)
     files = [str(out / f"{file_name(name)}.png") for name in names]

@@ -24,6 +24,7 @@ from llmimg.tasks.base import TASKS, Prediction, Row, Task
 from llmimg.tasks.info import DataInfo
 from llmimg.textify import Textifier, make
 from llmimg.tokens.encoder import Encoder
+from llmimg.tokens.image_answers import upper_part
 from llmimg.tokens.layout import Frame, Layout
 from llmimg.tokens.learned import save_state, saved_decoding, with_saved_state
 from llmimg.tokens.sample import Example, Sample
@@ -64,7 +65,9 @@ class Recogniser:
         """
         if self.readout.draws:
             if images is not None:
-                raise UserError("This recogniser writes images, and reads none: ask it as in recogniser(label=['7']).")
+                raise UserError(
+                    "It writes images: take recogniser(label=['7']), or recogniser.written(images, label='7')."
+                )
             return [each.image for each in self.written(batch_size=batch_size, **columns)[0]]
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if not is_batch and (not isinstance(images, Sequence) or isinstance(images, str | bytes)):
@@ -78,10 +81,9 @@ class Recogniser:
     ) -> tuple[list[Prediction], list[Row]]:
         """What the task reads in the answers to some images, and the rows that they are of; arguments and errors as of
         a call."""
-        found, rows = [], []
+        found, rows, outputs = [], [], []
         asked = asked_by(self.readout.task, self.readout.asks, columns, len(images))
         asking = self.with_readout(self.readout.of_split(asked))
-        outputs = []
         for examples in examples_of(self.encoder, images, asked, batch_size):
             rows += [example.row for example in examples]
             outputs.append(asking.outputs(examples))
@@ -89,26 +91,36 @@ class Recogniser:
                 found += self.readout.predictions(outputs.pop(), rows[len(found) :])
         return found or asking.readout.predictions(np.concatenate(outputs or [np.empty((0, 0))]), rows), rows
 
-    def written(self, batch_size: int = 64, seed: int = 0, **columns: Any) -> tuple[list[Prediction], list[Row]]:
+    def written(
+        self,
+        images: Sequence[Any] | None = None,
+        keep: float = 0.5,
+        batch_size: int = 64,
+        seed: int = 0,
+        **columns: Any,
+    ) -> tuple[list[Prediction], list[Row]]:
         """What a task that writes images makes of what it is asked by, and the rows that they are of.
 
         Args:
+            images: as of a call; given down to `keep` of their height, and gone on with.
             seed: of all that is drawn.
             columns: one text, or a list of them.
 
         Raises:
-            UserError: nothing to ask by, or what the model does not know.
+            UserError: nothing to ask by, what the model does not know, or images whose text has no upper part.
         """
-        asked = {name: [each] if isinstance(each, str) else list(each) for name, each in columns.items()}
-        count = max(map(len, asked.values()), default=0)
-        rows: list[Row] = [*asked_by(self.readout.task, self.readout.asks, asked, count)]
-        if not rows:
-            raise UserError(f"Say what is to be seen: give {' and '.join(f'{each}=' for each in self.readout.asks)}.")
-        nothing, seeds, found = np.empty(0, np.int64), example_seeds(seed, 0, np.arange(count)), []
-        for start in range(0, count, batch_size):
-            some = slice(start, start + batch_size)
-            examples = [Example(nothing, row, seed=each) for row, each in zip(rows[some], seeds[some], strict=True)]
-            found += self.readout.predictions(self.outputs(examples), rows[some])
+        if images is None:
+            columns = {name: [each] if isinstance(each, str) else list(each) for name, each in columns.items()}
+        count = max(map(len, columns.values()), default=0) if images is None else len(images)
+        asked = asked_by(self.readout.task, self.readout.asks, columns, count)
+        every = [Example(np.empty(0, np.int64), row) for row in asked]
+        from_nothing = (every[start : start + batch_size] for start in range(0, count, batch_size))
+        found, rows = [], []
+        for some in from_nothing if images is None else examples_of(self.encoder, images, asked, batch_size, keep):
+            rows += [each.row for each in some]
+            seeds = example_seeds(seed, 0, np.arange(len(found), len(rows)))
+            examples = [dataclasses.replace(each, seed=drawn) for each, drawn in zip(some, seeds, strict=True)]
+            found += self.readout.predictions(self.outputs(examples), rows[len(found) :])
         return found, rows
 
     def with_readout(self, readout: TextReadout) -> "Recogniser":
@@ -175,13 +187,18 @@ def load_readout(run: str | Path) -> tuple[Encoder, TextReadout]:
 
 
 def examples_of(
-    encoder: Encoder, images: Sequence[Any], asked: Sequence[Mapping[str, Any]], batch_size: int = 64
+    encoder: Encoder,
+    images: Sequence[Any],
+    asked: Sequence[Mapping[str, Any]],
+    batch_size: int = 64,
+    keep: float = 0,
 ) -> Iterator[list[Example]]:
     """Images that stand in no split, so many at once, as examples.
 
     Args:
         images: what `llmimg.data.decode` takes.
         asked: the columns that each is asked by.
+        keep: how much of its height an answer goes on from, from its top.
 
     Raises:
         UserError: an image that cannot be read.
@@ -197,8 +214,10 @@ def examples_of(
             {**asked[index], "size": size, "placement": decoding.placement(size)}
             for index, size in enumerate(sizes, start)
         ]
-        ids = encoder.ids([decoding.fitted(image) for image in batch])
-        yield [Example(each, row) for each, row in zip(ids, rows, strict=True)]
+        fitted = [decoding.fitted(image) for image in batch]
+        begun = [upper_part(encoder, image, keep)[0] if keep else 0 for image in fitted]
+        every = zip(encoder.ids(fitted), rows, begun, strict=True)
+        yield [Example(each, row, begun=count) for each, row, count in every]
 
 
 def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:

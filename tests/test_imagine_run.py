@@ -74,7 +74,8 @@ def test_what_was_drawn_is_recognised_and_held_against_training_images(finished)
     metrics, page = metrics_of(finished), (finished / "report.html").read_text()
     assert 0 <= metrics["test/recognised"] <= 1 and metrics["test/recognised_true"] > 0.5
     assert metrics["test/images_drawn"] == 24 and metrics["test/nearest_distance"] > 0
-    assert "Images that the model wrote" in page and "beside lossless codecs" in page
+    for title in ("Images that the model wrote", "beside lossless codecs", "Halves of images, completed"):
+        assert title in page
 
 
 def test_codecs_are_measured_on_the_test_images(finished):
@@ -93,6 +94,21 @@ def test_images_are_drawn_by_the_saved_model(finished, tmp_path, capsys):
     assert [line["label"] for line in lines] == ["7"] * 3 + ["3"] * 3
     assert sorted(str(path) for path in tmp_path.iterdir()) == sorted(line["image"] for line in lines)
     np.testing.assert_array_equal(np.asarray(Image.open(lines[0]["image"])), seven[..., 0])
+
+
+def test_an_image_is_completed(finished, tmp_path, capsys):
+    """… and what is given of it stays."""
+    one, other = sorted((Path(finished) / "predictions").iterdir())[:2]
+    main(["predict", str(finished), str(one), str(other), "label=7", "keep=0.7", "samples=2", f"out={tmp_path}"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    made = [np.asarray(Image.open(line["image"])) for line in lines]
+    assert sorted(map(str, tmp_path.iterdir())) == sorted(line["image"] for line in lines) and len(made) == 4
+    for source, image in zip((one, one, other, other), made, strict=True):
+        original = np.asarray(Image.open(source))
+        assert image.shape == (8, 8) and (image[:5] == original[:5]).all() and (image[5:] != original[5:]).any()
+    assert (made[0] != made[1]).any()
+    (again, *_), _ = Recogniser.load(finished).written([str(one)] * 2, 0.7, label="7")
+    np.testing.assert_array_equal(again.image[..., 0], made[0])
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +156,17 @@ def test_a_model_that_tells_classes_draws_none(told, tmp_path, capsys):
         (["label=7", "samples=0", "out={out}"], "samples=0 is out of range"),
         (["label=7"], "give out=FOLDER"),
         (["out={out}"], "give label="),
+        (["label=7", "keep=0.5", "out={out}"], "give images too"),
+        (["{image}", "label=7", "out={out}"], "give keep=0.5"),
+        (["{image}", "label=7", "keep=1", "out={out}"], "keep=1.0 is out of range"),
+        (["{image}", "label=7", "keep=0.1", "out={out}"], "keep more"),
+        (["{image}", "label=7", "keep=0.5"], "give out=FOLDER"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(finished, tmp_path, capsys, words, said):
     with pytest.raises(SystemExit):
-        main(["predict", str(finished), *(word.format(out=tmp_path / "out") for word in words)])
+        image = next(iter((Path(finished) / "predictions").iterdir()))
+        main(["predict", str(finished), *(word.format(out=tmp_path / "out", image=image) for word in words)])
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -172,7 +194,10 @@ def test_what_cannot_be_imagined_is_refused(refused, changes, said):
     ("name", "changes"),
     [
         ("runs", ["textify.longest_run=4", "textify.row_marks=true", "textify.levels=5"]),
-        ("learned", ["textify=rgb", "textify.levels=4", "vocabulary=learn", "vocabulary.size=40"]),
+        (
+            "learned",
+            ["textify=rgb", "textify.levels=4", "textify.order=hilbert", "vocabulary=learn", "vocabulary.size=40"],
+        ),
         ("shots", ["textify=patch_words", "textify.patch=4", "textify.codes=8", "task.shots=1"]),
     ],
 )
@@ -181,3 +206,6 @@ def test_images_are_whole_in_every_text(run, name, changes):
     assert metrics_of(folder)["test/unread_answers"] == 0
     files = list((Path(folder) / "predictions").iterdir())
     assert len(files) == 24 and all(Image.open(file).size == (8, 8) for file in files)
+    page = (folder / "report.html").read_text()
+    assert ("Halves of images, completed" in page) == (name != "learned")
+    assert ("only where its text goes from top to bottom" in page) == (name == "learned")

@@ -88,6 +88,11 @@ class Generate(Prompted):
         if self.choice.samples:
             seeds = [each.seed or 0 for each in examples]
             batch |= tensors(seeds=np.array(seeds, np.uint64).view(np.int64))
+        if most := max(each.begun for each in examples):
+            begun = np.full((len(examples), most), -1, np.int64)
+            for row, each in zip(begun, examples, strict=True):
+                row[: each.begun] = each.image[: each.begun]
+            return batch | tensors(begun=begun)
         if self._is_known(examples):
             batch |= self.answered([[*self.prompt(each, None), *self.answer(each, None)] for each in examples])
         return batch
@@ -112,10 +117,14 @@ class Generate(Prompted):
             choice=self.choice,
             budget=batch["budget"].cpu().numpy() if "budget" in batch else None,
             seeds=batch["seeds"].cpu().numpy().view(np.uint64) if "seeds" in batch else None,
+            begun=batch.get("begun"),
         )
         best = written.log_probabilities.sum(dim=2).argmax(dim=1)
         rows = torch.arange(len(best), device=best.device)
         found = written.tokens[rows, best], written.log_probabilities[rows, best]
+        if "begun" in batch:  # what was given is certain
+            given = batch["begun"], torch.zeros_like(batch["begun"], dtype=found[1].dtype)
+            found = tuple(torch.cat(each, dim=1) for each in zip(given, found, strict=True))
         return (*found, answer_costs(model, batch)) if "known_ids" in batch else found
 
     def answers(self, outputs: Any, rows: Sequence[Row]) -> list[Answer]:
@@ -129,7 +138,8 @@ class Generate(Prompted):
         return [dataclasses.replace(each, nats=float(nats)) for each, (nats, _) in zip(found, costs, strict=True)]
 
     def _answer(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Answer:
-        written = tokens[tokens >= 0].tolist()  # answers of other batches may be longer
+        there = tokens >= 0  # answers of other batches may be longer
+        written, log_probabilities = tokens[there].tolist(), log_probabilities[there]
         ended = self.vocabulary.end in written
         if self.task.open:
             said = written[: written.index(self.vocabulary.end)] if ended else written

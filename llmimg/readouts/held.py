@@ -119,6 +119,7 @@ def write(
     choice: Choice = Choice(),
     budget: np.ndarray | None = None,
     seeds: np.ndarray | None = None,
+    begun: torch.Tensor | None = None,
 ) -> Generated:
     """Answers to prompts, up to `most` tokens each, the end among them.
 
@@ -128,13 +129,16 @@ def write(
         tables: of the automaton that holds answers, on the prompts' device.
         budget: cells that each answer has to fill, or may (`Tables`), int `[B]`; None counts none.
         seeds: uint64 `[B]`, all that samples of a row depend on.
+        begun: tokens of each answer that are given, and stand behind its prompt already, int64 `[B, N]`; filled up with
+            −1. What is written goes on from them, and has what they leave of the budget.
 
     Raises:
         UserError: a budget that no answer can keep.
+        ValueError: tokens with which no answer begins.
     """
     count, device = choice.count, ids.device
     tables.prepare(budget)
-    here, left = _start(tables, len(ids), budget, device)
+    here, left = _start(tables, len(ids), budget, device, begun)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
     cache = out.past_key_values
@@ -156,7 +160,8 @@ def write(
         left, here = left - tables.cost[here, column], tables.after[here, column]
         if step + 1 == most or (step % _LOOK == _LOOK - 1 and bool((here == tables.done).all())):
             break
-        mask, last = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1), last + 1
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        last = last + (here != tables.done)[:, None]  # behind the end nothing is read: it needs no place
         written = tables.alphabet[column][:, None]
         out = model(input_ids=written, attention_mask=mask, position_ids=last, past_key_values=cache, use_cache=True)
         logits = out.logits[:, -1]
@@ -168,15 +173,22 @@ def write(
 
 
 def _start(
-    tables: Tables, rows: int, budget: np.ndarray | None, device: torch.device
+    tables: Tables, rows: int, budget: np.ndarray | None, device: torch.device, begun: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The automaton's state before an answer's first token, and the cells that are left then: int64 `[B]` each."""
+    """The automaton's state before the first token that is written, and the cells that are left then: int64 `[B]`
+    each."""
     here = torch.zeros(rows, dtype=torch.long, device=device)
-    if budget is None:
-        return here, torch.full_like(here, 2**39)
-    left = torch.as_tensor(budget, dtype=torch.long, device=device)
-    if not tables.allowed(here, left).any(dim=1).all():
+    left = torch.full_like(here, 2**39) if budget is None else torch.as_tensor(budget, dtype=torch.long, device=device)
+    if budget is not None and not tables.allowed(here, left).any(dim=1).all():
         raise UserError(f"No answer of this task fills the cells that it has to: {sorted(set(left.tolist()))}.")
+    for tokens in () if begun is None else begun.unbind(dim=1):
+        same, given = tokens[:, None] == tables.alphabet, tokens >= 0
+        column = same.int().argmax(dim=1)
+        may = same.any(dim=1) & tables.allowed(here, left).gather(1, column[:, None])[:, 0]
+        if not may[given].all():
+            raise ValueError("An answer cannot go on from tokens with which none begins.")
+        left = torch.where(given, left - tables.cost[here, column], left)
+        here = torch.where(given, tables.after[here, column], here)
     return here, left
 
 

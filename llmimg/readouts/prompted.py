@@ -115,7 +115,7 @@ class Prompted(TextReadout):
         return as_arguments(model, batch, "task.samples") if self._packs else batch
 
     def sequences(self, examples: Sequence[Example]) -> Sequences:
-        prompts = [self.prompt(each, None) for each in examples]
+        prompts = [[*self.prompt(each, None), Span(each.image[: each.begun], WORDS)] for each in examples]
         for each, prompt in zip(examples, prompts, strict=True):
             self._check_room(each.row, prompt)
         return self.layout(prompts, left=True)

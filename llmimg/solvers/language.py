@@ -235,7 +235,8 @@ class LanguageSolver(Solver):
         self.notes.extend(self.readout.notes)
         seed = self.settings.data.split_seed
         bits = None if "test/bits_per_dim" in scores else scores.get("test/bits_per_image")
-        said = imagined(self.task, outcomes["test"], self.data, self.examples, self.encoder, scores, seed)
+        test, examples, answer = outcomes["test"], self.examples, self.trainer.answer
+        said = imagined(self.readout, answer, test, self.data, examples, self.encoder, scores, seed)
         self.drawn = said.figures
         self.notes.extend(said.notes)
         sizes = zip(("model/parameters", "model/trainable_parameters"), parameter_counts(self.model), strict=True)

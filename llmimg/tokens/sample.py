@@ -118,6 +118,7 @@ class Example:
         number: its row in its split; −1 where it stands in none.
         seed: all that is random in it; None where nothing is, as in a recogniser's.
         of_image: whether its tokens speak of an image; else they are of plain text.
+        begun: how many tokens of its image an answer that is the image goes on from.
         blend: another row, and how much of the example is this one's, 0 to 1; None of an image that is not blended.
     """
 
@@ -126,4 +127,5 @@ class Example:
     number: int = -1
     seed: int | None = None
     of_image: bool = True
+    begun: int = 0
     blend: tuple[Mapping[str, Any], float] | None = None

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from llmimg.errors import UserError
 from llmimg.readouts.base import Readout
 from llmimg.readouts.loss import counts
+from llmimg.tokens.sample import Example
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, RestoreProgress, SaveWhenEvaluated, StopOnNaN
 from llmimg.training.ema import EMA
 from llmimg.training.examples import Examples
@@ -97,13 +98,16 @@ class ReadoutTrainer(Interruptible):
         numbers = torch.tensor([example.number for example in examples])
         return {**self.readout.batch(examples), "labels": numbers}
 
-    def answer(self, examples: Examples | ConcatDataset, readout: Readout | None = None) -> tuple[Any, np.ndarray]:
+    def answer(
+        self, examples: Examples | ConcatDataset | Sequence[Example], readout: Readout | None = None
+    ) -> tuple[Any, np.ndarray]:
         """The outputs of a readout (None: of the one that training evaluates by) for all examples, arrays `[N, …]`, and
         the numbers of their rows, int64 `[N]`."""
         kept = self.compute_metrics, self.readout
         self.compute_metrics, self.readout = None, readout or self.readout
+        dataset: Any = examples  # a sequence is one to the Trainer
         try:
-            found = self.predict(examples)
+            found = self.predict(dataset)
         finally:
             self.compute_metrics, self.readout = kept
         return found.predictions, np.asarray(found.label_ids)

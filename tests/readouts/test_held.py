@@ -188,3 +188,31 @@ def test_tables_serve_every_batch(model, prompts):
         budget = None if cells is None else np.full(4, cells)
         before = write(model, *prompts, Tables(AUTOMATON, torch.device("cpu")), 6, budget=budget)
         assert torch.equal(write(model, *prompts, tables, 6, budget=budget).tokens, before.tokens)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_what_is_begun_is_gone_on_with(model, prompts, beams):
+    """… as if it had been written, whatever was given of others in the batch."""
+    ids, mask = prompts
+    budget, choice = np.array([4, 3, 4, 5]), Choice(beams=beams)
+    whole = write(model, ids, mask, HELD, 6, budget=budget, choice=choice)
+    best = [tokens.tolist() for tokens in whole.tokens[:, 0]]
+    given = [best[0][:1], [], best[2][:1], best[3][:2]]
+    rows = [[*row[at == 1].tolist(), *begun] for row, at, begun in zip(ids, mask, given, strict=True)]
+    length = max(map(len, rows))
+    again = torch.tensor([[0] * (length - len(row)) + row for row in rows])
+    seen = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
+    begun = torch.tensor([[*tokens, *[-1] * (2 - len(tokens))] for tokens in given])
+    rest = write(model, again, seen, HELD, 6, budget=budget, choice=choice, begun=begun)
+    for row, tokens in enumerate(given):
+        told = best[row].index(END) + 1
+        assert rest.tokens[row, 0].tolist()[: told - len(tokens)] == best[row][len(tokens) : told]
+        expected = whole.log_probabilities[row, 0, len(tokens) : told]
+        torch.testing.assert_close(rest.log_probabilities[row, 0, : told - len(tokens)], expected)
+
+
+@pytest.mark.parametrize("begun", [[END], [6, 6, 6], [VOCABULARY - 1]])
+def test_no_answer_goes_on_from_what_none_begins_with(model, prompts, begun):
+    ids, mask = prompts
+    with pytest.raises(ValueError, match="with which none begins"):
+        write(model, ids, mask, HELD, 6, budget=np.full(4, 4), begun=torch.tensor([begun] * 4))
