@@ -8,6 +8,7 @@ from llmimg.data.annotations.masks import class_pixels
 from llmimg.data.annotations.moving import VOID, augment_annotations, fitted
 from llmimg.data.augment import AugmentSettings, augment, augment_all, blended, mixing
 from llmimg.data.balance import balanced
+from llmimg.data.counts import class_counts
 from llmimg.data.decoding import Decoding, by_shape, decode, stack, wide_samples
 from llmimg.data.placement import Placement, placement_of
 from llmimg.data.rng import example_seeds
@@ -33,6 +34,7 @@ __all__ = [
     "balanced",
     "blended",
     "by_shape",
+    "class_counts",
     "class_pixels",
     "decode",
     "example_seeds",

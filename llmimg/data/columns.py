@@ -7,6 +7,7 @@ known of an image:
 - objects: {"bbox": [[x, y, width, height], …] in pixels of the image as decoded, "category": [ClassLabel, …]}, and what
   else there is of each (`iscrowd` as COCO has it); no boxes where the image has no object;
 - mask: a PNG like `image`, of the image's size as decoded and one channel: each pixel's class number, 255 for none;
+- labels: a list of ClassLabel in the order of the classes, where an image may have several labels, or none;
 - caption, question, answer: text, or a list of texts;
 - image_id: the source's own number of the image, where it has boxes and such numbers.
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Source(dict[str, "Dataset"]):
-    """A source's splits by its own names; `classes` has those of `objects` and `mask`."""
+    """A source's splits by its own names; `classes` has those of `labels`, `objects` and `mask`."""
 
     def __init__(self, splits: Mapping[str, "Dataset"], classes: Mapping[str, Classes] | None = None):
         super().__init__(splits)

@@ -36,7 +36,7 @@ class DataSettings:
     config: str | None = None  # the hub's name for one of several variants of a data set
     revision: str | None = None  # the hub's branch, tag or commit
     image_column: str | None = None  # None: the one column of feature type Image
-    label_column: str | None = None  # None: the one column of feature type ClassLabel
+    label_column: str | None = None  # None: the one column of feature type ClassLabel, or of lists of labels
     label_names: tuple[str, ...] | None = (
         None  # of classes, or of the numbers of boxes and masks; None: the source's own
     )

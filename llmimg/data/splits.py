@@ -16,6 +16,7 @@ import numpy as np
 from llmimg.data.annotations.classes import Classes
 from llmimg.data.balance import check_balance
 from llmimg.data.columns import fingerprint
+from llmimg.data.counts import all_labels
 from llmimg.data.decoding import Decoding
 from llmimg.data.extremes import check_darkness, training_white
 from llmimg.data.names import alike, shown, without_training
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 _WHAT = {
     "label": "Labels",
+    "labels": "Labels",
     "objects": "Objects",
     "mask": "Masks",
     "caption": "Captions",
@@ -42,7 +44,8 @@ _WHAT = {
 class Data:
     """Three splits with the columns image, label and id, and what else there is of each image (`llmimg.data.columns`).
 
-    `label_names` are the classes of images; `classes` has those of the columns `objects` and `mask`, where there are.
+    `label_names` are the classes of images; `classes` has those of the columns `labels`, `objects` and `mask`, where
+    there are.
     `decoding` is how their images are read, by what the training split's samples say. `notes` are sentences about what
     was done to the source that a reader of the results must know. `fresh` makes training rows anew for an epoch, where
     `data.fresh` asks for it.
@@ -100,6 +103,9 @@ def load(settings: DataSettings, needs: Collection[str] = ("label",), cache: Pat
     classes = tuple(chosen["train"].features["label"].names)
     if "label" in needs:
         notes += _class_notes(classes, parts, settings)
+    if "labels" in needs:
+        names = source.classes["labels"].names
+        notes += alike(names) + without_training(names, {role: all_labels(chosen[role]) for role in SPLITS})
     white = training_white(chosen["train"], notes, cache)
     for role in ("validation", "test"):
         check_darkness(role, chosen[role], white, notes, cache)

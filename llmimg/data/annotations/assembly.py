@@ -17,7 +17,7 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Annotated:
-    """Splits with annotations, and the classes of each column that has some: `objects`, `mask`."""
+    """Splits with annotations, and the classes of each column that has some: `labels`, `objects`, `mask`."""
 
     splits: Mapping[str, "Dataset"]
     classes: Mapping[str, Classes]

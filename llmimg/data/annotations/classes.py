@@ -88,3 +88,33 @@ def no_class(value: Value, classes: Classes) -> str:
     ]
     which = f"known: {shown(known)}" if known else "none is in the training split"
     return f"{value!r}, which is no known class ({which})"
+
+
+def renamed(known: Mapping[int, str], learned: Mapping[int, str] | None, classes: Classes) -> dict[int, str]:
+    """What the numbers of a split are called; where `data.label_names` has other names than the source, by those."""
+    if learned is None:
+        return {number: same(name) for number, name in known.items()}
+    own = Classes.of(learned)
+    ours = dict(zip(own.names, classes.names, strict=True)) if len(own.names) == len(classes.names) else {}
+    return {number: ours.get(same(name), same(name)) for number, name in known.items()}
+
+
+def index_of(
+    value: Value, names: Mapping[int, str] | None, classes: Classes, indices: Mapping[str, int], said: str
+) -> int:
+    """The index of the class that a source calls so.
+
+    Args:
+        names: what its numbers are called; None where nothing says it.
+        indices: of the classes.
+        said: the beginning of an error, such as "A label of row 3 is".
+
+    Raises:
+        UserError: it is of no class.
+    """
+    name = value if isinstance(value, str) else names.get(value) if names is not None else str(value)
+    index = None if name is None else indices.get(same(name))
+    if index is None:
+        called = value if names is None or name is None else name
+        raise UserError(f"{said} {no_class(called, classes)}.")
+    return index

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ANNOTATIONS = ("objects", "mask", *WORDS)
 BOX_NAMES = ("bbox", "bboxes", "box", "boxes")
 CATEGORY_NAMES = ("category", "categories", "category_id", "label", "labels", "class", "classes")
+TAG_NAMES = ("tag", "tags", "attribute", "attributes")
 _WORD_NAMES = {
     "caption": ("caption", "captions", "text", "sentences"),
     "question": ("question", "questions"),
@@ -47,10 +48,51 @@ def label_column(settings: "DataSettings", features: "Features", needs: Iterable
     """
     from datasets import ClassLabel
 
+    if "labels" in needs:  # a label each is none of several
+        return None
     fitting = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
     if "label" not in needs and settings.label_column is None and len(fitting) != 1:
         return None
     return _one(settings, "label", features, ClassLabel)
+
+
+def labels_column(settings: "DataSettings", features: "Features") -> str | None:
+    """The set's column of lists of labels: the one that is named, or the one of lists of ClassLabel, else of numbers or
+    text by its name. None where there is none, or the one that is named has a label each.
+
+    Raises:
+        UserError: a name that the set does not have, or several such columns.
+    """
+    if (named := settings.label_column) is not None:
+        if named not in features:
+            raise UserError(_unknown(settings, "label", named, features))
+        return named if _is_list(features[named]) else None
+    lists = {name: feature for name, feature in features.items() if _is_list(feature)}
+    fitting = [name for name, feature in lists.items() if hasattr(feature.feature, "names")]
+    by_name = part_named(lists, CATEGORY_NAMES + TAG_NAMES)
+    fitting = fitting or ([] if by_name is None else [by_name])
+    if len(fitting) > 1:
+        raise UserError(
+            f"'{settings.path}' has several columns of lists of labels ({shown(fitting)}): name the one to use with "
+            "data.label_column=."
+        )
+    return fitting[0] if fitting else None
+
+
+def _is_list(feature: Any) -> bool:
+    """Whether a column may hold labels in lists, of numbers, text or ClassLabel."""
+    inner = getattr(feature, "feature", None)
+    return str(getattr(inner, "dtype", "")).startswith(("int", "uint", "string", "large_string"))
+
+
+def columns_needed(settings: "DataSettings", features: "Features", needs: Iterable[str]) -> frozenset[str]:
+    """The canonical columns to read: where labels are needed, and there is no column of lists of them, what they can be
+    made from (`llmimg.data.annotations.labels.with_labels`)."""
+    needs = frozenset(needs)
+    if "labels" not in needs or labels_column(settings, features) is not None:
+        return needs
+    boxes = settings.label_column is None and (settings.objects_column or _with_boxes(features))
+    return needs - {"labels"} | {"objects" if boxes else "label"}
 
 
 def annotation_columns(
@@ -68,12 +110,15 @@ def annotation_columns(
     for which in ANNOTATIONS:
         named = getattr(settings, f"{which}_column")
         if named is not None and named not in features:
-            raise UserError(
-                f"'{settings.path}' has no column '{named}' (data.{which}_column): {did_you_mean(named, features)}"
-            )
+            raise UserError(_unknown(settings, which, named, features))
         if named is not None or which in needs:
             found[which] = named or _found(settings, which, features, image)
-    return found
+    labels = labels_column(settings, features) if "labels" in needs else None
+    return found if labels is None else {**found, "labels": labels}
+
+
+def _unknown(settings: "DataSettings", which: str, named: str, features: "Features | Mapping[str, Any]") -> str:
+    return f"'{settings.path}' has no column '{named}' (data.{which}_column): {did_you_mean(named, features)}"
 
 
 def mask_candidates(features: "Features", image: str) -> list[str]:
@@ -99,11 +144,7 @@ def _found(settings: "DataSettings", which: str, features: "Features", image: st
     if which == "mask":
         fitting = mask_candidates(features, image)
     elif which == "objects":
-        fitting = [
-            name
-            for name, feature in features.items()
-            if part_named(parts(feature), BOX_NAMES) and part_named(parts(feature), CATEGORY_NAMES)
-        ]
+        fitting = _with_boxes(features)
     else:
         named = part_named(features, _WORD_NAMES[which])
         fitting = [named] if named is not None and is_words(features[named]) else []
@@ -116,14 +157,21 @@ def _found(settings: "DataSettings", which: str, features: "Features", image: st
     )
 
 
+def _with_boxes(features: "Features") -> list[str]:
+    """The columns that may be one of objects."""
+    return [
+        name
+        for name, feature in features.items()
+        if part_named(parts(feature), BOX_NAMES) and part_named(parts(feature), CATEGORY_NAMES)
+    ]
+
+
 def _one(settings: "DataSettings", which: str, features: Mapping[str, Any], kind: type) -> str:
     """The column of images or classes: the one that is named, or the only one of its type."""
     wanted = getattr(settings, f"{which}_column")
     if wanted is not None:
         if wanted not in features:
-            raise UserError(
-                f"'{settings.path}' has no column '{wanted}' (data.{which}_column): {did_you_mean(wanted, features)}"
-            )
+            raise UserError(_unknown(settings, which, wanted, features))
         return wanted
     found = [name for name, feature in features.items() if isinstance(feature, kind)]
     if len(found) != 1:

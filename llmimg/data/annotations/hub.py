@@ -8,6 +8,7 @@ import numpy as np
 from llmimg.data.annotations.assembly import Annotated, undecoded, with_column, with_masks, with_objects
 from llmimg.data.annotations.classes import Classes
 from llmimg.data.annotations.found import BOX_NAMES, CATEGORY_NAMES, part_named, parts
+from llmimg.data.annotations.labels import SplitLabels, canonical_labels, labels_feature
 from llmimg.data.annotations.lying import Size
 from llmimg.data.annotations.masks import canonical_masks, mask_classes
 from llmimg.data.annotations.objects import ImageObjects, SplitObjects, canonical_objects
@@ -58,6 +59,14 @@ def annotate(
         found = {
             split: _with_masks(data, masks[split], split, classes["mask"], settings) for split, data in found.items()
         }
+    if "labels" in columns:
+        labels, classes["labels"] = canonical_labels(
+            {split: _split_labels(read[split], split, columns["labels"]) for split in found},
+            train,
+            settings.label_names,
+        )
+        feature = labels_feature(classes["labels"])
+        found = {split: with_column(data, "labels", labels[split], feature) for split, data in found.items()}
     for which in WORDS:
         if which in columns:
             found = {
@@ -91,6 +100,13 @@ def _with_masks(data: "Dataset", masks: "Dataset", split: str, classes: Classes,
 def _with_image_ids(data: "Dataset", read: "Dataset") -> "Dataset":
     """The split with the set's own image numbers: what is written out speaks of these."""
     return with_column(data, "image_id", read.data.column("image_id").to_pylist(), read.features["image_id"])
+
+
+def _split_labels(read: "Dataset", split: str, column: str) -> SplitLabels:
+    names = getattr(read.features[column].feature, "names", None)
+    rows = read.data.column(column).to_pylist()
+    known = None if names is None else dict(enumerate(names))
+    return SplitLabels([row_name(row, split) for row in range(len(rows))], rows, known)
 
 
 def _split_objects(data: "Dataset", read: "Dataset", split: str, column: str) -> SplitObjects:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmimg.data.annotations.boxes import BoxCheck, as_pixels, refuse_bad, unit_of
-from llmimg.data.annotations.classes import Classes, Value, chosen_classes, no_class
+from llmimg.data.annotations.classes import Classes, Value, chosen_classes, index_of, renamed
 from llmimg.data.annotations.lying import Size, lying
 from llmimg.data.motion import from_corners
-from llmimg.data.names import same
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def canonical_objects(
     crowds = any(row is not None and row.crowds is not None for split in splits.values() for row in split.rows)
     columns, readers, indices = {}, {}, classes.indices()
     for name, split in splits.items():
-        names = _renamed(split.known, learned.known, classes) if split.known is not None else by_number
+        names = renamed(split.known, learned.known, classes) if split.known is not None else by_number
         placed = [_indices_of(row, names, classes, indices) for row in split.rows]
         readers[name] = reader = _Reader(layout, unit == "shares", crowds, BoxCheck(settings.bad_boxes))
         columns[name] = [reader(*each) for each in zip(split.images, split.rows, placed, strict=True)]
@@ -103,15 +102,6 @@ def _feature(classes: Classes, crowds: bool) -> dict[str, Any]:
     return found | ({"iscrowd": List(Value("bool"))} if crowds else {})
 
 
-def _renamed(known: Mapping[int, str], learned: Mapping[int, str] | None, classes: Classes) -> dict[int, str]:
-    """What the numbers of a split are called; where `data.label_names` has other names than the source, by those."""
-    if learned is None:
-        return {number: same(name) for number, name in known.items()}
-    own = Classes.of(learned)
-    ours = dict(zip(own.names, classes.names, strict=True)) if len(own.names) == len(classes.names) else {}
-    return {number: ours.get(same(name), same(name)) for number, name in known.items()}
-
-
 def _indices_of(
     row: ImageObjects | None, names: Mapping[int, str] | None, classes: Classes, indices: Mapping[str, int]
 ) -> list[int] | None:
@@ -126,12 +116,7 @@ def _indices_of(
     for value in row.categories:
         if value is None:
             raise UserError(f"An object of {row.name} has no category.")
-        name = value if isinstance(value, str) else names.get(value) if names is not None else str(value)
-        index = None if name is None else indices.get(same(name))
-        if index is None:
-            called = value if names is None or name is None else name
-            raise UserError(f"An object of {row.name} has the category {no_class(called, classes)}.")
-        found.append(index)
+        found.append(index_of(value, names, classes, indices, f"An object of {row.name} has the category"))
     return found
 
 

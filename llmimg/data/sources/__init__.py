@@ -5,9 +5,9 @@ A source is a module of this package with
 - `READS`: which of the settings in `PARTICULAR` mean something to it;
 - `load(settings, needs, notes, cache) -> Source` or {split: datasets.Dataset}, with the canonical columns of
   `llmimg.data.columns`: `image` and `id`, `label` (−1 where there is none), and of the others those that it always
-  has, those in `needs` and those that a setting names. Classes are alike in all splits, fingerprints are of what the
-  rows hold, the same in every process. It holds what it read against what lies there, and adds the difference to
-  `notes`;
+  has, those in `needs` and those that a setting names; `labels` that it does not have are made of its objects or of
+  the one label. Classes are alike in all splits, fingerprints are of what the rows hold, the same in every process.
+  It holds what it read against what lies there, and adds the difference to `notes`;
 - where it reads `data.fresh`, `fresh(settings, ids, epoch)`: the columns of these training rows in an epoch.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmimg.data.annotations.found import ANNOTATIONS
+from llmimg.data.annotations.labels import labels_of, with_labels
 from llmimg.data.columns import Source
 from llmimg.errors import UserError
 
@@ -60,13 +61,16 @@ def load_source(
     if "path" in source.READS:
         _ = settings.given_path
     found = source.load(settings, frozenset(needs), [] if notes is None else notes, cache)
+    found = found if isinstance(found, Source) else Source(found)
+    if "labels" in needs:
+        found = with_labels(found, settings.label_column is not None, settings.source)
     for name in needs:
         if any(name not in data.column_names for data in found.values()):
             raise UserError(
                 f"The task needs the column '{name}', which data.source={settings.source} does not have: choose other "
                 "data, or another task."
             )
-    return found if isinstance(found, Source) else Source(found)
+    return found
 
 
 def fresh_rows(settings: "DataSettings", needs: Collection[str]) -> FreshRows:
@@ -81,12 +85,20 @@ def fresh_rows(settings: "DataSettings", needs: Collection[str]) -> FreshRows:
 
 
 def _made_anew(fresh: FreshRows, needs: Collection[str], ids: Sequence[str], epoch: int) -> dict[str, list[Any]]:
-    made = {name: list(column) for name, column in fresh(ids, epoch).items()}
+    made = _columns(fresh, needs, ids, epoch)
     lacking = [row for row in range(len(ids)) if any(_lacks(made[name][row]) for name in needs)]
-    loaded = fresh([ids[row] for row in lacking], 0) if lacking and epoch else {}
+    loaded = _columns(fresh, needs, [ids[row] for row in lacking], 0) if lacking and epoch else {}
     for name, column in loaded.items():
         for row, value in zip(lacking, column, strict=True):
             made[name][row] = value
+    return made
+
+
+def _columns(fresh: FreshRows, needs: Collection[str], ids: Sequence[str], epoch: int) -> dict[str, list[Any]]:
+    """The columns of rows in an epoch, and their labels as `with_labels` makes them."""
+    made = {name: list(column) for name, column in fresh(ids, epoch).items()}
+    if "labels" in needs and "labels" not in made:
+        made["labels"] = labels_of("objects", made["objects"])
     return made
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmimg.data.annotations.found import annotation_columns, image_column, label_column
+from llmimg.data.annotations.found import annotation_columns, columns_needed, image_column, label_column
 from llmimg.data.annotations.hub import annotate
 from llmimg.data.columns import Source, fingerprint, rows
 from llmimg.data.contents import file_hashes
@@ -42,6 +42,7 @@ def load(settings: "DataSettings", needs: Collection[str], notes: list[str], cac
     root = _local(settings)
     read = _fetch(settings, root, notes, cache)
     features = next(iter(read.splits.values())).features
+    needs = columns_needed(settings, features, needs)
     image = image_column(settings, features, needs)
     annotations = annotation_columns(settings, features, image, needs)
     if root is not None:
