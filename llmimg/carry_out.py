@@ -15,7 +15,6 @@ from llmimg.errors import UserError
 from llmimg.ranks import is_first_process, world_size
 from llmimg.report.table import headline
 from llmimg.run_folder import RunFolder
-from llmimg.tasks.base import TASKS
 from llmimg.training.arguments import check_trainer
 
 log = logging.getLogger("llmimg")
@@ -64,7 +63,7 @@ def carry_out(resolved: Mapping[str, Any], apart: bool = False) -> dict[str, flo
     if not is_first_process():
         return {}
     metrics = folder.metrics()
-    log.info("%s\nReport: %s", headline(metrics, TASKS[configuration.task_name].measures), folder.path / "report.html")
+    log.info("%s\nReport: %s", headline(metrics, configuration.task_kind.measures), folder.path / "report.html")
     return metrics
 
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from llmimg.errors import UserError
 from llmimg.readouts.settings import PROMPTED
-from llmimg.tasks.base import TASKS
 
 if TYPE_CHECKING:
     from llmimg.configuration import Configuration
@@ -17,7 +16,7 @@ def check_parts(configuration: "Configuration") -> None:
         UserError: naming the settings, and what to do.
     """
     task = configuration.task_settings
-    if TASKS[configuration.task_name].by_split and configuration.model.kind != "language":
+    if configuration.task_kind.by_split and configuration.model.kind != "language":
         raise UserError(
             f"task={configuration.task_name} scores all texts of a split behind each image, which model="
             f"{configuration.model.name} does not: take a language model."
@@ -26,11 +25,17 @@ def check_parts(configuration: "Configuration") -> None:
         configuration.baseline.check(
             configuration.model.name, configuration.task_name, configuration.readout_name, configuration.data.images
         )
+        if configuration.task_kind.independent and not configuration.baseline.several:
+            raise UserError(
+                f"model={configuration.model.name} takes an image for one class, and of several (task.multiple=true) "
+                "it tells none: take model=constant or model=nearest."
+            )
     _check_adaptation(configuration)
     _check_images(configuration)
     _check_written_images(configuration)
     _check_samples(configuration)
     _check_balance(configuration)
+    _check_class_weights(configuration)
     if getattr(task, "text", ()) and configuration.tokens.permute != "none":
         raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
     if configuration.data.fresh and configuration.model.kind not in ("language", "baseline"):
@@ -54,7 +59,7 @@ def _check_images(configuration: "Configuration") -> None:
     images, model = configuration.data.images, configuration.model
     if images == "own":
         return
-    if configuration.readout_name in ("likelihood", "masked") or TASKS[configuration.task_name].writes_images:
+    if configuration.readout_name in ("likelihood", "masked") or configuration.task_kind.writes_images:
         raise UserError(
             f"data.images={images} tells what an answer owes to its image, and with task={configuration.task_name} the "
             "image is the answer: set data.images=own."
@@ -68,7 +73,7 @@ def _check_images(configuration: "Configuration") -> None:
 
 def _check_written_images(configuration: "Configuration") -> None:
     """Refuse what would be passed over, or break images, where the image is the answer."""
-    if not TASKS[configuration.task_name].writes_images:
+    if not configuration.task_kind.writes_images:
         return
     task, tokens, model = configuration.task_settings, configuration.tokens, configuration.model
     said = f"task={configuration.task_name} writes images"
@@ -108,10 +113,10 @@ def _check_balance(configuration: "Configuration") -> None:
     """Refuse to draw rows by their classes where there are none, or nothing learns from what is drawn."""
     if not configuration.data.balance:
         return
-    if "label" not in TASKS[configuration.task_name].columns:
+    if "label" not in configuration.task_kind.columns:
         raise UserError(
-            f"data.balance=true draws images by their class, and task={configuration.task_name} learns none: set "
-            "data.balance=false."
+            f"data.balance=true draws images by their class, and task={configuration.task_name} learns none"
+            f"{' that is the only one of an image' * configuration.task_kind.independent}: set data.balance=false."
         )
     if configuration.model.kind not in ("language", "image") or configuration.adaptation.name == "none":
         raise UserError(
@@ -121,6 +126,17 @@ def _check_balance(configuration: "Configuration") -> None:
         raise UserError(
             "data.balance=true draws from images that are there, and data.fresh=true makes others: drop one."
         )
+
+
+def _check_class_weights(configuration: "Configuration") -> None:
+    """Refuse weights of classes where nothing learns by them, or rare classes are shown more often already."""
+    if getattr(configuration.task_settings, "class_weights", "none") == "none":
+        return
+    said = f"task.class_weights={configuration.task_settings.class_weights}"
+    if configuration.readout_name != "head" or configuration.model.kind not in ("language", "image"):
+        raise UserError(f"{said} is for heads that learn, and nothing here learns by it: set task.class_weights=none.")
+    if configuration.data.balance:
+        raise UserError(f"{said} and data.balance=true both make up for rare classes: drop one.")
 
 
 def _check_without_prompt(task: Any, readout: str) -> None:

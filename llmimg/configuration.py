@@ -18,7 +18,8 @@ from llmimg.objective import objective_of
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.readouts.settings import check_combination, chosen_readout
 from llmimg.settings import Positive, Seed, Unit, build, settings_of
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.base import Task
+from llmimg.tasks.chosen import kind_of
 from llmimg.tasks.measure import LOSS, Measure
 from llmimg.textify import Textifier
 from llmimg.tokens.folders import cache_folder
@@ -102,7 +103,7 @@ class Configuration:
         _ = configuration.textifier, configuration.stops_by  # whether there is such a measure
         objective_of(resolved)
         name, kind = configuration.task_name, configuration.model.kind
-        check_combination(name, TASKS[name].readouts, configuration.readout_name, kind)
+        check_combination(name, configuration.task_kind.readouts, configuration.readout_name, kind)
         _ = configuration.task_settings, configuration.readout_settings
         configuration._check_best()
         check_parts(configuration)
@@ -112,15 +113,20 @@ class Configuration:
     def task_name(self) -> str:
         return self._named(self.task, "task")
 
+    @property
+    def task_kind(self) -> type[Task]:
+        """The task's class."""
+        return kind_of({**self.task, "name": self.task_name})
+
     @functools.cached_property
     def task_settings(self) -> Any:
         """The task's `Settings`."""
         given = {key: value for key, value in self.task.items() if key != "name"}
-        return build(TASKS[self.task_name].Settings, given)
+        return build(self.task_kind.Settings, given)
 
     @property
     def readout_name(self) -> str:
-        readouts = TASKS[self.task_name].readouts
+        readouts = self.task_kind.readouts
         return chosen_readout(readouts, self._named(self.readout, "readout"), self.model.kind)
 
     @functools.cached_property
@@ -162,13 +168,13 @@ class Configuration:
     @property
     def stops_by(self) -> Measure:
         """What training ends early by."""
-        headline = TASKS[self.task_name].measures[0].key
+        headline = self.task_kind.measures[0].key
         return choose(self.early_stopping.metric or headline, self._while_training, "early_stopping.metric")
 
     @property
     def _while_training(self) -> dict[str, Measure]:
         """What every evaluation in training gives, by its key: what the best weights can be told by."""
-        measures = (LOSS, *TASKS[self.task_name].measures)
+        measures = (LOSS, *self.task_kind.measures)
         return {measure.key: measure for measure in measures if measure.while_training}
 
     def _check_best(self) -> None:

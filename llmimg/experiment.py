@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llmimg.configuration import Configuration
-from llmimg.data import Data, class_pixels
+from llmimg.data import Data, class_counts
 from llmimg.data.decoding import decode
 from llmimg.data.rows import Rows
 from llmimg.provenance import identify, load_data
@@ -18,7 +18,7 @@ from llmimg.report.record import Example
 from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver, scores, solver_for
-from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.base import Task
 from llmimg.tasks.info import DataInfo, training_answers
 from llmimg.tasks.measure import Table
 
@@ -75,28 +75,18 @@ def run_experiment(
 
 def bound(settings: Configuration, data: Data) -> Task:
     """The task of a configuration, for these data."""
-    kind = TASKS[settings.task_name]
+    kind = settings.task_kind
     info = DataInfo(
         label_names=tuple(data.label_names),
         classes={column: each.names for column, each in data.classes.items()},
         numbers={column: each.numbers for column, each in data.classes.items()},
-        counts=_counts(kind, data),
+        counts=class_counts(data, kind.columns),
         answers=training_answers(kind.known_answers(data.train)),
         size=None if data.decoding.size is None else tuple(data.decoding.size),
         channels=_channels(data) if kind.writes_images else 1,
+        rows=len(data.train),
     )
     return kind(settings.task_settings).bind(info, settings.textifier)
-
-
-def _counts(kind: type[Task], data: Data) -> dict[str, tuple[int, ...]]:
-    """`DataInfo.counts` of what the task makes something of."""
-    counts = {}
-    if "mask" in kind.columns and (masks := data.classes.get("mask")):
-        counts["mask"] = class_pixels(data.train, len(masks.names))
-    if "label" in kind.asks and data.label_names:
-        labels = np.asarray(data.train["label"][:])
-        counts["label"] = tuple(np.bincount(labels[labels >= 0], minlength=len(data.label_names)).tolist())
-    return counts
 
 
 def _channels(data: Data) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from llmimg.errors import UserError
 from llmimg.nearest import did_you_mean
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.chosen import kind_of
 from llmimg.tasks.measure import LOSS, Measure
 
 
@@ -16,7 +16,7 @@ def objective_of(resolved: Mapping[str, Any]) -> tuple[str, Measure | None]:
     Raises:
         UserError: a score of the test split, by which nothing is to be chosen.
     """
-    measures = TASKS[resolved["task"]["name"]].measures
+    measures = kind_of(resolved["task"]).measures
     key = resolved.get("objective") or f"val/{measures[0].key}"
     if key.startswith("test/"):
         raise UserError(

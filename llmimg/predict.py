@@ -16,6 +16,7 @@ from llmimg.recogniser import Recogniser
 from llmimg.settings import Positive, Seed, build, settings_of
 from llmimg.tasks.asked import all_asks
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
+from llmimg.tasks.chosen import name_of
 
 
 def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -47,11 +48,11 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     if not images:
         raise UserError("What this run leaves writes no images: give some that it is to read.")
     if said := next((name for name in _DRAWN if name in given), None):
-        raise UserError(f"{said}= is for tasks that write images, and task={_named(task)} does not: leave it out.")
+        raise UserError(f"{said}= is for tasks that write images, and task={name_of(task)} does not: leave it out.")
     asked_by: dict[str, Any] = {name: value for name, value in given.items() if name in all_asks()}
     bounds = _bounds(task, {name: given[name] for name in given if name not in asked_by})
     if out is not None and not task.exports:
-        raise UserError(f"task={_named(task)} has no format of files of its own: leave out out=.")
+        raise UserError(f"task={name_of(task)} has no format of files of its own: leave out out=.")
     predictions, rows = recogniser.predictions(images, **asked_by)
     if bounds is not None:
         predictions = [task.bounded(each, bounds) for each in predictions]
@@ -87,7 +88,7 @@ def _drawn(
     task = recogniser.readout.task
     if images and "keep" not in given:
         raise UserError(
-            f"task={_named(task)} writes images: give keep=0.5 to have the lower halves of these written anew, or "
+            f"task={name_of(task)} writes images: give keep=0.5 to have the lower halves of these written anew, or "
             f"{task.asks[0]}= without images."
         )
     if not images and "keep" in given:
@@ -133,16 +134,12 @@ def _bounds(task: Task, given: Mapping[str, str]) -> Any:
     chosen, known = {name: value for name, value in given.items() if name != "out"}, _fields(type(task))
     for name in chosen:
         if name not in {field.name for field in known}:
-            raise UserError(f"{name}= bounds nothing that task={_named(task)} answers: leave it out.")
+            raise UserError(f"{name}= bounds nothing that task={name_of(task)} answers: leave it out.")
     return build(task.Bounds, chosen) if chosen else None
 
 
 def _fields(kind: Any) -> tuple[dataclasses.Field, ...]:
     return () if kind.Bounds is None else dataclasses.fields(kind.Bounds)
-
-
-def _named(task: Task) -> str:
-    return TASKS.name_of(type(task))
 
 
 def _ids(images: Sequence[str]) -> list[str]:

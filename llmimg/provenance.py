@@ -26,7 +26,6 @@ from llmimg.data.shots import draw_shots
 from llmimg.errors import UserError
 from llmimg.hub import recogniser_described, weights_fingerprint
 from llmimg.run_folder import RunFolder
-from llmimg.tasks.base import TASKS
 from llmimg.tokens.cache import prepare_hashes
 from llmimg.tokens.folders import cache_folder
 from llmimg.tokens.learned import run_decoding
@@ -47,7 +46,7 @@ def load_data(settings: Configuration, notes: list[str]) -> Data:
     Raises:
         UserError: data that cannot be read, or of which nothing is left.
     """
-    data = load(settings.data, TASKS[settings.task_name].columns, cache_folder(settings.tokens.cache_dir))
+    data = load(settings.data, settings.task_kind.columns, cache_folder(settings.tokens.cache_dir))
     notes.extend(data.notes)
     if settings.data.overlap != "drop":
         return data

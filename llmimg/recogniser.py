@@ -20,7 +20,8 @@ from llmimg.readouts.base import READOUTS, TextReadout
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.settings import build
 from llmimg.tasks.asked import asked_by
-from llmimg.tasks.base import TASKS, Prediction, Row, Task
+from llmimg.tasks.base import Prediction, Row, Task
+from llmimg.tasks.chosen import kind_of, name_of
 from llmimg.tasks.info import DataInfo
 from llmimg.textify import Textifier, make
 from llmimg.tokens.encoder import Encoder
@@ -235,12 +236,12 @@ def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _described_task(task: Task) -> dict[str, Any]:
-    name = TASKS.name_of(type(task))
+    name = name_of(task)
     return {"name": name, "settings": dataclasses.asdict(task.settings), "data": dataclasses.asdict(task.info)}
 
 
 def _task(described: Mapping[str, Any], textifier: Textifier) -> Task:
-    kind = TASKS[described["name"]]
+    kind = kind_of({"name": described["name"], **described["settings"]})
     return kind(build(kind.Settings, described["settings"])).bind(DataInfo.from_json(described["data"]), textifier)
 
 

@@ -71,6 +71,7 @@ class Baseline(abc.ABC):
 
     readouts: ClassVar[tuple[str, ...]] = ("head", "score", "generate")  # those instead of which it answers
     looks: ClassVar[bool] = True  # whether what it answers depends on the image
+    several: ClassVar[bool] = True  # whether it answers where classes are independent of each other
     note: ClassVar[str]  # what a reader of its results must know, in a sentence
 
     @abc.abstractmethod
@@ -112,7 +113,7 @@ class Baseline(abc.ABC):
 class Classifier(Baseline):
     """A classifier of scikit-learn, for tasks whose answers are one of few."""
 
-    readouts = ("head",)
+    readouts, several = ("head",), False
     note = "The fitted estimator of scikit-learn is not kept: loading one would run code."
 
     def fit(self, images: np.ndarray, rows: Sequence[Row], task: Task, seed: int) -> Fitted:

@@ -14,7 +14,8 @@ import pyarrow.parquet
 from llmimg.errors import UserError
 from llmimg.insight.seeds import distinct_seeds, is_deterministic
 from llmimg.run_folder import RunFolder, distinguishing
-from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.base import Task
+from llmimg.tasks.chosen import kind_of
 from llmimg.tasks.measure import ByRows, Measure, Weights, of_rows, truths_of
 
 _WRITING = ("textify", "vocabulary")  # settings that decide what a token is
@@ -126,8 +127,8 @@ def answers_of(path: str | Path) -> Answers:
 
 def _answers(folder: RunFolder) -> Answers:
     config = folder.config()
-    name = config.get("task", {}).get("name", "classify")
-    task: type[Task] = TASKS[name]
+    group = {"name": "classify", **config.get("task", {})}
+    task = kind_of(group)
     table = _Columns(pyarrow.parquet.read_table(folder.path / "predictions.parquet"))
     if "pixels" not in table:
         raise UserError(
@@ -143,7 +144,7 @@ def _answers(folder: RunFolder) -> Answers:
         headlines=(headline,),
         measure=measure,
         notes=notes,
-        task=name,
+        task=str(group["name"]),
         writing={key: config.get(key) for key in _WRITING},
     )
 

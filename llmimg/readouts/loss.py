@@ -89,6 +89,9 @@ class YesOrNo(Term):
     to 1 (yes), `IGNORED` where there is nothing to learn. What is counted is each of a row's K labels: a row of which
     no class holds is learned like any other. `class_weights` are of what a yes costs, a no counts as it is."""
 
+    def learned(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return (batch[self.labels] != IGNORED).any(dim=-1)
+
     def count(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return (batch[self.labels] != IGNORED).sum()
 

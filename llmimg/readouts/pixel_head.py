@@ -7,7 +7,8 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, ResNetConfig
 
 from llmimg.readouts.base import Batch, Readout, tensors
-from llmimg.readouts.head import class_targets
+from llmimg.readouts.head import class_targets, class_terms
+from llmimg.readouts.loss import Term
 from llmimg.tasks.base import Task
 from llmimg.tokens.sample import Example
 
@@ -21,6 +22,10 @@ class PixelHead(Readout):
         super().__init__(task)
         self.side = _RESNET_SIDE if isinstance(config, ResNetConfig) else 0
         self.patch = getattr(config, "patch_size", 1)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return class_terms(self.task)
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
         return {**self.batch(examples), **tensors(labels=class_targets(self.task, examples))}

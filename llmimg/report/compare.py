@@ -19,7 +19,7 @@ from llmimg.report.page import page_environment
 from llmimg.report.record import Example
 from llmimg.report.svg import short
 from llmimg.run_folder import RunFolder, distinguishing, flatten, without, write_text
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.chosen import kind_of
 from llmimg.tasks.measure import Measure
 
 # What the table shows of a row's runs besides the task's measures, on average: metrics.json's key → the column's name.
@@ -82,30 +82,32 @@ def compare(folder: str | Path) -> tuple[list[Path], list[str]]:
     """
     runs = [RunFolder(path.parent) for path in sorted(Path(folder).rglob("metrics.json"))]
     runs = [run for run in runs if run.is_finished and (run.path / "config.yaml").is_file()]
-    by_data: dict[tuple[str, str], list[RunFolder]] = {}
+    by_data: dict[tuple[str, str, tuple[Measure, ...]], list[RunFolder]] = {}
     for run in runs:
-        name, config = task_of(run), run.config()
-        if f"test/{TASKS[name].measures[0].key}" in run.metrics():
-            by_data.setdefault((config["data"]["name"], name), []).append(run)
+        (name, measures), config = task_of(run), run.config()
+        if f"test/{measures[0].key}" in run.metrics():
+            by_data.setdefault((config["data"]["name"], name, measures), []).append(run)
     if not by_data:
         raise UserError(f"'{folder}' holds no finished run: give the folder of a comparison, as runs/compare.")
-    tasks = Counter(data for data, _ in by_data)
+    tasks = Counter(data for data, *_ in by_data)
+    headlines = Counter((data, task) for data, task, _ in by_data)
     written, notes = [], []
-    for (data, task), group in by_data.items():
+    for (data, task, measures), group in by_data.items():
         group, found = counted(group)
         notes += found
-        measures = TASKS[task].measures
         rows, curves = rows_of(group, measures), curves_of(group, measures[0])
         name = data if tasks[data] == 1 else f"{data}-{task}"
+        name += f"-{measures[0].key}" * (headlines[data, task] > 1)
         for kind, text in (("csv", table(rows, measures)), ("html", page(name, measures, rows, curves, found))):
             written.append(Path(folder) / f"{name}.{kind}")
             write_text(written[-1], text)
     return written, notes
 
 
-def task_of(run: RunFolder) -> str:
-    """The name of its task."""
-    return str(run.config().get("task", {}).get("name", "classify"))
+def task_of(run: RunFolder) -> tuple[str, tuple[Measure, ...]]:
+    """The name of its task, and what that is measured by."""
+    group = {"name": "classify", **run.config().get("task", {})}
+    return str(group["name"]), kind_of(group).measures
 
 
 def counted(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], list[str]]:

@@ -15,7 +15,7 @@ from llmimg.settings import read
 from llmimg.show.image import cost_lines
 from llmimg.show.lines import Style, Token
 from llmimg.tasks.asked import all_asks, asked_by
-from llmimg.tasks.base import TASKS
+from llmimg.tasks.chosen import name_of
 from llmimg.tokens.layout import WORDS
 from llmimg.tokens.names import token_names
 from llmimg.tokens.sample import Example
@@ -61,7 +61,7 @@ def _check(run: str, given: Mapping[str, str]) -> None:
 
 
 def _check_image(readout: TextReadout, path: str | None) -> None:
-    name = TASKS.name_of(type(readout.task))
+    name = name_of(readout.task)
     if readout.draws and path is not None:
         raise UserError(f"task={name} writes images, and reads none: leave {path} out.")
     if not readout.draws and path is None:

@@ -45,7 +45,7 @@ from llmimg.solvers.preparation import common_boxes, make_encoder, make_looks, p
 from llmimg.solvers.scripts import make_script
 from llmimg.solvers.seen import shown_texts
 from llmimg.solvers.wordings import spread
-from llmimg.tasks.base import TASKS, Row, Task
+from llmimg.tasks.base import Row, Task
 from llmimg.tasks.figures import Figure, Shown
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.layout import Frame, Layout
@@ -99,7 +99,7 @@ class LanguageSolver(Solver):
 
     @classmethod
     def check(cls, settings: Configuration) -> None:
-        names = [name for name in TASKS[settings.task_name].readouts if "language" in KINDS[name]]
+        names = [name for name in settings.task_kind.readouts if "language" in KINDS[name]]
         others = [name for name in names if not READOUTS[name].causal]
         context_limit(settings.model, READOUTS[settings.readout_name].causal, others)  # whether there is such a model
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from llmimg.errors import UserError
 from llmimg.tasks.base import TASKS, Task
+from llmimg.tasks.chosen import name_of
 
 
 def asked_by(task: Task, asks: Sequence[str], given: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
@@ -17,7 +18,7 @@ def asked_by(task: Task, asks: Sequence[str], given: Mapping[str, Any], count: i
     Raises:
         UserError: a column that the task does not ask by, or that is missing; texts of which there are not `count`.
     """
-    name = TASKS.name_of(type(task))
+    name = name_of(task)
     for column in given:
         if column not in asks:
             raise UserError(f"task={name} is not asked by a {column}: leave {column}= out.")

@@ -42,13 +42,19 @@ class Task(Prompting):
     )
     Bounds: ClassVar[type | None] = None  # what `predict` can be told to leave out, as settings; None: nothing
     by_split: ClassVar[bool] = False  # whether the rows of a split are held against each other (`of_split`)
+    independent: ClassVar[bool] = False  # whether each of its classes holds or does not by itself; else one does
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
     writes_images: ClassVar[bool] = False  # whether an answer is the row's own image, in the pieces images are read in
 
     @classmethod
-    def with_settings(cls, info: DataInfo = NOTHING_KNOWN, **settings: Any) -> Self:
+    def chosen(cls, settings: Mapping[str, Any]) -> type[Any]:
+        """The class of task that its settings ask for, in JSON's types: itself, where they choose no other."""
+        return cls
+
+    @classmethod
+    def with_settings(cls, info: DataInfo = NOTHING_KNOWN, **settings: Any) -> Any:
         """The task for some data, by the names of its settings."""
-        return cls(build(cls.Settings, settings), info)
+        return cls.chosen(settings)(build(cls.Settings, settings), info)
 
     def bind(self, info: DataInfo, textifier: Textifier) -> Self:
         """Itself for these data.
@@ -136,9 +142,13 @@ class Task(Prompting):
         classifier's are its classes'."""
         return None
 
-    def target(self, row: Row, seed: int | None = None) -> int | None:
-        """Which of its classes a row is of: what is learned of it; None, of a row of none, is nothing. `seed` as of
-        `prompt`."""
+    @property
+    def class_weights(self) -> np.ndarray | None:
+        """What a head's cost of each class, or of a yes to it, is multiplied by, float32 `[K]`; None: alike."""
+        return None
+
+    def target(self, row: Row, seed: int | None = None) -> Any:
+        """Which of its classes a row is of, or which hold, float32 `[K]`; None: nothing. `seed` as of `prompt`."""
         raise NotImplementedError
 
     @abc.abstractmethod
@@ -285,6 +295,5 @@ class Task(Prompting):
     def constant(self, rows: Sequence[Row]) -> Prediction:
         """What answers best without looking: the commonest truth of these rows to learn from."""
         truths = [self.truth(row) for row in rows]
-        counts = collections.Counter(map(self.text, truths))
-        commonest = max(counts, key=lambda text: counts[text])
+        ((commonest, _),) = collections.Counter(map(self.text, truths)).most_common(1)
         return next(truth for truth in truths if self.text(truth) == commonest)

@@ -6,31 +6,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from llmimg.settings import settings_of
+from llmimg.settings import read
 from llmimg.tasks.base import TASKS, Row, Task
 from llmimg.tasks.class_figures import class_figures
+from llmimg.tasks.class_settings import ClassifySettings, balanced_weights
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.measure import ByRows, Measure, Table
-from llmimg.tasks.settings import AnswerSettings
-from llmimg.tasks.templates import Prompts, closed_answers
+from llmimg.tasks.multiple import Multiple
+from llmimg.tasks.templates import closed_answers
 from llmimg.tokens.sample import Answer, Part
 
 UNNAMED = "(no class)"  # the prediction where an answer in words names none
-
-
-@settings_of("task")
-class ClassifySettings(AnswerSettings):
-    """conf/task/classify.yaml.
-
-    Attributes:
-        prompts: as of `AnswerSettings`, for `readout=score` and `generate`; `{classes}` in front of the image lists
-            all classes, and what stands behind `{answer}` ends an answer.
-    """
-
-    constants = ("classes",)
-    ends = True
-
-    prompts: Prompts = ("{image}\nclass: {answer}\n",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +36,7 @@ class Label:
 
 @TASKS.register("classify")
 class Classify(Task):
-    """One label an image."""
+    """One label an image; of several (`task.multiple`) it is another task."""
 
     settings: ClassifySettings
     Settings = ClassifySettings
@@ -83,9 +69,17 @@ class Classify(Task):
 
     row_measure: ClassVar = Measure("score", "Score", "how sure the model was of them", "number", worst=-1.0)
 
+    @classmethod
+    def chosen(cls, settings: Mapping[str, Any]) -> type[Task]:
+        return Multiple if read(settings.get("multiple", False), bool, "task.multiple") else cls
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.info.label_names
+
+    @property
+    def class_weights(self) -> np.ndarray | None:
+        return balanced_weights(self.info.counts["label"]) if self.settings.class_weights == "balanced" else None
 
     @property
     def candidates(self) -> tuple[tuple[Part, ...], ...]:

@@ -17,10 +17,11 @@ class DataInfo:
 
     Attributes:
         label_names: the classes of images.
-        classes: of the columns `objects` and `mask`, the names of their classes.
+        classes: of the columns `labels`, `objects` and `mask`, the names of their classes.
         numbers: the source's own number of each of these; None where it has none.
-        counts: how often each of these stands in the training split, in objects or pixels, and under `label` of how
-            many images each class is; where it was counted.
+        counts: how often each of these stands in the training split, in objects or pixels, and of the columns `label`
+            and `labels` in images; where it was counted.
+        rows: of the training split.
         answers: of the training rows, each once, the commonest first; none where there are more than `MOST_ANSWERS`.
         size: (height, width) of what the model sees; None where images differ.
         channels: of images: 3 where any of the first training images has colour, else 1.
@@ -33,6 +34,7 @@ class DataInfo:
     answers: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     channels: int = 1
+    rows: int = 0
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DataInfo":
@@ -43,7 +45,13 @@ class DataInfo:
         }
         size = values["size"]
         known = {"answers": tuple(values["answers"]), "size": None if size is None else (size[0], size[1])}
-        return cls(tuple(values["label_names"]), **of_columns, **known, channels=values.get("channels", 1))
+        return cls(
+            tuple(values["label_names"]),
+            **of_columns,
+            **known,
+            channels=values.get("channels", 1),
+            rows=values.get("rows", 0),
+        )
 
 
 NOTHING_KNOWN = DataInfo()

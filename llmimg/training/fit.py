@@ -4,6 +4,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -210,11 +211,14 @@ def make_trainer(
 @contextlib.contextmanager
 def _evaluated_alone(model: PreTrainedModel) -> Iterator[None]:
     """A Trainer refuses a model in few bits that has no adapters, even where nothing of it is to learn: while it is
-    made, the model passes for one that has."""
+    made, the model passes for one that has. And it warns that it would not smooth labels of which several hold, which
+    is done here (`llmimg.readouts.loss`)."""
     passes = getattr(model, "is_quantized", False) and not any(weight.requires_grad for weight in model.parameters())
     if passes:
         model._hf_peft_config_loaded = True
-    yield
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Label smoothing is not compatible with multi-label")
+        yield
     if passes:
         model._hf_peft_config_loaded = False
 

@@ -196,7 +196,9 @@ def test_what_does_not_go_together_is_refused(run, overrides, message):
 
 
 @pytest.mark.parametrize("model", ["constant", "nearest"])
-@pytest.mark.parametrize("experiment", ["scenes_answer", "scenes_caption", "scenes_detect", "scenes_segment"])
+@pytest.mark.parametrize(
+    "experiment", ["scenes_answer", "scenes_caption", "scenes_detect", "scenes_labels", "scenes_segment"]
+)
 def test_a_preset_takes_a_blind_model_instead_of_its_own(run, experiment, model):
     """… by the same command: what it says of text and training is passed over."""
     few = ("data.train_samples=20", "data.val_samples=10", "data.test_samples=10")

@@ -66,6 +66,18 @@ def test_what_does_not_is_not_guessed_at(text):
     assert len(found.objects) == 0 and found.problem
 
 
+def test_several_labels_are_read_by_their_names():
+    info = DataInfo(classes={"labels": ("cat", "catfish", "hot dog")})
+    several = TASKS["classify"].with_settings(info, multiple=True)
+    assert read(several, "catfish, hot dog\n", finish="stop") == (" catfish, hot dog", None)
+    found = several.read(read_pieces(several, Reply("catfish, hot dog"), ROW), ROW)
+    probabilities = {"catfish": 1.0, "hot dog": 1.0}
+    assert several.as_json(found) == {"labels": ["catfish", "hot dog"], "probabilities": probabilities}
+    assert read(several, "") == ("", None)
+    for text in ("hot dog, cat", "cat and hot dog", "cat, cat", "dog"):
+        assert read(several, text) == (None, "not as answers are written")
+
+
 def test_nothing_said_is_an_answer_where_the_grammar_has_it():
     assert read(detect(), " \n") == ("", None)
     assert read(segment(format="runs"), "") == (None, "empty")

@@ -36,11 +36,17 @@ from tests.scripting import script_of, with_choices
 ROOT = Path(__file__).parents[2]
 ROWS, STEPS, BATCH = 39, 4, 16  # an epoch ends with 7 rows, which one of two processes has all of
 CLASSES = ("cat", "dog", "hot dog")
-INFO = DataInfo(CLASSES, classes={"objects": CLASSES})
+INFO = DataInfo(
+    CLASSES, {"objects": CLASSES, "labels": CLASSES}, counts={"label": (12, 20, 7), "labels": (9, 3, 20)}, rows=ROWS
+)
 # name → task, readout, architecture, settings of the task
 KINDS = {
     **{f"head {kind}": ("classify", "head", kind, {}) for kind in ("gpt2", "bert", "llama", "modernbert")},
     **{f"blended {kind}": ("classify", "head", kind, {}) for kind in ("gpt2", "bert")},
+    "weighted gpt2": ("classify", "head", "gpt2", {"class_weights": "balanced"}),
+    "several bert": ("classify", "head", "bert", {"multiple": True}),
+    "several blended gpt2": ("classify", "head", "gpt2", {"multiple": True, "class_weights": "balanced"}),
+    "several in words": ("classify", "generate", "gpt2", {"multiple": True}),
     **{f"score {kind}": ("classify", "score", kind, {}) for kind in ("gpt2", "llama")},
     "generate gpt2": ("classify", "generate", "gpt2", {}),
     "likelihood gpt2": ("clm", "likelihood", "gpt2", {}),
@@ -74,7 +80,13 @@ def objects(index: int) -> dict[str, Any]:
     count = index % 4
     boxes = [[2 * each, index % 5, 2, 2] for each in range(count)]
     known = {"bbox": boxes, "category": [(index + each) % 3 for each in range(count)]}
-    return {"objects": known, "size": (8, 8), "placement": None, "id": str(index)}
+    labels = sorted(set(known["category"]))
+    return {"objects": known, "labels": labels, "size": (8, 8), "placement": None, "id": str(index)}
+
+
+def other(label: int) -> dict[str, Any]:
+    """What is known of an image that is blended in."""
+    return {"label": label, "labels": [label]}
 
 
 def texts(tokens: int, blended: bool) -> list[Example]:
@@ -87,7 +99,7 @@ def texts(tokens: int, blended: bool) -> list[Example]:
             {"label": int(rng.integers(3)), **objects(index)},
             index,
             np.uint64(index),
-            blend=({"label": int(rng.integers(3))}, float(rng.uniform(0.5, 1))) if blended else None,
+            blend=(other(int(rng.integers(3))), float(rng.uniform(0.5, 1))) if blended else None,
         )
         for index in range(ROWS)
     ]
@@ -119,7 +131,7 @@ def parts(name: str):
     else:
         readout = kind(task, Layout.of(vocabulary, 64), Script(vocabulary))
     model = make_model(shape, vocabulary, 64, kind.auto_class, readout.head())
-    return model, Rows(texts(len(vocabulary.tokenizer), name.startswith("blended"))), readout
+    return model, Rows(texts(len(vocabulary.tokenizer), "blended" in name)), readout
 
 
 def steps(name: str, batch: int, accumulated: int, folder: Path) -> dict[str, np.ndarray]:
@@ -193,11 +205,16 @@ def test_the_first_loss_is_that_of_a_plain_loop(name, tmp_path):
         labels = batch.pop("labels")[0]
         batch.pop("logits_to_keep", None)
         with torch.no_grad():
-            logits = model(**batch).logits[0].double().log_softmax(dim=-1)
-        if labels.is_floating_point():
+            scores = model(**batch).logits[0].double()
+        logits, weights = scores.log_softmax(dim=-1), readout.task.class_weights
+        if readout.task.independent and labels.is_floating_point():
+            yes, no = scores.sigmoid().log(), (-scores).sigmoid().log()
+            weights = torch.ones(3) if weights is None else torch.tensor(weights)
+            costs += (-(weights * labels * yes + (1 - labels) * no)).tolist()
+        elif labels.is_floating_point():
             costs.append(float(-(labels * logits).sum()))
         elif labels.ndim == 0:
-            costs.append(float(-logits[labels]))
+            costs.append(float(-logits[labels]) * (1 if weights is None else float(weights[labels])))
         else:
             ahead = 0 if name.startswith("masked") else 1
             costs += [

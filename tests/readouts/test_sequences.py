@@ -77,6 +77,19 @@ def test_a_head_says_a_class(rows):  # noqa: F811
     assert answering("head").continuations(rows[0].row) == (NAMES, True)
 
 
+def test_a_head_of_several_labels_learns_those_that_hold():
+    task = TASKS["classify"].with_settings(DataInfo(classes={"labels": NAMES}), multiple=True)
+    vocabulary = make_vocabulary("own", make("gray"), None)
+    readout, image = READOUTS["head"](task, Layout.of(vocabulary, 40), Script(vocabulary)), np.array([7, 8])
+    examples = [Example(image, {"labels": labels}) for labels in ([0, 1], [], [1])]
+    assert readout.targets(examples) == ["cat, dog", "nothing", "dog"]
+    examples.append(Example(image, {"labels": [1]}, blend=({"labels": [0, 1]}, 0.75)))
+    assert readout.targets(examples)[2:] == ["dog", "0.25 × cat, dog"]
+    (term,), batch = readout.terms, readout.training_batch(examples)
+    assert term.learned(batch).tolist() == [True] * 4 and term.count(batch) == 8
+    assert readout.continuations({}) == ((), True)
+
+
 def test_the_first_label_of_a_causal_model_is_not_learned():
     batch = {"labels": torch.tensor([[3, 4, IGNORED], [IGNORED, 5, 6]])}
     assert Term(shifted=True).learned(batch).tolist() == [[False, True, False], [False, True, True]]

@@ -17,6 +17,7 @@ from llmimg.report.page import render
 from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.base import TASKS, Prediction, Row, Task
+from llmimg.tasks.chosen import kind_of
 from llmimg.tasks.classify import Label
 from llmimg.tasks.figures import Shown
 from llmimg.tasks.imagine import Imagined
@@ -28,7 +29,11 @@ from llmimg.textify import make
 
 SETTINGS = SceneSettings(most=2)
 NAMES = scene_words(SETTINGS).names
-TASK = pytest.mark.parametrize("name", sorted(TASKS.entries()))
+# What is asked, by the settings of a task that are not as they are by default.
+ASKED = {**{name: {} for name in TASKS.entries()}, "segment": {"grid": (8, 8)}}
+ASKED = {name: {"name": name, **settings} for name, settings in ASKED.items()}
+ASKED["several labels"] = {"name": "classify", "multiple": True}
+TASK = pytest.mark.parametrize("name", sorted(ASKED))
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +42,10 @@ def scenes() -> Scenes:
 
 
 def bound(name: str) -> Task:
-    info = DataInfo(
-        label_names=NAMES, classes={"objects": NAMES, "mask": ("ground", *NAMES)}, answers=NAMES, size=(32, 32)
-    )
-    settings = {"segment": {"grid": (8, 8)}}.get(name, {})
-    return TASKS[name].with_settings(info, **settings).bind(info, make("gray"))
+    classes = {"labels": NAMES, "objects": NAMES, "mask": ("ground", *NAMES)}
+    info = DataInfo(label_names=NAMES, classes=classes, answers=NAMES, size=(32, 32))
+    settings = dict(ASKED[name])
+    return TASKS[settings.pop("name")].with_settings(info, **settings).bind(info, make("gray"))
 
 
 def rows_of(scenes: Scenes) -> list[Row]:
@@ -49,6 +53,7 @@ def rows_of(scenes: Scenes) -> list[Row]:
     for index, things in enumerate(scenes.things):
         objects = {"bbox": [list(thing.box) for thing in things], "category": [thing.category for thing in things]}
         row = {"id": str(index), "label": index % len(NAMES), "objects": objects, "mask": scenes.masks[index]}
+        row["labels"] = sorted(set(objects["category"]))
         row |= {"caption": scenes.captions[index], "question": "what is it?", "answer": NAMES[index % len(NAMES)]}
         rows.append({**row, "size": scenes.images[index].shape[:2], "placement": None})
     return rows
@@ -78,7 +83,7 @@ def left(folder, name: str, scenes: Scenes, every: int, seed: int = 0) -> RunFol
     table = {"id": [row["id"] for row in rows], "pixels": [row["id"] for row in rows]}
     table |= task.table(predictions, rows)
     folder.mkdir(parents=True)
-    config = {"task": {"name": name}, "seed": seed, "data": {"name": "scenes"}, "model": {"name": "m"}}
+    config = {"task": ASKED[name], "seed": seed, "data": {"name": "scenes"}, "model": {"name": "m"}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"textify": {"name": "gray"}}))
     (folder / "environment.json").write_text("{}")
     metrics = {f"test/{key}": value for key, value in task.metrics(predictions, rows, intervals=False).items()}
@@ -136,7 +141,7 @@ def test_a_page_shows_measures_figures_and_the_worst(name, scenes, tmp_path):
 def test_better_answers_are_better(name, scenes, tmp_path, capsys):
     good, poor = (left(tmp_path / f"{every}", name, scenes, every).path for every in (12, 2))
     result = compare_runs(answers_of(poor), answers_of(good))
-    measure = TASKS[name].measures[0]
+    measure = kind_of(ASKED[name]).measures[0]
     assert measure.better(result.difference, 0) and result.p_value < 0.05
     assert result.low <= result.difference <= result.high and not result.low <= 0 <= result.high
     main(["compare", str(poor), str(good)])
