@@ -86,3 +86,11 @@ def assembled(table: "pa.Table", features: "Features", key: str) -> "Dataset":
 
     # Not Dataset.from_dict: it would draw a fingerprint at random, and no cache would ever be found again.
     return Dataset(InMemoryTable(table), info=DatasetInfo(features=features), fingerprint=key)
+
+
+def all_labels(data: "Dataset") -> np.ndarray:
+    """Those of all rows of the column `labels` one behind the other, int64."""
+    import pyarrow.compute as pc
+
+    rows = data.select_columns(["labels"]).with_format("arrow")[:]
+    return np.asarray(pc.list_flatten(rows["labels"]), np.int64)

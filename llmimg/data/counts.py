@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmimg.data.annotations.masks import class_pixels
+from llmimg.data.columns import all_labels
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
     from llmimg.data.splits import Data
 
 
@@ -24,14 +23,6 @@ def class_counts(data: "Data", columns: Collection[str]) -> Mapping[str, tuple[i
     if "mask" in columns:
         counts["mask"] = class_pixels(data.train, len(data.classes["mask"].names))
     return counts
-
-
-def all_labels(data: "Dataset") -> np.ndarray:
-    """Those of all rows of the column `labels` one behind the other, int64."""
-    import pyarrow.compute as pc
-
-    rows = data.select_columns(["labels"]).with_format("arrow")[:]
-    return np.asarray(pc.list_flatten(rows["labels"]), np.int64)
 
 
 def _counted(labels: Sequence[int] | np.ndarray, classes: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ its file counts, nor its number in a data set.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xxhash
 
-from llmimg.data.columns import fingerprint
+from llmimg.data.columns import all_labels, fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,7 +47,8 @@ class SplitIdentity:
     Attributes:
         rows: images, those that are broken among them; of a plain text its files.
         broken: how many are broken.
-        classes: each class with its number of images, in the order of the class numbers.
+        classes: each class with its number of images, in the order of the class numbers; of images of several, those
+            in the column `labels`.
         fingerprint: 32 hexadecimal digits of all rows' pixels and annotations, in their order.
     """
 
@@ -128,15 +130,18 @@ def split_identity(split: "Dataset", hashes: Hashes) -> SplitIdentity:
     columns = {name: _in_short(split, name) for name in sorted(split.column_names) if name not in _NOT_KNOWN_OF}
     rows = zip(*columns.values(), strict=True) if columns else ((),) * len(hashes)
     lines = [json.dumps([pixels, *row]) for pixels, row in zip(hashes, rows, strict=True)]
-    labels = columns.get("label", [])
     names = split.features["label"].names if "label" in columns else []
-    counts = dict.fromkeys(names, 0)
-    for label in labels:
-        if label is not None:
-            counts[label] += 1
+    counted = Counter(columns.get("label", ()))
+    counts = _counts(split) if "labels" in columns else {name: counted[name] for name in names}
     within = [name for column in columns if column != "label" for name in _class_names(split.features[column])]
     key = fingerprint(*columns, *names, *within, "\n".join(lines))
     return SplitIdentity(len(hashes), sum(each is None for each in hashes), counts, key)
+
+
+def _counts(split: "Dataset") -> dict[str, int]:
+    """How many images each class holds in, where an image may be of several."""
+    names = split.features["labels"].feature.names
+    return dict(zip(names, np.bincount(all_labels(split), minlength=len(names)).tolist(), strict=True))
 
 
 def _class_names(feature: Any) -> list[str]:

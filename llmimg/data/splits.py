@@ -15,8 +15,7 @@ import numpy as np
 
 from llmimg.data.annotations.classes import Classes
 from llmimg.data.balance import check_balance
-from llmimg.data.columns import fingerprint
-from llmimg.data.counts import all_labels
+from llmimg.data.columns import all_labels, fingerprint
 from llmimg.data.decoding import Decoding
 from llmimg.data.extremes import check_darkness, training_white
 from llmimg.data.names import alike, shown, without_training

@@ -6,6 +6,7 @@ from datasets import ClassLabel, Image, List, Value
 from PIL import Image as Pillow
 
 from llmimg.data import DataSettings, class_counts, load
+from llmimg.data.identity import split_identity
 from llmimg.data.sources import fresh_rows
 from llmimg.errors import UserError
 
@@ -40,6 +41,10 @@ def test_lists_of_classes_keep_their_names_and_numbers(loaded):
     assert data.classes["labels"].names == ("sky", "sea", "sand") and data.classes["labels"].numbers == (0, 1, 2)
     assert data.train.features["labels"].feature.names == ["sky", "sea", "sand"]
     assert class_counts(data, ("labels",)) == {"labels": (1, 1, 1)}
+    identity = split_identity(data.train, ["0", "1", "2"])
+    assert identity.classes == {"sky": 1, "sea": 1, "sand": 1}
+    other = loaded(NAMED, [[2, 0], [0], [1]]).train
+    assert split_identity(other, ["0", "1", "2"]).fingerprint != identity.fingerprint
 
 
 @pytest.mark.parametrize("name", ["labels", "tags", "categories", "label", "attributes"])
