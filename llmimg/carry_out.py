@@ -63,7 +63,8 @@ def carry_out(resolved: Mapping[str, Any], apart: bool = False) -> dict[str, flo
     if not is_first_process():
         return {}
     metrics = folder.metrics()
-    log.info("%s\nReport: %s", headline(metrics, configuration.task_kind.measures), folder.path / "report.html")
+    measures = configuration.task_kind.measures_for(configuration.task_settings)
+    log.info("%s\nReport: %s", headline(metrics, measures), folder.path / "report.html")
     return metrics
 
 

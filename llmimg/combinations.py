@@ -36,8 +36,8 @@ def check_parts(configuration: "Configuration") -> None:
     _check_samples(configuration)
     _check_balance(configuration)
     _check_class_weights(configuration)
-    if getattr(task, "text", ()) and configuration.tokens.permute != "none":
-        raise UserError("tokens.permute is a control of images' text, and would mix up plain text: drop task.text.")
+    if not configuration.task_kind.of_images and configuration.tokens.permute != "none":
+        raise UserError("tokens.permute is a control of images' text, and would mix up plain text: leave it out.")
     if configuration.data.fresh and configuration.model.kind not in ("language", "baseline"):
         raise UserError(
             "data.fresh=true makes images for language models while they train, and "
@@ -45,7 +45,7 @@ def check_parts(configuration: "Configuration") -> None:
         )
     if configuration.augment.mixup and configuration.readout_name != "head":
         raise UserError("augment.mixup blends labels, which only readout=head can learn from: set augment.mixup=0.")
-    if configuration.readout_name not in PROMPTED:
+    if configuration.readout_name not in (*PROMPTED, "mixture"):
         _check_without_prompt(task, configuration.readout_name)
     if configuration.readout_name == "contrastive" and configuration.trainer.get("label_smoothing_factor"):
         raise UserError(

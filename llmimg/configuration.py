@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -11,7 +11,8 @@ from llmimg import textify
 from llmimg.baselines import BASELINES, Baseline
 from llmimg.combinations import check_parts
 from llmimg.data import AugmentSettings, DataSettings
-from llmimg.errors import UserError
+from llmimg.errors import UserError, within
+from llmimg.mixtures import check_mixture, chosen_in_a_mixture
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.nearest import choose, did_you_mean
 from llmimg.objective import objective_of
@@ -100,14 +101,23 @@ class Configuration:
             UserError: an unknown name, a value of the wrong type or out of range, or parts that do not go together.
         """
         configuration = build(cls, resolved)
-        _ = configuration.textifier, configuration.stops_by  # whether there is such a measure
+        _ = configuration.textifier
         objective_of(resolved)
-        name, kind = configuration.task_name, configuration.model.kind
-        check_combination(name, configuration.task_kind.readouts, configuration.readout_name, kind)
-        _ = configuration.task_settings, configuration.readout_settings
+        configuration._check()
+        for name, part in configuration.parts.items():
+            with within(f"task.parts.{name}" if name else ""):
+                part._check()
+        if configuration.readout_name == "mixture":
+            check_mixture(configuration)
+        _ = configuration.stops_by  # whether there is such a measure
         configuration._check_best()
-        check_parts(configuration)
         return configuration
+
+    def _check(self) -> None:
+        """Refuse a task, a readout and a model that do not go together, or with the rest."""
+        check_combination(self.task_name, self.task_kind.readouts, self.readout_name, self.model.kind)
+        _ = self.task_settings, self.readout_settings
+        check_parts(self)
 
     @property
     def task_name(self) -> str:
@@ -128,6 +138,23 @@ class Configuration:
     def readout_name(self) -> str:
         readouts = self.task_kind.readouts
         return chosen_readout(readouts, self._named(self.readout, "readout"), self.model.kind)
+
+    @functools.cached_property
+    def parts(self) -> Mapping[str, "Configuration"]:
+        """The configuration of each task that rows are asked by, by its name: of a single one itself, unnamed."""
+        parts = getattr(self.task_settings, "parts", {})
+        return {name: self._of_part(name, part) for name, part in parts.items()} or {"": self}
+
+    def _of_part(self, name: str, part: Any) -> "Configuration":
+        with within(f"task.parts.{name}"):
+            data = self.data if part.data is None else build(DataSettings, part.data)
+            return replace(self, task=part.task, readout=chosen_in_a_mixture(part), data=data)
+
+    @property
+    def plain_text(self) -> tuple[str, ...]:
+        """The files of plain text that are learned from."""
+        parts = [part for part in self.parts.values() if not part.task_kind.of_images]
+        return tuple(source for part in parts for source in part.task_settings.files)
 
     @functools.cached_property
     def readout_settings(self) -> Any:
@@ -168,13 +195,13 @@ class Configuration:
     @property
     def stops_by(self) -> Measure:
         """What training ends early by."""
-        headline = self.task_kind.measures[0].key
+        headline = self.task_kind.measures_for(self.task_settings)[0].key
         return choose(self.early_stopping.metric or headline, self._while_training, "early_stopping.metric")
 
     @property
     def _while_training(self) -> dict[str, Measure]:
         """What every evaluation in training gives, by its key: what the best weights can be told by."""
-        measures = (LOSS, *self.task_kind.measures)
+        measures = (LOSS, *self.task_kind.measures_for(self.task_settings))
         return {measure.key: measure for measure in measures if measure.while_training}
 
     def _check_best(self) -> None:

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from llmimg.bound import bound
 from llmimg.configuration import Configuration
-from llmimg.data import Data, class_counts
+from llmimg.data import Data
 from llmimg.data.decoding import decode
 from llmimg.data.rows import Rows
 from llmimg.provenance import identify, load_data
@@ -19,12 +20,9 @@ from llmimg.report.results import save_results
 from llmimg.run_folder import RunFolder
 from llmimg.solvers.base import Outcome, Solver, scores, solver_for
 from llmimg.tasks.base import Task
-from llmimg.tasks.info import DataInfo, training_answers
 from llmimg.tasks.measure import Table
 
 log = logging.getLogger("llmimg")
-
-_LOOKED_AT = 64  # training images
 
 
 def run_experiment(
@@ -50,9 +48,8 @@ def run_experiment(
     started = time.perf_counter()
     data = load_data(settings, notes)
     task = bound(settings, data)
-    for split in kind.splits:
-        known = Rows(getattr(data, split), task.columns_of(getattr(data, split).column_names), data.decoding)
-        task.check_scored(known.all_scored(np.arange(len(known))), split)
+    for name, asked in task.asked.items():
+        _check_scored(asked, data.of(name), kind.splits)
     solver = kind(settings, data, task, notes)
     identity = identify(settings, data, solver.hashes, folder, notes)
     seconds = time.perf_counter() - started
@@ -73,34 +70,17 @@ def run_experiment(
     return metrics
 
 
-def bound(settings: Configuration, data: Data) -> Task:
-    """The task of a configuration, for these data."""
-    kind = settings.task_kind
-    info = DataInfo(
-        label_names=tuple(data.label_names),
-        classes={column: each.names for column, each in data.classes.items()},
-        numbers={column: each.numbers for column, each in data.classes.items()},
-        counts=class_counts(data, kind.columns),
-        answers=training_answers(kind.known_answers(data.train)),
-        size=None if data.decoding.size is None else tuple(data.decoding.size),
-        channels=_channels(data) if kind.writes_images else 1,
-        rows=len(data.train),
-    )
-    return kind(settings.task_settings).bind(info, settings.textifier)
-
-
-def _channels(data: Data) -> int:
-    """3 where any of the first training images has colour, else 1."""
-    images, _ = data.decoding(data.train[:_LOOKED_AT]["image"])
-    return max((image.shape[2] for image in images if image is not None), default=1)
+def _check_scored(task: Task, data: Data, splits: Sequence[str]) -> None:
+    """Refuse splits in which there is nothing to score."""
+    for split in splits:
+        rows = getattr(data, split)
+        known = Rows(rows, task.columns_of(rows.column_names), data.decoding)
+        task.check_scored(known.all_scored(np.arange(len(known))), split)
 
 
 def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], folder: RunFolder) -> None:
     """Write what readers of the run get, of the test split's answers."""
-    columns = {
-        "id": [solver.data.test[int(number)]["id"] for number in outcome.numbers],
-        "pixels": [solver.hashes["test"][number] for number in outcome.numbers],
-    }
+    columns = {"id": [row["id"] for row in outcome.rows], "pixels": solver.image_hashes(outcome)}
     table = {**columns, **solver.task.table(outcome.predictions, outcome.rows), **outcome.columns}
     if solver.task.exports:
         folder.predictions.mkdir(exist_ok=True)
@@ -122,10 +102,11 @@ def _report(solver: Solver, outcome: Outcome, metrics: Mapping[str, float], fold
 
 def _examples(solver: Solver, outcome: Outcome, table: Table, indices: np.ndarray) -> list[Example]:
     """Rows of the test split with what was read of them; drawings lie on the source's image."""
-    data, task = solver.data, solver.task
-    drawn = []
+    task, drawn = solver.task, []
     for index in indices:
-        item, row = data.test[int(outcome.numbers[index])], outcome.rows[index]
+        row = outcome.rows[index]
+        data = solver.data.of(task.part_of(row))
+        item = data.test[int(outcome.numbers[index])]
         image = decode(item["image"], item["id"], data.decoding.white)
         drawn.append((task.draw(image, task.truth(row)), task.draw(image, outcome.predictions[index])))
     return make_examples(indices, solver.show(outcome, indices.tolist()), table, task.remark, drawn)

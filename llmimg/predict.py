@@ -25,15 +25,16 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     Args:
         run: the folder of a run, or of its recogniser.
         images: paths; none of a task that writes images, or of which the upper part is given.
-        given: `out`, a folder to write predictions to in the field's own format, and drawn on their images as PNG files
-            in the folder `drawn` there; what the task asks by (`question`), the same for all images; and what its
-            `Bounds` have. The folder is written once all is predicted, each file whole or not at all; files of the
-            same names are replaced.
+        given: `task`, which one of a mixture; `out`, a folder to write predictions to in the field's own format, and
+            drawn on their images as PNG files in the folder `drawn` there; what the task asks by (`question`), the same
+            for all images; and what its `Bounds` have. The folder is written once all is predicted, each file whole or
+            not at all; files of the same names are replaced.
 
     Raises:
         UserError: a name that no task has, or not the run's; an image that is not there or cannot be read.
     """
     _check(given)
+    asked, given = given.get("task"), {name: value for name, value in given.items() if name != "task"}
     out = output_folder(given["out"]) if "out" in given else None
     drawn = build(Drawn, {name: given[name] for name in _DRAWN if name in given})
     if not images and out is None:
@@ -41,7 +42,7 @@ def predict(run: str, images: Sequence[str], given: Mapping[str, str]) -> list[d
     for image in images:
         if not Path(image).is_file():
             raise UserError(f"There is no image {image}.")
-    recogniser = Recogniser.load(run)
+    recogniser = Recogniser.load(run).of(asked)
     task = recogniser.readout.task
     if recogniser.readout.draws:
         return _drawn(recogniser, images, given, drawn, out)
@@ -124,7 +125,11 @@ def _write(
 
 
 def _check(given: Mapping[str, str]) -> None:
-    known = {"out", *_DRAWN} | all_asks() | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
+    known = (
+        {"task", "out", *_DRAWN}
+        | all_asks()
+        | {field.name for kind in TASKS.entries().values() for field in _fields(kind)}
+    )
     for name in given:
         if name not in known:
             raise UserError(f"predict has no setting '{name}': {did_you_mean(name, known)}")

@@ -46,7 +46,11 @@ def load_data(settings: Configuration, notes: list[str]) -> Data:
     Raises:
         UserError: data that cannot be read, or of which nothing is left.
     """
-    data = load(settings.data, settings.task_kind.columns, cache_folder(settings.tokens.cache_dir))
+    shared = [part for part in settings.parts.values() if part.data is settings.data]
+    needs = dict.fromkeys(column for part in shared for column in part.task_kind.columns)
+    data = load(settings.data, tuple(needs), cache_folder(settings.tokens.cache_dir))
+    others = {name: load_data(part, notes) for name, part in settings.parts.items() if part.data is not settings.data}
+    data = replace(data, others=others)
     notes.extend(data.notes)
     if settings.data.overlap != "drop":
         return data
@@ -78,9 +82,14 @@ def parts_of(settings: Configuration, data: Data) -> dict[str, "Dataset"]:
     """What of the data a run looks at: its splits, or for a model that is only asked the test split and the training
     images that its prompt shows."""
     if settings.model.kind != "endpoint":
-        return {split: getattr(data, split) for split in SPLITS}
+        return {inside(name, split): getattr(each, split) for name, each in data.every.items() for split in SPLITS}
     shots = shown_rows(settings, data)
     return {**({"shots": data.train.select(shots)} if len(shots) else {}), "test": data.test}
+
+
+def inside(task: str, split: str) -> str:
+    """What a split of a task's own data is called: `vqa/train`; of the data that tasks share, `train`."""
+    return f"{task}/{split}" if task else split
 
 
 def shown_rows(settings: Configuration, data: Data) -> np.ndarray:
@@ -128,7 +137,7 @@ def identify(
     hashes = {name: hashes[name] for name in parts}
     labels = {name: _labels(part) for name, part in parts.items()}
     told = [str(each) for each in overlaps(hashes, labels)]
-    told += _seen_before(settings, hashes["test"])
+    told += [each for name in parts if name.endswith("test") for each in _seen_before(settings, hashes[name])]
     if told and settings.data.overlap == "error":
         raise UserError(
             f"{' '.join(told)} data.overlap=drop leaves the copies out of training, data.overlap=say goes on with them."
@@ -238,8 +247,7 @@ def _sources(settings: Configuration, data: Data) -> dict[str, str]:
 
 def _texts(settings: Configuration) -> dict[str, tuple[int, str]]:
     """Of each plain text that is learned from: how many files, and a hash of what they hold."""
-    task = settings.task_settings
-    files = {source: text_files(source) for source in getattr(task, "text", ())}
+    files = {source: text_files(source) for source in settings.plain_text}
     cache = cache_folder(settings.tokens.cache_dir)
     return {f"text '{source}'": (len(each), contents(each, cache)) for source, each in files.items()}
 

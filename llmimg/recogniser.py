@@ -9,30 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from llmimg.data import decode
 from llmimg.data.rng import example_seeds
 from llmimg.errors import UserError
-from llmimg.hub import RECOGNISER, load_config, recogniser_described
-from llmimg.models.loading import are_adapters, load_model, relative_to
-from llmimg.readouts.base import READOUTS, TextReadout
-from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
-from llmimg.settings import build
+from llmimg.hub import RECOGNISER
+from llmimg.models.loading import relative_to
+from llmimg.readouts.base import TextReadout
+from llmimg.saved import FORMAT, chosen, described_task, saved_model, saved_readout, saved_tasks
 from llmimg.tasks.asked import asked_by
-from llmimg.tasks.base import Prediction, Row, Task
-from llmimg.tasks.chosen import kind_of, name_of
-from llmimg.tasks.info import DataInfo
-from llmimg.textify import Textifier, make
+from llmimg.tasks.base import Prediction, Row
 from llmimg.tokens.encoder import Encoder
 from llmimg.tokens.image_answers import upper_part
-from llmimg.tokens.layout import Frame, Layout
-from llmimg.tokens.learned import save_state, saved_decoding, with_saved_state
-from llmimg.tokens.sample import Example, Sample
-from llmimg.tokens.script import Script, Shot
-from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
-
-_FORMAT = 3
+from llmimg.tokens.learned import save_state
+from llmimg.tokens.sample import Example
 
 
 @dataclass(frozen=True)
@@ -48,8 +39,17 @@ class Recogniser:
     readout: TextReadout
     origin: dict[str, Any] = field(default_factory=dict)  # what the weights started from
     data: dict[str, Any] = field(default_factory=dict)  # which data it was trained and tested on, as data.json
+    parts: Mapping[str, "Recogniser"] = field(default_factory=dict)  # one for each task of a mixture, by name
 
-    def __call__(self, images: Any = None, batch_size: int = 64, **columns: Any) -> list[Any]:
+    def of(self, task: str | None = None) -> "Recogniser":
+        """Itself, or for one task of a mixture, by its name.
+
+        Raises:
+            UserError: a mixture that is not told which, or no task of it.
+        """
+        return chosen(self.parts or {"": self}, task)
+
+    def __call__(self, images: Any = None, batch_size: int = 64, task: str | None = None, **columns: Any) -> list[Any]:
         """The answer to each image, in JSON's types; of a task that writes images, an image uint8 `[H, W, C]` for each
         of what it is asked by: `recogniser(label=["7", "3"])`.
 
@@ -57,6 +57,7 @@ class Recogniser:
             images: a sequence of what `llmimg.data.decode` takes (paths, bytes, PIL images, uint8 arrays), a batch
                 uint8 `[N, H, W, C]`, or a single image.
             batch_size: images that go through the model at once.
+            task: which is asked, of a mixture.
             columns: what each is asked by, where the task asks in words of its own (`question`): one text for all, or
                 one for each.
 
@@ -64,6 +65,8 @@ class Recogniser:
             UserError: an image that cannot be read, or whose text does not fit the model's context; a column that the
                 task does not ask by, or that is missing.
         """
+        if self.parts or task:
+            return self.of(task)(images, batch_size, **columns)
         if self.readout.draws:
             if images is not None:
                 raise UserError(
@@ -82,6 +85,7 @@ class Recogniser:
     ) -> tuple[list[Prediction], list[Row]]:
         """What the task reads in the answers to some images, and the rows that they are of; arguments and errors as of
         a call."""
+        self.of()  # one of several must be told first
         found, rows, outputs = [], [], []
         asked = asked_by(self.readout.task, self.readout.asks, columns, len(images))
         asking = self.with_readout(self.readout.of_split(asked))
@@ -110,6 +114,7 @@ class Recogniser:
         Raises:
             UserError: nothing to ask by, what the model does not know, or images whose text has no upper part.
         """
+        self.of()
         if images is None:
             columns = {name: [each] if isinstance(each, str) else list(each) for name, each in columns.items()}
         count = max(map(len, columns.values()), default=0) if images is None else len(images)
@@ -141,20 +146,14 @@ class Recogniser:
         self.model.save_pretrained(folder)
         self.model.config.save_pretrained(folder)  # adapters come without
         self.encoder.vocabulary.save(folder)
+        parts = {name: described_task(each.encoder, each.readout) for name, each in self.parts.items()}
         described = {
-            "format": _FORMAT,
-            "decoding": dataclasses.asdict(self.encoder.decoding),
+            "format": FORMAT,
             "textify": self.encoder.textifier.settings(),
-            "layout": dataclasses.asdict(self.readout.layout),
-            "task": _described_task(self.readout.task),
-            "readout": self.readout.describe(),
-            "shots": [{**shot.sample.as_json(), "image": shot.image.tolist()} for shot in self.readout.script.shots],
-            "boxes": None if self.readout.boxes is None else self.readout.boxes.tolist(),
             "origin": relative_to(self.origin, folder),
             "data": self.data,
             "vocabulary": self.encoder.vocabulary.name,
-            "inside": self.encoder.vocabulary.inside,
-            "tokens": "table" if self.encoder.vocabulary.is_table else "tokenizer",
+            **({"parts": parts} if parts else described_task(self.encoder, self.readout)),
         }
         save_state(dict(self.encoder.textifier.state), folder)
         (folder / RECOGNISER).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -169,22 +168,20 @@ class Recogniser:
         Raises:
             UserError: where there is none, or another version of llmimg wrote it.
         """
-        folder, described = _described(run)
-        encoder, readout = _readout(folder, described)
-        model: Any = _model(readout.auto_class, folder)
-        return cls(
-            model=model.to(device or _accelerator()),
-            encoder=encoder,
-            readout=readout,
-            origin=described["origin"],
-            data=described.get("data", {}),
-        )
+        folder, tasks = saved_tasks(run)
+        model = saved_model(folder, tasks, device)
+        return together({name: _loaded(model, folder, each) for name, each in tasks.items()})
 
 
-def load_readout(run: str | Path) -> tuple[Encoder, TextReadout]:
-    """What writes images as a recogniser reads them, and what puts them before its model, without the model; as
-    `Recogniser.load`."""
-    return _readout(*_described(run))
+def together(parts: Mapping[str, Recogniser]) -> Recogniser:
+    """A recogniser for several tasks of one model; of one alone, unnamed, itself."""
+    first = next(iter(parts.values()))
+    return first if "" in parts else dataclasses.replace(first, parts=parts)
+
+
+def _loaded(model: PreTrainedModel, folder: Path, described: dict[str, Any]) -> Recogniser:
+    encoder, readout = saved_readout(folder, described)
+    return Recogniser(model, encoder, readout, described["origin"], described.get("data", {}))
 
 
 def examples_of(
@@ -219,78 +216,3 @@ def examples_of(
         begun = [upper_part(encoder, image, keep)[0] if keep else 0 for image in fitted]
         every = zip(encoder.ids(fitted), rows, begun, strict=True)
         yield [Example(each, row, begun=count) for each, row, count in every]
-
-
-def _described(run: str | Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of a recogniser, and what it says of itself."""
-    folder = next((each for each in (Path(run) / "model", Path(run)) if (each / RECOGNISER).is_file()), None)
-    if folder is None:
-        raise UserError(f"'{run}' holds no recogniser: give the folder of a finished run, or its model folder.")
-    described = recogniser_described(folder)
-    if described.get("format") != _FORMAT:
-        raise UserError(
-            f"'{folder}' was written by another version of llmimg (format {described.get('format')}, this one "
-            f"reads {_FORMAT}): load it with that version, or train it anew."
-        )
-    return folder, described
-
-
-def _described_task(task: Task) -> dict[str, Any]:
-    name = name_of(task)
-    return {"name": name, "settings": dataclasses.asdict(task.settings), "data": dataclasses.asdict(task.info)}
-
-
-def _task(described: Mapping[str, Any], textifier: Textifier) -> Task:
-    kind = kind_of({"name": described["name"], **described["settings"]})
-    return kind(build(kind.Settings, described["settings"])).bind(DataInfo.from_json(described["data"]), textifier)
-
-
-def _readout(folder: Path, described: dict[str, Any]) -> tuple[Encoder, TextReadout]:
-    encoder, task = _encoder(folder, described)
-    settings = dict(described["readout"])
-    name = settings.pop("name")
-    kind, options = READOUTS[name], build(READOUT_SETTINGS[name], settings)
-    chat = kind.prompted and task.settings.chat
-    shots = [Shot(Sample.from_json(each), np.array(each["image"], np.int64)) for each in described["shots"]]
-    script = Script(encoder.vocabulary, tuple(shots), chat, task.candidates is not None)
-    boxes = described.get("boxes")
-    return encoder, kind(task, _layout(described), script, boxes and np.array(boxes, np.int32), options)
-
-
-def _layout(described: dict[str, Any]) -> Layout:
-    settings = dict(described["layout"])
-    frame = settings.pop("frame")
-    return Layout(Frame(tuple(frame["before"]), tuple(frame["after"])), **settings)
-
-
-def _encoder(folder: Path, described: dict[str, Any]) -> tuple[Encoder, Task]:
-    decoding = saved_decoding(described)
-    textifier = with_saved_state(make(**described["textify"]), folder)
-    task = _task(described["task"], textifier)
-    # A saved tokenizer has its added pieces already.
-    kind = "reuse" if described["vocabulary"] == "extend" else described["vocabulary"]
-    prompted = READOUTS[described["readout"]["name"]].prompted
-    answers = task.own_grammar if prompted else None
-    vocabulary = make_vocabulary(kind, textifier, load_tokenizer(str(folder)), answers)
-    if described.get("inside"):
-        vocabulary = vocabulary.inside_a_text(textifier)
-    if described["tokens"] == "tokenizer" and vocabulary.is_table:
-        vocabulary = vocabulary.by_tokenizer(textifier, "as in training")
-    return Encoder(decoding, textifier, vocabulary), task
-
-
-def _model(auto_class: type[AutoModel], folder: Path) -> PreTrainedModel:
-    """The model in a folder, or the one that the adapters in it belong to, with them."""
-    config = load_config(str(folder))
-    how: dict[str, Any] = {} if are_adapters(folder) else {"use_safetensors": True}
-    loaded = load_model(auto_class, str(folder), config, keep_adapters=True, dtype=config.dtype, **how)
-    if loaded.drawn:
-        raise UserError(
-            f"'{folder}' lacks weights of its model ({', '.join(sorted(loaded.drawn)[:3])}): give a whole folder."
-        )
-    return loaded.model
-
-
-def _accelerator() -> str:
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return "cpu" if device is None else device.type

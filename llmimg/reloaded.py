@@ -22,7 +22,9 @@ _CPU, _FULL, _HALF = 1e-4, 5e-3, 5e-2
 Outputs = Callable[[Sequence[Example]], tuple[np.ndarray, float]]
 
 
-def check_recogniser(folder: Path, images: Examples, expected: np.ndarray, arguments: TrainingArguments) -> list[str]:
+def check_recogniser(
+    folder: Path, images: Examples, expected: np.ndarray, arguments: TrainingArguments, name: str = ""
+) -> list[str]:
     """Load a run's recogniser and hold its outputs against those of the run.
 
     Args:
@@ -30,6 +32,7 @@ def check_recogniser(folder: Path, images: Examples, expected: np.ndarray, argum
         images: the test split's examples.
         expected: the outputs of the run `[N, …]` for them.
         arguments: say where and in what precision they were made.
+        name: which task it is, of a mixture.
 
     Returns:
         What a reader of the results must know: that some differ.
@@ -39,7 +42,7 @@ def check_recogniser(folder: Path, images: Examples, expected: np.ndarray, argum
     """
 
     def outputs(examples: Sequence[Example]) -> tuple[np.ndarray, float]:
-        recogniser = Recogniser.load(folder, str(arguments.device))
+        recogniser = Recogniser.load(folder, str(arguments.device)).of(name)
         near = _cast(recogniser.model, arguments)
         if recogniser.readout.task.by_split:  # what a recogniser holds images against comes with them
             rows = images.known.scored(images.numbers)

@@ -21,11 +21,12 @@ FLOORS = [
     {"llmimg.models"},
     {"llmimg.readouts"},
     {"llmimg.training", "llmimg.baselines", "llmimg.objective"},
+    {"llmimg.saved"},
     {"llmimg.recogniser"},
     {"llmimg.reloaded", "llmimg.predict"},  # whether what a run saved is what it was; what others ask of it
-    {"llmimg.combinations"},
+    {"llmimg.combinations", "llmimg.mixtures"},
     {"llmimg.configuration"},  # the rooms' settings in one
-    {"llmimg.provenance"},  # which data a run is of
+    {"llmimg.provenance", "llmimg.bound"},  # which data a run is of
     {"llmimg.solvers"},
     {"llmimg.insight"},
     {"llmimg.report"},

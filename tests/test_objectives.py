@@ -234,21 +234,31 @@ def corpus(tmp_path_factory):
     return file
 
 
+def beside_text(task: str, files, weights=(1, 1)) -> list[str]:
+    """Images' text and plain text in one model."""
+    readout = "likelihood" if task == "clm" else "masked"
+    parts = {
+        "images": {"task": {"name": task}, "weight": weights[0]},
+        "notes": {"task": {"name": "text", "files": str(files)}, "readout": {"name": readout}, "weight": weights[1]},
+    }
+    return ["task=mixture", "+task.parts=" + json.dumps(parts).replace('"', "").replace(" ", "")]
+
+
 @pytest.mark.parametrize(("task", "vocabulary"), [("clm", "reuse"), ("mlm", "reuse"), ("clm", "own"), ("clm", "learn")])
 def test_plain_text_beside_images(run, corpus, small_tokenizer, small_wordpiece, task, vocabulary):
     model, tokenizer = ("gpt2_tiny", small_tokenizer) if task == "clm" else ("bert_tiny", small_wordpiece)
     folder = run(
-        f"text-{task}-{vocabulary}", f"task={task}", f"model={model}", f"model.tokenizer={tokenizer}",
+        f"text-{task}-{vocabulary}", f"model={model}", f"model.tokenizer={tokenizer}",
         f"vocabulary={vocabulary}", "vocabulary.size=90", "vocabulary.open_size=300",
-        f"task.text={corpus}", "task.weights=[1,2]",
+        *beside_text(task, corpus, (1, 2)),
     )  # fmt: skip
     metrics = numbers(folder)
     assert (folder / "model" / "open_tokenizer.json").is_file() == (vocabulary != "reuse")
     for split in ("test", "val"):
-        assert metrics[f"{split}/text_perplexity"] == pytest.approx(np.exp(metrics[f"{split}/text_loss"]))
-    assert metrics["test/perplexity"] == pytest.approx(np.exp(costs_a_token(folder)))
+        assert metrics[f"{split}/notes/perplexity"] == pytest.approx(np.exp(metrics[f"{split}/notes/loss"]))
+    assert metrics["test/images/perplexity"] == pytest.approx(np.exp(costs_a_token(folder)))
     table = predictions(folder)
-    answers = Recogniser.load(folder)(digits(table["id"]))
+    answers = Recogniser.load(folder)(digits(table["id"]), task="images")
     assert [each["tokens"] for each in answers] == table["counted"]
     if task == "clm":  # what is hidden is drawn anew for each image that is asked about
         assert [each["log_likelihood"] for each in answers] == pytest.approx(table["log_likelihood"], rel=1e-4)
@@ -257,26 +267,27 @@ def test_plain_text_beside_images(run, corpus, small_tokenizer, small_wordpiece,
 def test_plain_text_is_learned(run, corpus, small_tokenizer):
     """Text alone: five words are soon all there is to choose from."""
     folder = run(
-        "text-alone", "task=clm", f"model.tokenizer={small_tokenizer}", "vocabulary=reuse", f"task.text=[{corpus}]",
-        "task.weights=[0,1]", "trainer.max_steps=60", "trainer.learning_rate=0.01", "tokens.max_length=80",
+        "text-alone", f"model.tokenizer={small_tokenizer}", "vocabulary=reuse", *beside_text("clm", corpus, (0, 1)),
+        "trainer.max_steps=60", "trainer.learning_rate=0.01", "tokens.max_length=80",
     )  # fmt: skip
-    assert numbers(folder)["test/text_perplexity"] < 12
+    assert numbers(folder)["test/notes/perplexity"] < 12
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("text", "overrides", "message"),
     [
-        (["task.text=nowhere.txt"], r"No text file is at 'nowhere\.txt'"),
-        ([f"task.text={__file__}", "vocabulary.open_size=100"], r"vocabulary\.open_size"),
-        (["task.text=a", "tokens.permute=each"], r"tokens\.permute is a control of images' text"),
-        (["task.weights=[1,1]"], r"task\.weights has 2 numbers.*each of the 0 plain texts"),
-        (["task.text=[a,b]", "task.weights=[1,-1,0]"], r"task\.weights=\[1\.0, -1\.0, 0\.0\] is out of range"),
-        (["task.text=a", "task.weights=[0,0]"], r"not all 0"),
+        ("nowhere.txt", [], r"No text file is at 'nowhere\.txt'"),
+        (__file__, ["vocabulary.open_size=100"], r"vocabulary\.open_size"),
+        ("a", ["tokens.permute=each"], r"tokens\.permute is a control of images' text"),
+        ("a", ["task.parts.notes.weight=-1"], r"task\.parts\.weight=-1\.0 is out of range"),
+        ("a", ["task.parts.notes.weight=0", "task.parts.images.weight=0"], r"weights of 0 alone"),
+        ("a", ["+task.parts.notes.task.rate=0.3"], r"task\.parts\.notes\.task\.rate is for readout=masked"),
+        ("a", ["+task.parts.notes.data={name:digits}"], r"task\.parts\.notes is plain text, and has task\.files"),
     ],
 )
-def test_what_is_wrong_with_plain_text_is_said(run, overrides, message):
+def test_what_is_wrong_with_plain_text_is_said(run, text, overrides, message):
     with pytest.raises(UserError, match=message):
-        run("refused", "task=clm", *overrides)
+        run("refused", *beside_text("clm", text), *overrides)
 
 
 @pytest.mark.parametrize("bits", [8, 4])

@@ -180,7 +180,8 @@ def _learned(run: Path) -> set[str]:
 def test_plain_text_is_data_too(settings, root, gpt2_folder):
     text = root.parent / "text.txt"
     text.write_text("one two three four five six seven eight nine ten\n" * 40)
-    learned = ("task=clm", f"task.text=[{text}]", "vocabulary=reuse", f"vocabulary.path={gpt2_folder}")
+    parts = f"+task.parts={{images:{{task:{{name:clm}}}},notes:{{task:{{name:text,files:{text}}}}}}}"
+    learned = ("task=mixture", parts, "vocabulary=reuse", f"vocabulary.path={gpt2_folder}")
     wanted = settings("text", "plain", *learned)
     carry_out(wanted)
     assert carry_out(wanted)

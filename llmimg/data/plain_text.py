@@ -27,7 +27,7 @@ def text_files(source: str) -> list[Path]:
         found = [path] if path.is_file() else map(Path, glob.glob(_pattern(path), recursive=True))
     files = sorted(each for each in found if each.is_file())
     if not files:
-        raise UserError(f"No text file is at '{source}' (task.text): give a file, a folder of *.txt, or a pattern.")
+        raise UserError(f"No text file is at '{source}' (task.files): give a file, a folder of *.txt, or a pattern.")
     return files
 
 
@@ -48,7 +48,7 @@ def lines(files: Sequence[Path]) -> Iterator[str]:
             with file.open(encoding="utf-8", newline="") as opened:
                 yield from opened
         except UnicodeDecodeError as error:
-            raise UserError(f"{file} (task.text) is not text in UTF-8: convert it, or leave it out.") from error
+            raise UserError(f"{file} (task.files) is not text in UTF-8: convert it, or leave it out.") from error
         yield END
 
 

@@ -47,7 +47,7 @@ class Data:
     there are.
     `decoding` is how their images are read, by what the training split's samples say. `notes` are sentences about what
     was done to the source that a reader of the results must know. `fresh` makes training rows anew for an epoch, where
-    `data.fresh` asks for it.
+    `data.fresh` asks for it. `others` are the data of tasks of a mixture that have their own, by the tasks' names.
     """
 
     train: "Dataset"
@@ -58,6 +58,16 @@ class Data:
     notes: tuple[str, ...]
     classes: Mapping[str, Classes] = field(default_factory=dict)
     fresh: FreshRows | None = None
+    others: Mapping[str, "Data"] = field(default_factory=dict)
+
+    def of(self, task: str) -> "Data":
+        """The data of a task, by its name."""
+        return self.others.get(task, self)
+
+    @property
+    def every(self) -> dict[str, "Data"]:
+        """All of them, those that tasks share unnamed."""
+        return {"": self, **self.others}
 
 
 @dataclass

@@ -11,7 +11,7 @@ from llmimg.readouts.loss import Term, first_rows
 from llmimg.readouts.settings import SETTINGS
 from llmimg.registry import Registry
 from llmimg.tasks.base import Prediction, Row, Task
-from llmimg.tokens.layout import Layout, Sequences
+from llmimg.tokens.layout import Layout, Sequences, Span
 from llmimg.tokens.packing import Packed
 from llmimg.tokens.sample import Answer, Example
 from llmimg.tokens.script import Script
@@ -35,8 +35,8 @@ class Continuations(NamedTuple):
     whole: bool
 
 
-class Readout(abc.ABC):
-    """One way to take a task's answers from a model."""
+class Learning(abc.ABC):
+    """What a model learns of examples."""
 
     def __init__(self, task: Task):
         self.task = task
@@ -61,6 +61,10 @@ class Readout(abc.ABC):
             UserError: a model that would not read it as it is meant, with what to do.
         """
         return batch
+
+
+class Readout(Learning):
+    """One way to take a task's answers from a model."""
 
     @abc.abstractmethod
     def batch(self, examples: Sequence[Example]) -> Batch:
@@ -150,6 +154,15 @@ class TextReadout(Readout):
         """Whether it must know which pixels a token speaks of."""
         return False
 
+    def learned(self, example: Example) -> list[list[Span]]:
+        """The sequences that are learned of an example beside other tasks' (`llmimg.readouts.mixture`): what is
+        foretold has the role `ANSWER`.
+
+        Raises:
+            NotImplementedError: a readout that learns otherwise.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns no sequences beside other tasks'.")
+
     @property
     def vocabulary(self) -> Vocabulary:
         return self.script.vocabulary
@@ -185,8 +198,8 @@ class TextReadout(Readout):
 
 
 def mean_loss(costs: np.ndarray | None) -> dict[str, float]:
-    """The mean over all tokens of `Readout.costs`, as `loss`; nothing where there are none."""
-    if costs is None:
+    """The mean over all tokens of `Readout.costs`, as `loss`; nothing where there are none (None, or NaN)."""
+    if costs is None or np.isnan(costs).any():
         return {}
     nats, tokens = np.asarray(costs, np.float64).sum(axis=0)
     return {"loss": float(nats / tokens)}

@@ -15,7 +15,7 @@ from llmimg.readouts.masks import hidden_tokens, instead
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.readouts.sight import check_causal
 from llmimg.tasks.base import Row, Task
-from llmimg.tokens.layout import Sequences
+from llmimg.tokens.layout import ANSWER, Sequences, Span
 from llmimg.tokens.packing import Packed, side_by_side
 from llmimg.tokens.sample import Answer, Example
 
@@ -40,7 +40,7 @@ class Likelihood(_OfText):
 
     def sequences(self, examples: Sequence[Example]) -> Sequences:
         # Rows of plain text are cut from a stream: none of them ends where it stops.
-        goes_on = [not each.of_image for each in examples]
+        goes_on = [not self.task.of_images] * len(examples)
         return self.layout.of_images([each.image for each in examples], goes_on)
 
     def training_sequences(self, examples: Sequence[Example]) -> Sequences | Packed:
@@ -53,6 +53,10 @@ class Likelihood(_OfText):
             return {**packed_batch(laid), **tensors(labels=np.where(laid.foretold, laid.ids, IGNORED))}
         labels = np.where(laid.mask == 1, laid.ids, IGNORED)
         return tensors(input_ids=laid.ids, attention_mask=laid.mask, labels=labels)
+
+    def learned(self, example: Example) -> list[list[Span]]:
+        laid = self.sequences([example])
+        return [[Span(laid.ids[0], ANSWER)]]
 
     def first(self, batch: Batch, count: int) -> Batch:
         if not self.task.settings.pack:
@@ -107,7 +111,7 @@ class Masked(_OfText):
         before, around = len(self.layout.frame.before), self.layout.framing
         for row, (length, example) in enumerate(zip(mask.sum(axis=1) - around, examples, strict=True)):
             seed = _seed_of(example.image) if example.seed is None else example.seed
-            boxes = self.boxes if example.of_image else None
+            boxes = self.boxes if self.task.of_images else None
             chosen = hidden_tokens(self.task.settings, int(length), seed, boxes)
             if boxes is not None:  # chosen in the image, whose tokens may stand in another order
                 chosen = chosen[self.layout.order(example.image[:length])]

@@ -24,12 +24,14 @@ class Term:
         shifted: whether logits speak of the token after theirs, as a causal model's do.
         class_weights: what the cost of each class's share of a label is multiplied by, K of them; None leaves it. It is
             divided by the count all the same, so that a row weighs what its class does, whatever it is learned with.
+        few: whether most labels are `IGNORED`, so that it is quicker to leave these out first.
     """
 
     labels: str = "labels"
     weight: float = 1.0
     shifted: bool = False
     class_weights: tuple[float, ...] | None = None
+    few: bool = False
 
     def learned(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Which labels of a batch are learned: bool `[B]` where each row has one, `[B, L]` of tokens."""
@@ -61,6 +63,9 @@ class Term:
         """
         if self.shifted:
             logits, labels = ahead(logits, labels)
+        if self.few:
+            learned = labels != IGNORED
+            logits, labels = logits[learned], labels[learned]
         logits = logits.float()
         count = count.clamp(min=1)
         weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)

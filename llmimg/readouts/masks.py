@@ -3,11 +3,14 @@
 import numpy as np
 
 from llmimg.tasks.pretrain import MlmSettings
+from llmimg.tasks.text import TextSettings
+
+Hiding = MlmSettings | TextSettings
 
 _TRIES = 100
 
 
-def hidden_tokens(settings: MlmSettings, length: int, seed: int, boxes: np.ndarray | None = None) -> np.ndarray:
+def hidden_tokens(settings: Hiding, length: int, seed: int, boxes: np.ndarray | None = None) -> np.ndarray:
     """bool `[length]`: as near to `settings.rate` of them as whole tokens, runs or rectangles come, and one at least.
 
     Args:
@@ -24,7 +27,7 @@ def hidden_tokens(settings: MlmSettings, length: int, seed: int, boxes: np.ndarr
     for _ in range(_TRIES):
         if hidden.sum() >= wanted:
             break
-        if settings.mask == "span" or boxes is None:
+        if isinstance(settings, TextSettings) or settings.mask == "span" or boxes is None:
             chosen = _span(settings, length, rng)
         else:
             chosen = _block(settings, boxes[:length], rng)
@@ -34,7 +37,7 @@ def hidden_tokens(settings: MlmSettings, length: int, seed: int, boxes: np.ndarr
     return hidden
 
 
-def _span(settings: MlmSettings, length: int, rng: np.random.Generator) -> np.ndarray:
+def _span(settings: Hiding, length: int, rng: np.random.Generator) -> np.ndarray:
     """A run whose length is geometric (Joshi et al., TACL 2020)."""
     run = min(length, rng.geometric(1 / settings.span))
     start = rng.integers(length - run + 1)

@@ -78,8 +78,7 @@ class Prompted(TextReadout):
         return (Term(shifted=True), *((Term("image_labels", weight, shifted=True),) if weight else ()))
 
     def training_sequences(self, examples: Sequence[Example]) -> Sequences | Packed:
-        asked = [(each, seed) for each in examples for seed in self.seeds(each)]
-        laid = self.whole([[*self.prompt(*each), *self.answer(*each)] for each in asked], learned=True)
+        laid = self.whole([spans for each in examples for spans in self.learned(each)], learned=True)
         if not self._packs:
             return laid
         return behind_one_text(laid, [self.task.settings.samples] * len(examples), self.layout.pad)
@@ -97,6 +96,9 @@ class Prompted(TextReadout):
         # Logits are made from the token before the first that is learned on.
         first = int((learned == ANSWER).any(axis=0).argmax())
         return {**batch, _KEPT: ids.shape[1] - max(first - 1, 0)}
+
+    def learned(self, example: Example) -> list[list[Span]]:
+        return [[*self.prompt(example, seed), *self.answer(example, seed)] for seed in self.seeds(example)]
 
     @property
     def _packs(self) -> bool:

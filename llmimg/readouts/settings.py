@@ -75,6 +75,7 @@ SETTINGS = {
     "likelihood": NoSettings,
     "masked": NoSettings,
     "contrastive": ContrastiveSettings,
+    "mixture": NoSettings,  # each task's own
 }
 
 PROMPTED = ("score", "generate")  # those whose answer follows a prompt
@@ -87,6 +88,7 @@ KINDS = {
     "likelihood": ("language",),
     "masked": ("language",),
     "contrastive": ("language",),
+    "mixture": ("language",),
 }
 
 

@@ -38,7 +38,7 @@ def save_results(
         config=folder.config(),
         environment=folder.environment(),
         metrics=dict(metrics),
-        measures=task.measures,
+        measures=task.measures_for(task.settings),
         ranked_by=task.row_measure.meaning,
         history=list(history),
         figures=list(figures),

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmimg.bound import bound
 from llmimg.configuration import Configuration
 from llmimg.data.png import write_png
 from llmimg.errors import UserError
-from llmimg.experiment import bound
 from llmimg.paths import file_name, output_folder
 from llmimg.provenance import load_data
 from llmimg.readouts.base import TextReadout
@@ -14,6 +14,7 @@ from llmimg.settings import Positive, settings_of
 from llmimg.show.learned import learned_rows
 from llmimg.show.lines import BESIDES, LEARNED, Style, Token
 from llmimg.solvers.language import LanguageSolver
+from llmimg.solvers.parts import TaskPart
 from llmimg.tokens.layout import PADDING, WORDS
 from llmimg.tokens.sample import Example
 
@@ -47,16 +48,25 @@ def show_rows(settings: Configuration, shown: RowsSettings) -> str:
     notes: list[str] = []
     data = load_data(settings, notes)
     solver = LanguageSolver(settings, data, bound(settings, data), notes)
-    train, style = solver.examples["train"], Style.of_terminal(shown.full)
+    lines = []
+    for name, part in solver.parts.items():
+        lines += [f"Task {name}:", ""] if name else []
+        lines += [*_task_lines(part, shown, out if out is None else out / name), ""]
+    return "\n".join([*lines, *notes])
+
+
+def _task_lines(part: TaskPart, shown: RowsSettings, out: Path | None) -> list[str]:
+    """The first training rows as they are learned by one task."""
+    train, style = part.examples["train"], Style.of_terminal(shown.full)
     chosen = range(min(shown.rows, len(train)))
-    examples = train.__getitems__(chosen)
-    lines = _row_lines(solver.readout, examples, style)
+    lines = _row_lines(part.readout, train.__getitems__(chosen), style)
     lines.append(f"The first {len(chosen):,} of {len(train):,} training rows, as they are in the first epoch.")
-    lines += _legend(solver.readout) if settings.learns else ["Nothing is learned from them: this model is only asked."]
+    learns = part.settings.learns
+    lines += _legend(part.readout) if learns else ["Nothing is learned from them: this model is only asked."]
     if out is not None:
-        written = _draw(solver, chosen, out)
+        written = _draw(part, chosen, out)
         lines.append(f"Images: {', '.join(map(str, written))}." if written else "There are no images to draw.")
-    return "\n".join([*lines, "", *notes])
+    return lines
 
 
 def _row_lines(readout: TextReadout, examples: Sequence[Example], style: Style) -> list[str]:
@@ -90,10 +100,10 @@ def _legend(readout: TextReadout) -> list[str]:
     return [f"{LEARNED} marks what is learned.", *besides]
 
 
-def _draw(solver: LanguageSolver, chosen: Sequence[int], out: Path) -> list[Path]:
+def _draw(part: TaskPart, chosen: Sequence[int], out: Path) -> list[Path]:
     """Write the images of training rows as the model gets them, with what is right drawn on them where a task draws."""
-    files, task = [], solver.task
-    for example in solver.live(encoder=None).__getitems__(chosen):
+    files, task = [], part.task
+    for example in part.live(part.known["train"], encoder=None).__getitems__(chosen):
         if example.image.ndim < 3:  # there is none
             continue
         out.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,9 @@ from llmimg.data import decode
 from llmimg.errors import UserError
 from llmimg.nearest import did_you_mean
 from llmimg.readouts.base import TextReadout
-from llmimg.recogniser import examples_of, load_readout
+from llmimg.recogniser import examples_of
 from llmimg.run_folder import RunFolder
+from llmimg.saved import load_readout
 from llmimg.settings import read
 from llmimg.show.image import cost_lines
 from llmimg.show.lines import Style, Token
@@ -20,13 +21,15 @@ from llmimg.tokens.layout import WORDS
 from llmimg.tokens.names import token_names
 from llmimg.tokens.sample import Example
 
+_OWN = ("task", "full")
+
 
 def show_run(run: str, path: str | None, given: Mapping[str, str]) -> str:
     """What the recogniser of a run puts before its model for the image at `path`, as lines for a terminal.
 
     Args:
         path: None for a task that reads none.
-        given: what the task asks by, and `full`.
+        given: what the task asks by, `full`, and of a mixture which `task`.
 
     Raises:
         UserError: a run that has no recogniser, or whose model reads no text; an image that cannot be read, or is
@@ -34,9 +37,10 @@ def show_run(run: str, path: str | None, given: Mapping[str, str]) -> str:
     """
     _check(run, given)
     style = Style.of_terminal(read(given.get("full", False), bool, "full"))
-    encoder, readout = load_readout(run)
+    encoder, readout = load_readout(run, given.get("task"))
     _check_image(readout, path)
-    (asked,) = asked_by(readout.task, readout.asks, {name: each for name, each in given.items() if name != "full"}, 1)
+    columns = {name: each for name, each in given.items() if name not in _OWN}
+    (asked,) = asked_by(readout.task, readout.asks, columns, 1)
     readout = readout.of_split([asked])
     if path is None:
         example = Example(np.empty(0, np.int64), {**asked, "id": "0"})
@@ -49,7 +53,7 @@ def show_run(run: str, path: str | None, given: Mapping[str, str]) -> str:
 
 
 def _check(run: str, given: Mapping[str, str]) -> None:
-    known = {"full", *all_asks()}
+    known = {*_OWN, *all_asks()}
     for name in given:
         if name not in known:
             near = did_you_mean(name, known)

@@ -12,6 +12,7 @@ from llmimg.configuration import Configuration
 from llmimg.data import Data
 from llmimg.data.identity import DataIdentity, Hashes
 from llmimg.data.shown import notes_of_images
+from llmimg.provenance import inside
 from llmimg.readouts.base import mean_loss
 from llmimg.run_folder import RunFolder
 from llmimg.tasks.base import Prediction, Row, Task
@@ -94,6 +95,12 @@ class Solver(abc.ABC):
     def show(self, outcome: Outcome, indices: Sequence[int]) -> list[Shown]:
         """Some rows of the test split's outcome as the model got them."""
 
+    def image_hashes(self, outcome: Outcome) -> list[str | None]:
+        """The hash of the image of each row of the test split's outcome."""
+        own = [self.task.part_of(row) for row in outcome.rows]
+        names = [inside(name if name in self.data.others else "", "test") for name in own]
+        return [self.hashes[name][number] for name, number in zip(names, outcome.numbers, strict=True)]
+
     def figures(self, outcome: Outcome) -> list[Figure]:
         """What the report shows of the test split's outcome."""
         return self.task.figures(outcome.predictions, outcome.rows)
@@ -115,6 +122,9 @@ def scores(outcomes: Mapping[str, Outcome], task: Task) -> dict[str, float]:
     found = {}
     for split, outcome in outcomes.items():
         name = "val" if split == "validation" else split
-        metrics = task.metrics(outcome.predictions, outcome.rows) | mean_loss(outcome.costs)
-        found |= {f"{name}/{key}": value for key, value in metrics.items()}
+        metrics = {}
+        for part, asked, predictions, rows, here in task.by_part(outcome.predictions, outcome.rows):
+            costs = None if outcome.costs is None else outcome.costs[here]
+            metrics[part] = asked.metrics(predictions, rows) | mean_loss(costs)
+        found |= {f"{name}/{key}": value for key, value in task.combined(metrics).items()}
     return found

@@ -45,7 +45,7 @@ def imagined(
     answer: Answers,
     outcome: Outcome,
     data: Data,
-    examples: dict[str, Examples],
+    examples: Mapping[str, Examples],
     encoder: Encoder,
     scores: Mapping[str, float],
     seed: int,

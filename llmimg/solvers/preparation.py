@@ -1,10 +1,12 @@
 """From a configuration and its images to token ids: the encoder, the cached ids, the prompt and the layout."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from llmimg.configuration import Configuration
-from llmimg.data import SPLITS, Data, Decoding
+from llmimg.data import Data, Decoding
 from llmimg.data.broken import broken_notes
 from llmimg.data.rng import sampled
 from llmimg.data.rows import Rows
@@ -13,17 +15,16 @@ from llmimg.models.looks import Looks, grid_positions, looks_of
 from llmimg.readouts.base import READOUTS
 from llmimg.solvers.scripts import image_is_inside
 from llmimg.tasks.base import Task
-from llmimg.textify import Textifier
+from llmimg.textify import Grammar, Textifier
 from llmimg.tokens.cache import prepare
 from llmimg.tokens.encoder import Encoder, write_all
 from llmimg.tokens.layout import Layout
 from llmimg.tokens.learned import learned_textifier, learned_tokenizer, run_decoding, run_state
 from llmimg.tokens.lookup import token_boxes
-from llmimg.tokens.plain_text import able_to_read, held_out, rows_of, text_stream
+from llmimg.tokens.plain_text import able_to_read
 from llmimg.tokens.sample import RowText
 from llmimg.tokens.store import ImageIds
-from llmimg.tokens.vocabulary import load_tokenizer, make_vocabulary
-from llmimg.training.mixture import PlainText
+from llmimg.tokens.vocabulary import Vocabulary, load_tokenizer, make_vocabulary, with_answers
 
 _SAMPLE = 16  # training images on which looked-up tokens and their boxes are held against each other once more
 
@@ -33,22 +34,33 @@ def make_encoder(settings: Configuration, data: Data, task: Task, notes: list[st
     tokenizer on some of them. What a reader must know is added to `notes`."""
     decoding = run_decoding(settings.model.location[0], data.decoding, notes)
     textifier = make_textifier(settings, data, decoding)
-    readout = READOUTS[settings.readout_name]
-    prompted = readout.prompted
     tokenizer = _tokenizer(settings, textifier, data, decoding)
-    answers = task.own_grammar if prompted else None
-    vocabulary = make_vocabulary(settings.vocabulary_name, textifier, tokenizer, answers)
-    if prompted and image_is_inside(task):
+    vocabulary = make_vocabulary(settings.vocabulary_name, textifier, tokenizer)
+    prompted = {name: READOUTS[each.readout_name].prompted for name, each in settings.parts.items()}
+    for name, each in settings.parts.items():
+        vocabulary = with_answers(vocabulary, textifier, written_pieces(each, task.asked[name]))
+    if any(prompted[name] and image_is_inside(each) for name, each in task.asked.items()):
         vocabulary = vocabulary.inside_a_text(textifier)
     pieces = write_all(textifier, _some_images(settings, data, decoding))
-    texts, held = getattr(settings.task_settings, "text", ()), (settings.data.val_fraction, settings.data.test_fraction)
+    texts, held = settings.plain_text, (settings.data.val_fraction, settings.data.test_fraction)
     vocabulary = able_to_read(texts, vocabulary.checked(textifier, pieces), settings.vocabulary.open_size, *held)
-    if readout.reads_words and vocabulary.of_pieces and (said := open_texts(task, data, decoding)):
+    said = [
+        text
+        for name, each in task.asked.items()
+        if READOUTS[settings.parts[name].readout_name].reads_words
+        for text in open_texts(each, data.of(name), decoding)
+    ]
+    if vocabulary.of_pieces and said:
         vocabulary = vocabulary.with_open(said, settings.vocabulary.open_size)
     encoder = Encoder(decoding, textifier, vocabulary)
     notes.append(encoder.vocabulary.note)
     notes.extend(_other_tokens(settings, encoder))
     return encoder
+
+
+def written_pieces(settings: Configuration, task: Task) -> Grammar | None:
+    """The grammar of what a task writes in pieces of its own, if it does."""
+    return task.own_grammar if READOUTS[settings.readout_name].prompted else None
 
 
 def open_texts(task: Task, data: Data, decoding: Decoding) -> list[str]:
@@ -159,8 +171,8 @@ def _boxes_in_all(settings: Configuration, data: Data, encoder: Encoder, lengths
 def make_looks(
     settings: Configuration,
     data: Data,
-    task: Task,
     encoder: Encoder,
+    written: Sequence[tuple[Task, Vocabulary]],
     layout: Layout,
     lengths: np.ndarray,
     first: int | None,
@@ -168,6 +180,7 @@ def make_looks(
     """What tokens look like and where they stand, where that is where the model begins (`model.embeddings`).
 
     Args:
+        written: tasks, and the vocabulary of the answers of each.
         lengths: of all texts, in tokens.
         first: how many tokens stand in front of an image; None where that differs.
 
@@ -188,40 +201,11 @@ def make_looks(
             "model.embeddings=appearance needs pieces that are one token each, and the tokenizer splits them all: take "
             "vocabulary=own, or model.embeddings=random."
         )
-    if vocabulary.answers is not None and (of_answers := task.appearance()) is not None:
-        tokens.append(looks_of(vocabulary.answers, of_answers))
+    for task, each in written:
+        if each.answers is not None and (of_answers := task.appearance()) is not None:
+            tokens.append(looks_of(each.answers, of_answers))
     boxes = _boxes_in_all(settings, data, encoder, lengths)
     if boxes is None or first is None or layout.permute == "each":
         return Looks(tokens)
     boxes = boxes[layout.order(np.zeros(len(boxes)))][: layout.room]
     return Looks(tokens, grid_positions(boxes), first)
-
-
-def prepare_text(
-    settings: Configuration, task: Task, encoder: Encoder, layout: Layout, notes: list[str]
-) -> dict[str, list[PlainText]]:
-    """The plain texts of `task.text` in three splits, in rows as long as an image's text may be; none where none is
-    asked for. Each text's end is held out, as much as `data.test_fraction` and `data.val_fraction` say.
-
-    Raises:
-        UserError: no such file, or one of which nothing would be left to learn from.
-    """
-    texts: dict[str, list[PlainText]] = {split: [] for split in SPLITS}
-    for source in getattr(task.settings, "text", ()):
-        options = settings.cache_options
-        stream = text_stream(
-            source,
-            encoder.vocabulary,
-            folder=options["folder"],
-            about=options["about"],
-            num_proc=settings.tokens.num_proc,
-        )
-        if unknown := int((stream == encoder.vocabulary.unknown).sum()):
-            notes.append(
-                f"'{source}': the tokenizer has no word for {100 * unknown / len(stream):.2g} % of its tokens."
-            )
-        for split, part in held_out(stream, settings.data.val_fraction, settings.data.test_fraction).items():
-            if not len(part):
-                raise UserError(f"'{source}' (task.text) has {len(stream):,} tokens: too few to hold a part out.")
-            texts[split].append(PlainText(rows_of(part, layout.room)))
-    return texts

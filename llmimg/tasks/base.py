@@ -16,6 +16,7 @@ from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import NOTHING_KNOWN, DataInfo
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
 from llmimg.tasks.prompting import Prompting, Row
+from llmimg.tasks.several import Asked, Prediction
 from llmimg.textify import Grammar, Lexicon, Textifier
 from llmimg.tokens.sample import Answer, Part
 
@@ -23,11 +24,9 @@ TASKS = Registry("task", "llmimg.tasks")
 
 UNREAD = "(not read)"
 
-Prediction = Any  # a task's own: a class and its probabilities, boxes with scores, a mask, words
-
 
 @dataclass(frozen=True)
-class Task(Prompting):
+class Task(Prompting, Asked):
     """One thing to ask of rows. The smallest one says `Settings`, `readouts`, `columns`, `measures`, `answer`, `read`,
     `truth` and `per_row`; everything else has a default.
     """
@@ -44,6 +43,7 @@ class Task(Prompting):
     by_split: ClassVar[bool] = False  # whether the rows of a split are held against each other (`of_split`)
     independent: ClassVar[bool] = False  # whether each of its classes holds or does not by itself; else one does
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
+    of_images: ClassVar[bool] = True  # whether rows are images, and not plain text
     writes_images: ClassVar[bool] = False  # whether an answer is the row's own image, in the pieces images are read in
 
     @classmethod

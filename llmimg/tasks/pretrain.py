@@ -1,6 +1,5 @@
 """Pretraining on the images' own text: what comes next (`clm`), and what was hidden (`mlm`). Labels are not used."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -17,33 +16,7 @@ BITS = np.log2(np.e)  # a nat
 
 
 @settings_of("task")
-class PretrainSettings:
-    """What every kind of pretraining can be set to.
-
-    Attributes:
-        text: plain text to learn from beside the images': a file, a folder of `*.txt` or a pattern, or several.
-        weights: how often the images' text and each plain text are drawn, in this order; null draws all alike.
-    """
-
-    text: tuple[str, ...] | str | None = None
-    weights: tuple[float, ...] | None = None
-
-    def __post_init__(self):
-        text = (self.text,) if isinstance(self.text, str) else self.text or ()
-        object.__setattr__(self, "text", text)
-        weights = (1.0,) * (1 + len(text)) if self.weights is None else self.weights
-        object.__setattr__(self, "weights", weights)
-        if len(weights) != 1 + len(text):
-            raise UserError(
-                f"task.weights has {len(weights)} numbers: it takes one for the images' text and one for each of "
-                f"the {len(text)} plain texts (task.text)."
-            )
-        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
-            raise UserError(f"task.weights={list(weights)} is out of range: it takes 0 or more, not all 0.")
-
-
-@settings_of("task")
-class ClmSettings(PretrainSettings):
+class ClmSettings:
     """conf/task/clm.yaml.
 
     Attributes:
@@ -54,7 +27,7 @@ class ClmSettings(PretrainSettings):
 
 
 @settings_of("task")
-class MlmSettings(PretrainSettings):
+class MlmSettings:
     """conf/task/mlm.yaml.
 
     Attributes:
@@ -95,7 +68,7 @@ _PERPLEXITY = Measure(
 )
 
 
-class _Pretrain(Task):
+class Pretraining(Task):
     """An answer has the log-probability of its image's text, and how many tokens that is the sum of."""
 
     columns = ()
@@ -158,7 +131,7 @@ class _Pretrain(Task):
 
 
 @TASKS.register("clm")
-class CausalLanguageModelling(_Pretrain):
+class CausalLanguageModelling(Pretraining):
     """P(text) as the product of each token's probability after those before it (Radford et al. 2018)."""
 
     settings: ClmSettings
@@ -185,7 +158,7 @@ class CausalLanguageModelling(_Pretrain):
 
 
 @TASKS.register("mlm")
-class MaskedLanguageModelling(_Pretrain):
+class MaskedLanguageModelling(Pretraining):
     """What was hidden, from all the rest (Devlin et al. 2019)."""
 
     settings: MlmSettings

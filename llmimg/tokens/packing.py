@@ -5,7 +5,7 @@ A model reads such rows right where a token sees, of what stands before it, what
 sequence's, and where its position is the one in that sequence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,16 +56,21 @@ def side_by_side(sequences: Sequences, room: int, pad: int) -> Packed:
         pad: the id that fills up.
     """
     lengths = sequences.mask.sum(axis=1).tolist()
+    return _laid(sequences, _filled(range(len(lengths)), lengths, room), room, pad)
+
+
+def _filled(members: Iterable[int], lengths: Sequence[int], room: int) -> list[list[_Stretch]]:
+    """Rows with as many whole sequences as fit: the longest first, where they first fit."""
     rows: list[list[_Stretch]] = []
     left: list[int] = []
-    for each in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+    for each in sorted(members, key=lambda each: -lengths[each]):
         row = next((row for row, free in enumerate(left) if free >= lengths[each]), len(rows))
         if row == len(rows):
             rows.append([])
             left.append(room)
         rows[row].append(_Stretch(each, 0, lengths[each], each + 1))
         left[row] -= lengths[each]
-    return _laid(sequences, rows, room, pad)
+    return rows
 
 
 def behind_one_text(sequences: Sequences, counts: Sequence[int], pad: int) -> Packed:
@@ -78,14 +83,29 @@ def behind_one_text(sequences: Sequences, counts: Sequence[int], pad: int) -> Pa
         pad: the id that fills up.
     """
     lengths = sequences.mask.sum(axis=1).tolist()
-    rows = []
-    for stop, count in zip(np.cumsum(counts).tolist(), counts, strict=True):
-        members = range(stop - count, stop)
-        shared = _alike(Sequences(*(each[members.start : members.stop] for each in sequences)))
-        own = [_Stretch(each, shared, lengths[each], each + 1) for each in members]
-        rows.append([_Stretch(members.start, 0, shared, SHARED), *own])
+    ends = np.cumsum(counts).tolist()
+    rows = [_behind(sequences, lengths, range(stop - count, stop)) for stop, count in zip(ends, counts, strict=True)]
     width = max((sum(each.stop - each.start for each in row) for row in rows), default=0)
     return _laid(sequences, rows, width, pad)
+
+
+def _behind(sequences: Sequences, lengths: Sequence[int], members: Sequence[int]) -> list[_Stretch]:
+    """A row of sequences that follow each other, behind what they begin with alike."""
+    shared = _alike(Sequences(*(each[members[0] : members[-1] + 1] for each in sequences)))
+    own = [_Stretch(each, shared, lengths[each], each + 1) for each in members]
+    return [_Stretch(members[0], 0, shared, SHARED), *own]
+
+
+def shared_or_side_by_side(sequences: Sequences, counts: Sequence[int], pad: int) -> Packed:
+    """As `behind_one_text`; sequences that are alone stand side by side, in rows as wide as the others need."""
+    several = [count > 1 for count in counts]
+    ends = np.cumsum(counts).tolist()
+    members = [list(range(stop - count, stop)) for stop, count in zip(ends, counts, strict=True)]
+    lengths = sequences.mask.sum(axis=1).tolist()
+    rows = [_behind(sequences, lengths, each) for each, more in zip(members, several, strict=True) if more]
+    alone = [each[0] for each, more in zip(members, several, strict=True) if not more]
+    width = max([sum(each.stop - each.start for each in row) for row in rows] + [lengths[each] for each in alone])
+    return _laid(sequences, rows + _filled(alone, lengths, width), width, pad)
 
 
 def _alike(sequences: Sequences) -> int:

@@ -117,15 +117,15 @@ class Example:
         row: what is known of it (`llmimg.tasks.base.Row`).
         number: its row in its split; −1 where it stands in none.
         seed: all that is random in it; None where nothing is, as in a recogniser's.
-        of_image: whether its tokens speak of an image; else they are of plain text.
         begun: how many tokens of its image an answer that is the image goes on from.
         blend: another row, and how much of the example is this one's, 0 to 1; None of an image that is not blended.
+        asked: the tasks of a mixture that are learned of it, by name; one alone has none.
     """
 
     image: np.ndarray
     row: Mapping[str, Any]
     number: int = -1
     seed: int | None = None
-    of_image: bool = True
     begun: int = 0
     blend: tuple[Mapping[str, Any], float] | None = None
+    asked: tuple[str, ...] = ("",)

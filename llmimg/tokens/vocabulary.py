@@ -224,7 +224,7 @@ def make_vocabulary(
     """
     make = choose(name, VOCABULARIES, "vocabulary")
     made = make(textifier, tokenizer if tokenizer is None else settled(tokenizer))
-    return made if answers is None else _with_answers(made, textifier, answers)
+    return with_answers(made, textifier, answers)
 
 
 def load_tokenizer(path: str, gguf_file: str | None = None, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -259,8 +259,12 @@ def _of_images(name: str, textifier: Textifier, tokenizer: PreTrainedTokenizerFa
     )
 
 
-def _with_answers(made: Vocabulary, textifier: Textifier, grammar: Grammar) -> Vocabulary:
-    """A vocabulary of images with the pieces of answers, in a way that images are read as before."""
+def with_answers(made: Vocabulary, textifier: Textifier, grammar: Grammar | None) -> Vocabulary:
+    """A vocabulary with the pieces of answers, in a way that images are read as before; those of others stay tokens."""
+    if grammar == made.grammar:
+        return made
+    if grammar is None:
+        return dataclasses.replace(made, grammar=None, answers=None)
     if not made.of_pieces:
         made = _extended(made, textifier, grammar) if made.name == "extend" else made
         answers = answers_of_tokenizer(grammar, made.tokenizer, made.end)

@@ -62,6 +62,10 @@ class Examples(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def rows(self, numbers: np.ndarray) -> list[dict[str, Any]]:
+        """What is known of some rows, by their numbers, to score them."""
+        return self.known.scored(numbers)
+
     @property
     def notes(self) -> list[str]:
         """What a reader of the results must know of the texts that were read."""

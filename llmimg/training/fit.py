@@ -5,27 +5,27 @@ import gc
 import itertools
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import send_to_device
-from torch.utils.data import ConcatDataset
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from llmimg.errors import UserError
-from llmimg.readouts.base import Readout
+from llmimg.readouts.base import Learning, Readout
 from llmimg.readouts.loss import counts
+from llmimg.tasks.measure import Measure
 from llmimg.tokens.sample import Example
 from llmimg.training.callbacks import BeginEpoch, Clock, Profile, RestoreProgress, SaveWhenEvaluated, StopOnNaN
 from llmimg.training.ema import EMA
 from llmimg.training.examples import Examples
 from llmimg.training.interruptible import Interruptible
 from llmimg.training.layers import by_layer
-from llmimg.training.mixture import Mixture
+from llmimg.training.mixture import Mixture, PlainText
 from llmimg.training.progress import Losses, Progress
 from llmimg.training.resume import Start
 from llmimg.training.weights import frozen_fingerprint, own_precision, share_statistics, unchanged
@@ -41,11 +41,15 @@ class ReadoutTrainer(Interruptible):
     and leave training's random numbers as they were.
 
     Attributes:
+        learning: what is learned.
         readout: how the answer is taken.
+        apart: readouts and examples of tasks that are evaluated one by one, by their names; empty for one alone.
         layer_decay: the learning rate's factor for each layer further down.
     """
 
+    learning: Learning
     readout: Readout
+    apart: Mapping[str, tuple[Readout, Examples]] = {}
     loss_is_scaled_for_ga = True  # the Trainer need not divide by the number of accumulated batches
     layer_decay: float = 1.0
 
@@ -71,6 +75,20 @@ class ReadoutTrainer(Interruptible):
             meanwhile.enter_context(own_precision(self))
             share_statistics(self)
             return super().evaluation_loop(*args, **kwargs)
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
+        """By the metrics of the one task, or of each, and what a mixture makes of these."""
+        if not self.apart:
+            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        found = {}
+        for name, (readout, examples) in self.apart.items():
+            outputs, numbers = self.answer(examples, readout)
+            found[name] = readout.metrics(outputs, examples.rows(numbers))
+        combined = self.learning.task.combined(found)
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in combined.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def get_eval_dataloader(self, eval_dataset=None):
         with self._evaluating():
@@ -100,7 +118,7 @@ class ReadoutTrainer(Interruptible):
         return {**self.readout.batch(examples), "labels": numbers}
 
     def answer(
-        self, examples: Examples | ConcatDataset | Sequence[Example], readout: Readout | None = None
+        self, examples: Examples | PlainText | Sequence[Example], readout: Readout | None = None
     ) -> tuple[Any, np.ndarray]:
         """The outputs of a readout (None: of the one that training evaluates by) for all examples, arrays `[N, …]`, and
         the numbers of their rows, int64 `[N]`."""
@@ -131,7 +149,7 @@ class ReadoutTrainer(Interruptible):
             return batches, None
         if self.accelerator.gradient_state.end_of_dataloader:
             batches[-1] = self._once(batches[-1])
-        return batches, self.accelerator.reduce(counts(self.readout.terms, batches).to(device), reduction="sum")
+        return batches, self.accelerator.reduce(counts(self.learning.terms, batches).to(device), reduction="sum")
 
     def _once(self, batch):
         """An epoch's last batch, without the examples that are there a second time, so that each process has as many:
@@ -143,18 +161,18 @@ class ReadoutTrainer(Interruptible):
         if processes == 1 or not left or self.args.dataloader_drop_last:
             return batch
         count = min(max(left - self.args.process_index * each, 0), each)
-        return self.readout.first(batch, count)
+        return self.learning.first(batch, count)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch: Any = None):
         """This batch's share of the step's mean cost; `num_items_in_batch` is as `get_batch_samples` counts it."""
-        known = {term.labels: inputs[term.labels] for term in self.readout.terms}
+        known = {term.labels: inputs[term.labels] for term in self.learning.terms}
         given = {name: each for name, each in inputs.items() if name not in known}
         with own_precision(self):
-            given = self.readout.given(self.accelerator.unwrap_model(model), given)
+            given = self.learning.given(self.accelerator.unwrap_model(model), given)
         outputs = model(**given)
         loss = sum(
             term.cost(outputs.logits, known[term.labels], count, self.args.label_smoothing_factor)
-            for term, count in zip(self.readout.terms, num_items_in_batch, strict=True)
+            for term, count in zip(self.learning.terms, num_items_in_batch, strict=True)
         )
         loss = loss * self.accelerator.num_processes  # which average their gradients
         return (loss, outputs) if return_outputs else loss
@@ -167,6 +185,9 @@ def make_trainer(
     train: Examples | Mixture,
     validation: Examples,
     *,
+    together: Learning | None = None,
+    apart: Mapping[str, tuple[Readout, Examples]] | None = None,
+    headline: Measure | None = None,
     layer_decay: float = 1.0,
     patience: int | None = None,
     profile: int = 0,
@@ -175,12 +196,15 @@ def make_trainer(
 
     Args:
         readout: makes what the model learns from, and takes its answers.
+        together, apart: of a mixture what the model learns of `train` instead, and of each of its tasks the readout and
+            the validation examples.
+        headline: what is shown of evaluations; None is that of the readout's task.
         layer_decay: the learning rate's factor for each layer further down, above 0 to 1.
         patience: evaluations without a better one before it stops; None never stops early.
         profile: steps to trace.
     """
 
-    headline = readout.task.measures[0]
+    headline = headline or readout.task.measures[0]
 
     def metrics(outcome: EvalPrediction) -> dict[str, float]:
         rows = validation.known.scored(np.asarray(outcome.label_ids))
@@ -190,13 +214,14 @@ def make_trainer(
         trainer = ReadoutTrainer(
             model=model,
             args=arguments,
-            data_collator=readout.training_batch,
+            data_collator=(together or readout).training_batch,
             train_dataset=train,
             eval_dataset=validation,
             compute_metrics=metrics,
             callbacks=[BeginEpoch(), StopOnNaN(), Losses(headline), Clock(), SaveWhenEvaluated()],
         )
-    trainer.readout, trainer.layer_decay = readout, layer_decay
+    trainer.learning, trainer.readout, trainer.apart = together or readout, readout, apart or {}
+    trainer.layer_decay = layer_decay
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback):
         trainer.add_callback(Progress(headline))

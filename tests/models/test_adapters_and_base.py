@@ -14,7 +14,7 @@ from llmimg.hub import weights_fingerprint
 from llmimg.models.language import make_model
 from llmimg.models.settings import ModelSettings
 from llmimg.readouts.head import Head
-from llmimg.recogniser import load_readout
+from llmimg.saved import load_readout
 from llmimg.tokens.vocabulary import make_vocabulary
 
 pytestmark = pytest.mark.usefixtures("one_thread")

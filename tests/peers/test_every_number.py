@@ -35,13 +35,20 @@ COMMON = ("data=folder", "data.broken=skip", "data.train_samples=null", "data.va
 TRUNCATED = ("tokens.overflow=truncate",)
 PIXELS = ("data.size=[4,4]", "data.fit=middle")
 REUSED = ("vocabulary=reuse", "model.tokenizer={tokenizer}")
-TEXTS = ("task.text={text}", "task.weights=[1,1]", "data.val_fraction=0.2", "data.test_fraction=0.2")
+TEXTS = (
+    "task=mixture",
+    "+task.parts.images={{task:{{name:clm}},weight:2}}",
+    "+task.parts.notes={{task:{{name:text,files:{text}}}}}",
+    "data.val_fraction=0.2",
+    "data.test_fraction=0.2",
+)
 # name → its settings, and the longest sequence
 RUNS = {
     "head": ((*TRUNCATED, "tokens.max_length=32"), 32),
     "score": (("readout=score", *REUSED, *TRUNCATED, "tokens.max_length=48"), 48),
     "generate": (("readout=generate", *REUSED, *TRUNCATED, "tokens.max_length=48"), 48),
-    "clm": (("task=clm", *REUSED, *TRUNCATED, "tokens.max_length=32", *TEXTS), 32),
+    "clm": (("task=clm", *REUSED, *TRUNCATED, "tokens.max_length=32"), 32),
+    "mixture": ((*REUSED, *TRUNCATED, "tokens.max_length=32", *TEXTS), 32),
     "mlm": (("task=mlm", "model=bert_tiny", *TRUNCATED, "tokens.max_length=32"), 32),
     "vit": (("model=vit_tiny", "model.options.patch=3", *PIXELS), 0),
     **{name: ((f"model={name}", *PIXELS), 0) for name in ("logistic", "knn", "rbf_svm", "gradient_boosting")},
@@ -91,7 +98,7 @@ def test_what_is_held_elsewhere_is_there():
 
 def answer_peers(run: Finished) -> dict:
     """The metrics of classification, from the logits of the saved model or of a fresh estimator."""
-    if run.kind in ("clm", "mlm"):
+    if run.kind in ("clm", "mlm", "mixture"):
         return {}
     logits = functools.partial(baseline_logits, run) if run.kind in BASELINES else run.logits
     peers = {}
@@ -161,18 +168,23 @@ def given_back(run: Finished, split: str) -> list[np.ndarray]:
 
 def cost_peers(run: Finished) -> dict:
     """How likely the saved model finds texts, one by one."""
-    if run.kind not in ("clm", "mlm"):
+    if run.kind not in ("clm", "mlm", "mixture"):
         return {}
     peers = {}
     for name, split in SPLITS.items():
         nats, tokens = run.costs(split).sum(axis=0)
-        peers[f"{name}/loss"] = lambda mean=nats / tokens: mean
-        peers[f"{name}/perplexity"] = lambda mean=nats / tokens: math.exp(mean)
-        if run.kind == "clm":
-            peers[f"{name}/bits_per_image"] = lambda nats=nats, split=split: nats / math.log(2) / len(run.labels(split))
+        where = f"{name}/images" if run.kind == "mixture" else name
+        peers[f"{where}/loss"] = lambda mean=nats / tokens: mean
+        peers[f"{where}/perplexity"] = lambda mean=nats / tokens: math.exp(mean)
+        if run.kind != "mlm":
+            peers[f"{where}/bits_per_image"] = lambda nats=nats, split=split: (
+                nats / math.log(2) / len(run.labels(split))
+            )
+        if run.kind == "mixture":
             mean = plain_text_loss(run, split)
-            peers[f"{name}/text_loss"] = lambda mean=mean: mean
-            peers[f"{name}/text_perplexity"] = lambda mean=mean: math.exp(mean)
+            peers[f"{name}/notes/loss"] = lambda mean=mean: mean
+            peers[f"{name}/notes/perplexity"] = lambda mean=mean: math.exp(mean)
+            peers[f"{name}/loss"] = lambda images=nats / tokens, notes=mean: images + notes / 2  # by their weights
     if run.kind == "clm":
         lost = lost_bits(run) / sum(picture.pixels.size for picture in run.pictures["test"])
         said = run.costs("test")[:, 0].sum() / math.log(2) / sum(each.pixels.size for each in run.pictures["test"])
@@ -200,7 +212,8 @@ def plain_text_loss(run: Finished, split: str) -> float:
     test = len(ids) - math.ceil(0.2 * len(ids))
     validation = test - math.ceil(0.2 * test)
     held_out = ids[test:] if split == "test" else ids[validation:test]
-    rows = [held_out[start : start + run.room] for start in range(0, len(held_out), run.room)]
+    room = run.length - 1  # nothing ends a row
+    rows = [held_out[start : start + room] for start in range(0, len(held_out), room)]
     with torch.no_grad():
         nats, tokens = np.array([run.nats([*run.frame[0], *row]) for row in rows]).sum(axis=0)
     return nats / tokens
