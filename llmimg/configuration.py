@@ -107,6 +107,8 @@ class Configuration:
         for name, part in configuration.parts.items():
             with within(f"task.parts.{name}" if name else ""):
                 part._check()
+        if "" in configuration.parts and not TASKS[configuration.task_name].of_images:
+            raise UserError("task=text is plain text beside images: name it in task.parts of task=mixture.")
         if configuration.readout_name == "mixture":
             check_mixture(configuration)
         _ = configuration.stops_by  # whether there is such a measure

@@ -47,6 +47,7 @@ NAMED = {
 }
 # What a choice cannot do without: `data=hub` says nothing of whose.
 NEEDS = {
+    ("task", "mixture"): ["+task.parts={boxes:{task:{name:detect}}}"],
     ("adaptation", "none"): ["readout=score"],
     ("model", "endpoint"): ["model.url=http://localhost/v1", "model.path=some-model", "adaptation=none"],
     ("data", "hub"): ["data.path=some/set"],
@@ -101,6 +102,10 @@ def test_every_group_is_known_here():
     ("group", "choice"), [(group, choice) for group, choices in GROUPS.items() for choice in choices]
 )
 def test_every_choice_composes_and_builds(group, choice):
+    if (group, choice) == ("task", "text"):
+        with pytest.raises(UserError, match="task=text is plain text beside images: name it in task.parts"):
+            built("task=text", "task.files=notes.txt")
+        return
     configuration = built(f"{group}={choice}", *NEEDS.get((group, choice), []))
     if group not in ("experiment", "debug", "trainer", "tokens", "launch"):
         made = getattr(configuration, group)

@@ -203,15 +203,17 @@ class Mixture(Task):
         names, parts = np.array(table[PART]), []
         for name in dict.fromkeys(names.tolist()):
             here = np.flatnonzero(names == name)
-            own = {column: [values[index] for index in here.tolist()] for column, values in dict(table).items()}
-            task = _kind(own[KIND][0])
+            every = {column: [values[index] for index in here.tolist()] for column, values in dict(table).items()}
+            own = {column: values for column, values in every.items() if any(each is not None for each in values)}
+            task = TASKS[own[KIND][0]]
             if _is_bounded(task.measures[0]):
                 parts.append((task.measures[0], task.headline({**own, "score": own[OWN_SCORE]}), here))
         return _mean_of(parts)
 
     @classmethod
     def remark(cls, row: Mapping[str, Any]) -> str:
-        return f"{row[PART]}: {_kind(row[KIND]).remark({**row, 'score': row[OWN_SCORE]})}"
+        own = {name: value for name, value in row.items() if value is not None}  # without other tasks' columns
+        return f"{row[PART]}: {_kind(row[KIND]).remark({**own, 'score': row[OWN_SCORE]})}"
 
     def text(self, prediction: OfPart) -> str:
         return self.parts[prediction.part].text(prediction.prediction)

@@ -91,7 +91,7 @@ MISTAKES = {
     r"task.parts.odd: task.most=0 is out of range": with_part({"task": {"name": "detect", "most": 0}}),
     r"task.parts.odd: There is no task 'detct': did you mean 'detect'": with_part({"task": {"name": "detct"}}),
     r"There is no setting 'task.parts.weigt': did you mean 'weight'": with_part({"task": {"name": "clm"}, "weigt": 1}),
-    r"task.parts.weight=0.0 is out of range": with_part({"task": {"name": "clm"}, "weight": 0}),
+    r"task.parts.weight=-1.0 is out of range": with_part({"task": {"name": "clm"}, "weight": -1}),
     r"task.parts.odd: readout=head puts an end of its own on the model": with_part(
         {"task": {"name": "classify"}, "readout": {"name": "head"}}
     ),
