@@ -16,6 +16,7 @@ from llmimg.command_line import command_line
 from llmimg.compose import resolve
 from llmimg.configuration import Configuration, EarlyStopping, Launch
 from llmimg.data import AugmentSettings, DataSettings, SceneSettings
+from llmimg.errors import UserError
 from llmimg.models.settings import AdaptationSettings, ModelSettings
 from llmimg.readouts.settings import SETTINGS as READOUT_SETTINGS
 from llmimg.tasks.base import TASKS
@@ -103,7 +104,7 @@ def test_every_group_is_known_here():
 )
 def test_every_choice_composes_and_builds(group, choice):
     if (group, choice) == ("task", "text"):
-        with pytest.raises(UserError, match="task=text is plain text beside images: name it in task.parts"):
+        with pytest.raises(UserError, match=r"task=text is plain text beside images: name it in task\.parts"):
             built("task=text", "task.files=notes.txt")
         return
     configuration = built(f"{group}={choice}", *NEEDS.get((group, choice), []))
