@@ -107,7 +107,7 @@ class Configuration:
         for name, part in configuration.parts.items():
             with within(f"task.parts.{name}" if name else ""):
                 part._check()
-        if "" in configuration.parts and not TASKS[configuration.task_name].of_images:
+        if "" in configuration.parts and not configuration.task_kind.of_images:
             raise UserError("task=text is plain text beside images: name it in task.parts of task=mixture.")
         if configuration.readout_name == "mixture":
             check_mixture(configuration)

@@ -165,11 +165,8 @@ def write(
         written = tables.alphabet[column][:, None]
         out = model(input_ids=written, attention_mask=mask, position_ids=last, past_key_values=cache, use_cache=True)
         logits = out.logits[:, -1]
-    shape = (len(ids), count, -1)
-    return Generated(
-        tables.alphabet[torch.stack(tokens, dim=1)].view(shape),
-        torch.stack(log_probabilities, dim=1).view(shape),
-    )
+    found = tables.alphabet[torch.stack(tokens, dim=1)], torch.stack(log_probabilities, dim=1)
+    return Generated(*(each.view(len(ids), count, -1) for each in found))
 
 
 def _start(
