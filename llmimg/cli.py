@@ -96,6 +96,8 @@ def _show_image(words: list[str], given: dict[str, str], every: bool) -> None:
     chosen = next((word for word in given if word.startswith("textify")), None)
     if every and "run" in given:
         raise UserError("show run=RUN has everything from the run: leave --all out.")
+    if every and "full" in given:
+        raise UserError("show --all shows how each text begins: leave out full=.")
     if every and chosen:
         raise UserError(f"show --all shows every textifier as it is by default: leave out {chosen}=.")
     textify = {"name": given.pop("textify", "region_color")}

@@ -145,6 +145,7 @@ def test_help(said):
         (("show",), "show takes one image"),
         (("show", "missing.png"), "The image missing.png cannot be read"),
         (("show", "missing.png", "textify=grey"), "There is no textifier 'grey': did you mean 'gray'"),
+        (("show", "missing.png", "--all", "full=true"), "show --all shows how each text begins: leave out full=."),
         (("show", "missing.png", "fitt=pad"), "There is no setting 'fitt': did you mean 'fit'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -50,6 +50,12 @@ def test_what_is_left_out_in_the_middle_is_counted(count, learned):
     assert gap == f"… ({count - 32} more{f', {hidden} of them ▸' * (hidden > 0)}) …"
 
 
+def test_padding_is_counted():
+    padding = [Token("<pad>", PADDING)] * 3
+    assert Style().role_lines(padding) == ["padding    <pad> × 3"]
+    assert Style().role_lines(padding[:1]) == ["padding    <pad>"]
+
+
 def test_a_line_break_in_a_token_breaks_no_line():
     assert Style().role_lines([Token("\nobjects:", WORDS)]) == ["words      ⏎objects:"]
 

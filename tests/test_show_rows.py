@@ -156,6 +156,12 @@ def test_without_its_files_a_configuration_is_the_classes_own(said, monkeypatch,
     assert said("data=cifar10")[2] == "llmimg: data.source=hub needs data.path=.\n"
 
 
+def test_where_nothing_is_learned_it_is_said(said):
+    status, out, _ = said("data=digits", "readout=score", "adaptation=none", "rows=1", *FEW)
+    assert status == 0
+    assert "▸ marks what is right: nothing is learned of it, as this model is only asked." in out
+
+
 @pytest.mark.parametrize("changed", [(), ("augment=shift_flip",), ("data.fresh=true",)])
 def test_images_are_those_that_are_learned(said, changed, tmp_path):
     """… moved or made anew as they are in the first epoch, and what is right lies on them."""

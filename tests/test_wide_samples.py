@@ -9,6 +9,7 @@ from PIL import Image
 from llmimg import Recogniser
 from llmimg.errors import UserError
 from llmimg.show.image import ShowSettings, show
+from llmimg.show.run import show_run
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,7 @@ def test_its_recogniser_goes_on_with_it(finished, folder):
     assert recogniser([samples]) == recogniser([eight]) != recogniser([samples.astype(np.uint8)])
     with pytest.raises(UserError, match="number 1 cannot be read: its samples go up to 1,024, beyond 1,023"):
         recogniser([samples, samples + 64])
-    assert "1,023 of its samples counts as white" in show(
-        str(folder / "light/0.tif"), ShowSettings({}, run=str(finished))
-    )
+    assert "1,023 of its samples counts as white" in show_run(str(finished), str(folder / "light/0.tif"), {})
 
 
 def test_one_of_before_took_the_high_byte_of_16_bits(finished):

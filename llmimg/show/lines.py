@@ -54,7 +54,10 @@ class Style:
         """A line, or several, for each run of tokens of one role: `answer     ▸ y3 │ ▸ x9`."""
         lines = []
         for role, run in groupby(tokens, key=lambda token: token.role):
-            written = self.listed(_ROLES[role], list(run))
+            whole = list(run)
+            if role == PADDING and len(whole) > 1 and not self.full:
+                whole = [whole[0]._replace(name=f"{whole[0].name} × {len(whole):,}")]
+            written = self.listed(_ROLES[role], whole)
             colour = _COLOURS.get(role) if self.colour else None
             lines += written if colour is None else [f"\x1b[{colour}m{line}\x1b[0m" for line in written]
         return lines

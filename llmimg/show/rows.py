@@ -61,8 +61,7 @@ def _task_lines(part: TaskPart, shown: RowsSettings, out: Path | None) -> list[s
     chosen = range(min(shown.rows, len(train)))
     lines = _row_lines(part.readout, train.__getitems__(chosen), style)
     lines.append(f"The first {len(chosen):,} of {len(train):,} training rows, as they are in the first epoch.")
-    learns = part.settings.learns
-    lines += _legend(part.readout) if learns else ["Nothing is learned from them: this model is only asked."]
+    lines += _legend(part.readout, part.settings.learns)
     if out is not None:
         written = _draw(part, chosen, out)
         lines.append(f"Images: {', '.join(map(str, written))}." if written else "There are no images to draw.")
@@ -92,12 +91,13 @@ def _counted(tokens: Sequence[Token]) -> str:
     return ", ".join([*found, *(f"{marks.count(mark):,} {mark}" for mark in (LEARNED, BESIDES) if mark in marks)])
 
 
-def _legend(readout: TextReadout) -> list[str]:
+def _legend(readout: TextReadout, learns: bool) -> list[str]:
     """What the marks mean."""
     besides = [
         f"{BESIDES} marks the image's own text, whose loss counts {each.weight:g}." for each in readout.terms[1:]
     ]
-    return [f"{LEARNED} marks what is learned.", *besides]
+    what = "what is learned" if learns else "what is right: nothing is learned of it, as this model is only asked"
+    return [f"{LEARNED} marks {what}.", *besides]
 
 
 def _draw(part: TaskPart, chosen: Sequence[int], out: Path) -> list[Path]:
