@@ -16,7 +16,7 @@ from llmimg.tasks.base import TASKS, Prediction, Row, Task
 from llmimg.tasks.chosen import kind_of, name_of
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import DataInfo
-from llmimg.tasks.measure import LOSS, ByRows, Measure, Table, Weights, of_rows
+from llmimg.tasks.measure import LOSS, ByRows, Measure, Table, Weights, of_rows, truths_of
 from llmimg.textify import Textifier
 from llmimg.tokens.sample import Answer, Part
 
@@ -178,19 +178,17 @@ class Mixture(Task):
         }
 
     def per_row(self, predictions: Sequence[OfPart], rows: Sequence[Row]) -> np.ndarray:
-        """The rank of each among its task's, 0 to 1."""
+        """The rank of each among its task's, 0 to 1; what could not be better has 1."""
         found = np.ones(len(rows))
         for _, task, some, among, here in self.by_part(predictions, rows):
-            found[here] = _ranks(task.per_row(some, among))
+            scores, best = task.per_row(some, among), task.row_measure.best
+            found[here] = _ranks(scores) if best is None else np.where(scores >= best, 1.0, _ranks(scores))
         return found
 
     def table(self, predictions: Sequence[OfPart], rows: Sequence[Row]) -> Table:
         """The columns of each task's table, empty where another's has them; which task a row is asked by, and its score
         there."""
-        tables = [
-            {**dict(task.table(some, among)), PART: [name] * len(among), KIND: [_kept(task)] * len(among)}
-            for name, task, some, among, _ in self.by_part(predictions, rows)
-        ]
+        tables = [_told(name, task, some, among) for name, task, some, among, _ in self.by_part(predictions, rows)]
         order = np.argsort(np.concatenate([here for *_, here in self.by_part(predictions, rows)]))
         names = dict.fromkeys(column for each in tables for column in each)
         whole = {name: [tables_value for each in tables for tables_value in _column(each, name)] for name in names}
@@ -271,6 +269,14 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
     """Of each score the share of the others that are lower, float64 `[N]`; of one alone, 1."""
     ordered = np.sort(scores)
     return np.searchsorted(ordered, scores) / (len(scores) - 1) if len(scores) > 1 else np.ones(len(scores))
+
+
+def _told(name: str, task: Task, predictions: Sequence[Prediction], rows: Sequence[Row]) -> Table:
+    """The table of a task, with its name and kind, and what is right where that is said."""
+    table = task.table(predictions, rows)
+    truths = truths_of(table)
+    told = {} if truths is None else {"truth": truths}
+    return {**table, **told, PART: [name] * len(rows), KIND: [_kept(task)] * len(rows)}
 
 
 def _column(table: Table, name: str) -> Sequence[Any]:
