@@ -11,7 +11,9 @@ from PIL import Image
 
 from llmimg import Recogniser
 from llmimg.cli import main
+from llmimg.data import SceneSettings
 from llmimg.data.png import png_files
+from llmimg.data.scenes.make import make_scenes
 from llmimg.errors import UserError
 from llmimg.tokens.sample import Example
 
@@ -109,6 +111,15 @@ def test_each_image_is_held_against_every_caption_of_its_split(run, picture):
     nats = -shares[-behind - 1 : -1].gather(1, tokens[-behind:, None]).sum().item()
     assert found.nats == pytest.approx(nats, rel=1e-4)
     assert len(captions) > 1 and metrics["test/loss"] > 0
+    beaten = [min(margins) > 0 for margins in table["foil_margins"]]
+    assert metrics["test/foils_beaten"] == np.mean(beaten) and 0 <= metrics["test/foils_beaten_color"] <= 1
+    made = make_scenes(SceneSettings(train=40, validation=8, test=8), "test", 0, np.arange(8))
+    number = int(table["id"][0])
+    asked = [made.captions[number], *(text for _, text in made.foils[number][:4])]
+    (alone,) = recogniser.predictions([made.images[number]], caption=asked)[0]
+    likely = dict(alone.found)
+    margins = [likely[asked[0]] - likely[text] for text in asked[1:]]
+    assert table["foil_margins"][0][: len(margins)] == pytest.approx(margins, abs=1e-3)
     with pytest.raises(UserError, match=r"The longest text to be scored has [\d,]+ tokens"):
         recogniser([str(picture)], caption="A circle. " * 60)
 

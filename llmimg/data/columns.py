@@ -9,6 +9,7 @@ known of an image:
 - mask: a PNG like `image`, of the image's size as decoded and one channel: each pixel's class number, 255 for none;
 - labels: a list of ClassLabel in the order of the classes, where an image may have several labels, or none;
 - caption, question, answer: text, or a list of texts;
+- foils: a list of texts that are like the caption and not right, and foil_kinds, what is wrong with each;
 - image_id: the source's own number of the image, where it has boxes and such numbers.
 
 Each is null where nothing is known of the image.

@@ -19,7 +19,7 @@ from llmimg.models.contrastive import AutoModelForContrast
 from llmimg.readouts.base import READOUTS, Batch, Continuations, TextReadout, tensors
 from llmimg.readouts.gathered import of_all, of_all_padded, of_this, process_count
 from llmimg.readouts.loss import IGNORED, Term
-from llmimg.readouts.texts import read_texts
+from llmimg.readouts.texts import foils_of, most_foils, read_texts
 from llmimg.tasks.base import Prediction, Row, Task
 from llmimg.tokens.layout import ANSWER, Sequences, Span
 from llmimg.tokens.sample import Example
@@ -64,8 +64,8 @@ class Contrast(Term):
 
 @READOUTS.register("contrastive")
 class Contrastive(TextReadout):
-    """Vectors `[B, 1 + C, D]`: a row's image, and as many of the split's texts as fall to each row, so that all of them
-    go through the model once."""
+    """Vectors `[B, 1 + F + C, D]`: a row's image, its own foils, and as many of the split's texts as fall to each row,
+    so that all of them go through the model once."""
 
     auto_class = AutoModelForContrast
     reads_words = True
@@ -73,6 +73,7 @@ class Contrastive(TextReadout):
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         self._places: dict[str, int] = {}  # of the split's rows, by their ids
+        self._most_foils = 0  # of one of them
         # The most rows of a batch, and how many texts were truncated; shared, so that loader workers count together.
         self._counted = torch.zeros(2, dtype=torch.int64).share_memory_()
 
@@ -84,6 +85,7 @@ class Contrastive(TextReadout):
     def of_split(self, rows: Sequence[Row]) -> Self:
         made = super().of_split(rows)
         made._places = {row["id"]: place for place, row in enumerate(rows)}
+        made._most_foils = most_foils(self.task, rows)
         return made
 
     @property
@@ -141,9 +143,12 @@ class Contrastive(TextReadout):
             return images
         places = [self._places[example.row["id"]] for example in examples]
         numbers = np.minimum(np.array(places)[:, None] * each + np.arange(each), len(self._texts) - 1)
-        laid = self._laid([np.array(self._texts[number], np.int64) for number in numbers.flat])
-        ids, mask = (array.reshape(*numbers.shape, -1) for array in (laid.ids, laid.mask))
-        return {**images, **tensors(text_ids=ids, text_mask=mask)}
+        texts = []
+        for example, carried in zip(examples, numbers, strict=True):
+            foils = foils_of(self.task, example.row, self._most_foils)
+            texts += [*read_texts(self.script, foils, self.layout.room), *(self._texts[number] for number in carried)]
+        laid = self._laid([np.array(ids, np.int64) for ids in texts])
+        return {**images, **tensors(text_ids=laid.ids, text_mask=laid.mask)}
 
     @functools.cached_property
     def _texts(self) -> tuple[tuple[int, ...], ...]:
@@ -157,16 +162,16 @@ class Contrastive(TextReadout):
         images = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, None]
         if "text_ids" not in batch:
             return images
-        ids, mask = (batch[name].flatten(end_dim=1) for name in ("text_ids", "text_mask"))
-        texts = model(input_ids=ids, attention_mask=mask).logits
+        texts = model(input_ids=batch["text_ids"], attention_mask=batch["text_mask"]).logits
         return torch.cat([images, texts.view(len(images), -1, texts.shape[1])], dim=1)
 
     def predictions(self, outputs: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
         if not len(rows):
             return []
         order = np.argsort([self._places[row["id"]] for row in rows])
-        texts = outputs[order, 1:].reshape(-1, outputs.shape[2])[: len(self._texts)]
-        return self.task.read_vectors(outputs[:, 0], texts, rows)
+        images, foils, carried = np.split(outputs, [1, 1 + self._most_foils], axis=1)
+        texts = carried[order].reshape(-1, outputs.shape[2])[: len(self._texts)]
+        return self.task.read_vectors(images[:, 0], texts, foils, rows)
 
     @property
     def notes(self) -> list[str]:

@@ -1,9 +1,10 @@
 """The likelihood of each answer's words as continuation of the image's text; or of an image's text as continuation of
 each class's words."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,10 +15,10 @@ from llmimg.readouts.base import READOUTS, Batch, Continuations, tensors
 from llmimg.readouts.candidates import NOTHING_IN_FRONT, trie_scores
 from llmimg.readouts.prompted import Prompted, answer_costs
 from llmimg.readouts.sight import check_causal
-from llmimg.readouts.texts import read_texts
+from llmimg.readouts.texts import foils_of, most_foils, read_texts
 from llmimg.tasks.base import Row
 from llmimg.tokens.layout import Sequences, Span
-from llmimg.tokens.sample import Example, Part
+from llmimg.tokens.sample import Answer, Example, Part
 from llmimg.tokens.trie import Trie, trie_of
 
 
@@ -31,6 +32,7 @@ class Score(Prompted):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
+        self._most_foils = 0  # of a row of the split
         if self.task.candidate_prompts is not None:
             if self.settings.normalise != "none":
                 raise UserError(
@@ -72,10 +74,15 @@ class Score(Prompted):
             return Continuations((), whole=True)
         return Continuations([self.vocabulary.text(each) for each in self.answers_scored], whole=True)
 
+    def of_split(self, rows: Sequence[Row]) -> Self:
+        made = super().of_split(rows)
+        made._most_foils = most_foils(self.task, rows)
+        return made
+
     def batch(self, examples: Sequence[Example]) -> Batch:
         if self.task.candidate_prompts is not None:
             return self._behind_each(self.task.candidate_prompts, examples)
-        batch = super().batch(examples)
+        batch = {**super().batch(examples), **self._foils(examples)}
         if self.settings.normalise != "prior":
             return batch
         # Where all rows are asked in the same words, one prompt stands for all.
@@ -85,13 +92,31 @@ class Score(Prompted):
     def _behind_each(self, candidates: Sequence[Sequence[Part]], examples: Sequence[Example]) -> Batch:
         """Each row's answer behind each prompt, as `answered`: int64 `[B, K, L]`."""
         batch = self.answered(self._each_behind(candidates, examples))
-        return {name: each.view(len(examples), len(candidates), -1) for name, each in batch.items()}
+        return _by_row(batch, len(candidates))
 
     def _each_behind(self, candidates: Sequence[Sequence[Part]], examples: Sequence[Example]) -> list[list[Span]]:
         """Each row's answer behind one prompt after the other."""
         self.layout.check(np.array([len(each.image) for each in examples]))
         prompts = [self.script.prompt(parts, np.empty(0, np.int64)) for parts in candidates]
         return [[*prompt, *self.answer(each, None)] for each in examples for prompt in prompts]
+
+    def _foils(self, examples: Sequence[Example]) -> Batch:
+        """As many foils of each row as one has at most, behind its prompt; and, for what they owe to the image, where
+        there is none: `answered`, by other names."""
+        if not self._most_foils:
+            return {}
+        foils = [foils_of(self.task, each.row, self._most_foils) for each in examples]
+        shown = {"foil": examples}
+        if self.settings.normalise == "prior":
+            blank = np.array(self.blank, np.int64)
+            shown["blank_foil"] = [dataclasses.replace(each, image=blank) for each in examples]
+        found = {}
+        for kind, some in shown.items():
+            prompts = [self.prompt(each, None) for each in some]
+            samples = zip(prompts, foils, strict=True)
+            batch = self.answered([[*prompt, *self.script.answer(one)] for prompt, own in samples for one in own])
+            found |= {name.replace("known", kind): each for name, each in _by_row(batch, self._most_foils).items()}
+        return found
 
     def _without_image(self, rows: Sequence[Row]) -> Sequences:
         """The prompts of rows where there is no image."""
@@ -108,12 +133,42 @@ class Score(Prompted):
             scores = scores / torch.tensor(lengths, device=scores.device)
         if self.settings.normalise == "prior":
             scores = scores - trie_scores(model, batch["blank_ids"], batch["blank_mask"], self.trie)
+        if self._most_foils:
+            return torch.cat([scores, self._foil_scores(model, batch)], dim=1)
         return scores if self.task.by_split else scores.log_softmax(dim=1)
+
+    def _foil_scores(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        """Of each row's foils, normalised as its answers are, `[B, F]`."""
+        costs = _costs_of_each(model, batch, "foil")
+        scores = -costs[:, :, 0]
+        if self.settings.normalise == "length":
+            scores = scores / costs[:, :, 1]
+        if self.settings.normalise == "prior":
+            scores = scores + _costs_of_each(model, batch, "blank_foil")[:, :, 0]
+        return scores
+
+    def answers(self, outputs: Any, rows: Sequence[Row]) -> list[Answer]:
+        if not self._most_foils:
+            return super().answers(outputs, rows)
+        scores, foils = np.split(outputs, [len(self.answers_scored)], axis=1)
+        return [Answer(scores=each, foils=own) for each, own in zip(scores, foils, strict=True)]
+
+
+def _by_row(batch: Batch, count: int) -> Batch:
+    """A batch of which so many follow each other of each row, as `[B, count, L]`."""
+    return {name: each.unflatten(0, (-1, count)) for name, each in batch.items()}
 
 
 def _scores_behind_each(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Of a batch as `_behind_each` gives it, one prompt of all rows after the other."""
+    """Of a batch as `_behind_each` gives it."""
     ids, mask = batch["known_ids"], batch["known_mask"]
     check_causal(model, ids[0, 0][mask[0, 0] == 1])
-    each = ({name: some[:, prompt] for name, some in batch.items()} for prompt in range(ids.shape[1]))
-    return torch.stack([-answer_costs(model, behind_one)[:, 0] for behind_one in each], dim=1)
+    return -_costs_of_each(model, batch, "known")[:, :, 0]
+
+
+def _costs_of_each(model: PreTrainedModel, batch: Batch, kind: str) -> torch.Tensor:
+    """`answer_costs` of several of each row, float32 `[B, K, 2]`, the first of all rows and then the next."""
+    named = {f"known_{part}": batch[f"{kind}_{part}"] for part in ("ids", "mask", "labels")}
+    count = named["known_ids"].shape[1]
+    each = ({name: some[:, one] for name, some in named.items()} for one in range(count))
+    return torch.stack([answer_costs(model, one) for one in each], dim=1)

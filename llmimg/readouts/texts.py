@@ -1,10 +1,11 @@
-"""Texts of a split that its rows are held against."""
+"""Texts that rows are held against: those of a split, and foils of their own."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from llmimg.errors import UserError
+from llmimg.tasks.base import Row, Task
 from llmimg.tokens.sample import Part
 from llmimg.tokens.script import Script
 
@@ -32,3 +33,16 @@ def read_texts(script: Script, texts: Sequence[Sequence[Part]], room: int) -> tu
     written = [tuple(np.concatenate([span.ids for span in each]).tolist()) for each in spans]
     check_length(max(map(len, written), default=0), room)
     return tuple(written)
+
+
+def most_foils(task: Task, rows: Sequence[Row]) -> int:
+    """How many a row of a split has at most."""
+    return max((len(task.foils(row)) for row in rows), default=0)
+
+
+def foils_of(task: Task, row: Row, count: int) -> list[tuple[Part, ...]]:
+    """So many foils of a row: where it has fewer, its own answer fills up."""
+    if not count:
+        return []
+    found = task.foils(row)
+    return [*found, *[task.answer(row, None)] * (count - len(found))]

@@ -133,9 +133,17 @@ def answer_length(script: Script, task: Task, rows: Iterable[Row]) -> int:
 
 
 def longest_answer(script: Script, task: Task, rows: Iterable[Row]) -> int:
-    """How many tokens the longest of the answers to these rows has, its end among them, and an image's not."""
+    """How many tokens the longest of the answers to these rows has, and of their foils, its end among them, and an
+    image's not."""
     worded = task.in_every_wording()
-    answers = (each.answer(variant, None) for row in rows for variant in task.variants(row) for each in worded)
+    answers = (
+        answer
+        for row in rows
+        for answer in (
+            *(each.answer(variant, None) for variant in task.variants(row) for each in worded),
+            *task.foils(row),
+        )
+    )
     none = np.empty(0, np.int64)
     return max(sum(len(span.ids) for span in script.answer(answer, none)) for answer in answers)
 

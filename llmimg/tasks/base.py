@@ -204,13 +204,19 @@ class Task(Prompting, Asked):
         """The answers of a split that each of its rows is scored by, one after the other; None where it has its own."""
         return None
 
+    def foils(self, row: Row) -> tuple[tuple[Part, ...], ...]:
+        """Answers that are not right, and that this row alone is scored by besides."""
+        return ()
+
     def read_all(self, answers: Sequence[Answer], rows: Sequence[Row]) -> list[Prediction]:
         """The predictions of a whole split."""
         return [self.read(answer, row) for answer, row in zip(answers, rows, strict=True)]
 
-    def read_vectors(self, images: np.ndarray, texts: np.ndarray, rows: Sequence[Row]) -> list[Prediction]:
-        """The predictions of a whole split, by float32 vectors of its images `[N, D]` and of what they are held against
-        `[K, D]`: products of these are logits.
+    def read_vectors(
+        self, images: np.ndarray, texts: np.ndarray, foils: np.ndarray, rows: Sequence[Row]
+    ) -> list[Prediction]:
+        """The predictions of a whole split, by float32 vectors of its images `[N, D]`, of what they are held against
+        `[K, D]`, and of each row's foils `[N, F, D]`, of which a row may have fewer: products of these are logits.
 
         Raises:
             NotImplementedError: a task whose rows are not held against each other.

@@ -14,6 +14,7 @@ from llmimg.metrics.words import folded
 from llmimg.settings import settings_of
 from llmimg.tasks.base import TASKS, Row
 from llmimg.tasks.figures import Bars, Figure
+from llmimg.tasks.foils import EXTRAS, check_foils, margins_of, shares_beaten
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
 from llmimg.tasks.settings import AnswerSettings
 from llmimg.tasks.templates import Prompts
@@ -42,6 +43,7 @@ class Ranking:
         found: the captions that rank first, and the log-likelihood or similarity of each.
         nats: what its own captions cost, on average.
         found_by: what the numbers of `found` are: log-likelihoods, or cosines.
+        margins: by how much the best of its own captions is above each of its foils.
     """
 
     to_text: int
@@ -49,6 +51,7 @@ class Ranking:
     found: tuple[tuple[str, float], ...]
     nats: float = 0.0
     found_by: str = "log_likelihood"
+    margins: tuple[float, ...] = ()
 
 
 @TASKS.register("retrieve")
@@ -64,6 +67,7 @@ class Retrieval(WordsTask):
     Settings = RetrieveSettings
     readouts = ("score", "contrastive")
     columns = ("caption",)
+    extras = EXTRAS
     asks = ("caption",)
     by_split = True
     measures: ClassVar = (
@@ -76,6 +80,9 @@ class Retrieval(WordsTask):
         *(
             Measure(f"{way}_median_rank", f"{title}, median rank", "where its own comes", "number", False, None, 1)
             for way, title in _WAYS.items()
+        ),
+        Measure(
+            "foils_beaten", "Foils beaten", "share whose own caption is above all of its foils", while_training=False
         ),
         Measure("loss", "Loss", "mean surprise at an image's own caption", "nats", False, None, 0.0),
     )
@@ -94,6 +101,12 @@ class Retrieval(WordsTask):
     def answer(self, row: Row, seed: int | None) -> tuple[Part, ...]:
         return self.words(drawn(texts_of(row["caption"]), seed), seed)
 
+    def foils(self, row: Row) -> tuple[tuple[Part, ...], ...]:
+        return tuple(self.words(text) for text in row.get("foils") or ())
+
+    def check_scored(self, rows: Iterable[Row], split: str) -> None:
+        check_foils(rows, split)
+
     def variants(self, row: Row) -> Iterable[Row]:
         return ({**row, "caption": each} for each in texts_of(row["caption"]))
 
@@ -109,14 +122,18 @@ class Retrieval(WordsTask):
             rows,
         )
         told = []
-        for each, row, likely in zip(found, rows, scores, strict=True):
+        for each, row, answer in zip(found, rows, answers, strict=True):
+            likely = np.asarray(answer.scores)
             said = tuple((text, float(likely[self._numbers[folded(text)]])) for text, _ in each.found)
             own = [likely[self._numbers[folded(text)]] for text in texts_of(row["caption"])]
-            told.append(dataclasses.replace(each, found=said, nats=-float(np.mean(own, dtype=np.float64))))
+            nats = -float(np.mean(own, dtype=np.float64))
+            told.append(dataclasses.replace(each, found=said, nats=nats, margins=margins_of(row, own, answer.foils)))
         return told
 
-    def read_vectors(self, images: np.ndarray, texts: np.ndarray, rows: Sequence[Row]) -> list[Ranking]:
-        """By the cosines of their angles; what is shown of each."""
+    def read_vectors(
+        self, images: np.ndarray, texts: np.ndarray, foils: np.ndarray, rows: Sequence[Row]
+    ) -> list[Ranking]:
+        """By the cosines of their angles."""
         lengths = [np.linalg.norm(each.astype(np.float64), axis=1, keepdims=True) for each in (images, texts)]
         images, texts = (each / length for each, length in zip((images, texts), lengths, strict=True))
         temperature = float(1 / np.mean(np.concatenate(lengths)) ** 2)
@@ -127,7 +144,13 @@ class Retrieval(WordsTask):
         found = self.ranked(
             lambda some: cosines(images[some], texts), lambda some: cosines(texts[some], images), rows, temperature
         )
-        return [dataclasses.replace(each, found_by="similarity") for each in found]
+        told = []
+        for each, row, image, wrong in zip(found, rows, images, foils, strict=True):
+            own = [texts[self._numbers[folded(text)]] for text in texts_of(row["caption"])]
+            wrong = wrong / np.linalg.norm(wrong.astype(np.float64), axis=1, keepdims=True)
+            margins = margins_of(row, cosines(np.stack(own), image), cosines(wrong, image))
+            told.append(dataclasses.replace(each, found_by="similarity", margins=margins))
+        return told
 
     def ranked(
         self, texts_of_images: Scores, images_of_texts: Scores, rows: Sequence[Row], temperature: float = 1.0
@@ -176,6 +199,8 @@ class Retrieval(WordsTask):
 
         found = with_intervals(values, len(rows)) if intervals else values()
         found["loss"] = float(np.mean([each.nats for each in predictions]))
+        beaten = shares_beaten([each.margins for each in predictions], rows)
+        found |= {f"foils_beaten_{kind}".rstrip("_"): share for kind, share in beaten.items()}
         return found | {f"{way}_median_rank": float(np.median(np.concatenate(table[f"{way}_ranks"]))) for way in _WAYS}
 
     @classmethod
@@ -187,8 +212,13 @@ class Retrieval(WordsTask):
         return np.mean([[np.mean(1 / np.asarray(each)) for each in table[f"{way}_ranks"]] for way in _WAYS], axis=0)
 
     def table(self, predictions: Sequence[Ranking], rows: Sequence[Row]) -> Table:
-        """Besides what every table has, the ranks both ways."""
-        return {**super().table(predictions, rows), **_ranks(predictions)}
+        """Besides what every table has, the ranks both ways, and by how much foils are beaten where there are some."""
+        margins = [list(each.margins) for each in predictions]
+        return {
+            **super().table(predictions, rows),
+            **_ranks(predictions),
+            **({"foil_margins": margins} if any(margins) else {}),
+        }
 
     @classmethod
     def remark(cls, row: Mapping[str, Any]) -> str:
@@ -208,7 +238,12 @@ class Retrieval(WordsTask):
         found = {way: [float(np.mean(recall(table[f"{way}_ranks"], k))) for k in AT] for way in _WAYS}
         columns = {way.replace("_", " "): np.array(found[way]) for way in _WAYS}
         names = tuple(f"recall at {k}" for k in AT)
-        return [Bars("Found among the first", names, columns, dict.fromkeys(columns, "share"))]
+        shown: list[Figure] = [Bars("Found among the first", names, columns, dict.fromkeys(columns, "share"))]
+        if beaten := shares_beaten([each.margins for each in predictions], rows):
+            names = tuple(kind or "all of an image's" for kind in beaten)
+            shares = {"foils beaten": np.array([*beaten.values()])}
+            shown.append(Bars("Foils beaten", names, shares, {"foils beaten": "share"}))
+        return shown
 
 
 def _ranks(predictions: Sequence[Ranking]) -> dict[str, list[list[int]]]:

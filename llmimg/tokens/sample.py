@@ -92,6 +92,7 @@ class Answer:
         pieces: int64 `[L]`, of the task's lexicon, the end not among them.
         log_probabilities: float32 `[L]`, of each piece among what the grammar allowed there, in nats.
         scores: float32 `[K]`, of each candidate or class: logits or log-probabilities.
+        foils: float32 `[F]`, of each of the row's own foils, likewise.
         problem: why it could not be read; it is counted, never guessed.
         finish: why the model stopped writing, in its server's words.
         tokens: how many were read to give it.
@@ -102,6 +103,7 @@ class Answer:
     pieces: np.ndarray | None = None
     log_probabilities: np.ndarray | None = None
     scores: np.ndarray | None = None
+    foils: np.ndarray | None = None
     problem: str | None = None
     finish: str | None = None
     tokens: int | None = None

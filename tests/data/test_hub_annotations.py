@@ -386,6 +386,30 @@ def test_a_mask_of_the_unturned_picture_is_turned_along(masked):
     assert np.array_equal(numbers(masked(stored(np.rot90(FOUR, -1)), image=image)), np.rot90(FOUR, -1))
 
 
+def test_foils_stand_beside_captions(hub_folder):
+    """… one or several of each row, or none."""
+    texts = List(Value("string"))
+    features = {"image": Image(), "caption": Value("string"), "foils": texts, "foil_kinds": texts}
+    rows = {
+        "image": [picture()] * 3,
+        "caption": ["x", "y", "z"],
+        "foils": [["a", "b"], [], None],
+        "foil_kinds": [["color", "size"], [], None],
+    }
+    folder = hub_folder(features, train=rows, validation=rows, test=rows)
+    test = load(of(folder), needs=("caption",)).test
+    assert test["foils"][:] == [["a", "b"], [], []] and test["foil_kinds"][:] == [["color", "size"], [], []]
+    assert "foils" not in load(of(folder, label_column=None), needs=()).test.column_names
+    one = {**rows, "foils": ["a", None, ""]}
+    del one["foil_kinds"], features["foil_kinds"]
+    folder = hub_folder({**features, "foils": Value("string")}, train=one, validation=one, test=one)
+    assert load(of(folder), needs=("caption",)).test["foils"][:] == [["a"], [], []]
+    with pytest.raises(UserError, match="The column 'foils' holds no text"):
+        wrong = {**one, "foils": [1, 2, 3]}
+        folder = hub_folder({**features, "foils": Value("int64")}, train=wrong, validation=wrong, test=wrong)
+        load(of(folder), needs=("caption",))
+
+
 def test_words_are_found_by_name_or_by_setting(hub_folder):
     features = {
         "image": Image(),

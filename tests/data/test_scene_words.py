@@ -130,6 +130,60 @@ def test_captions_are_true_of_the_picture(scenes):
         assert row["label"] == row["objects"]["category"][0]  # the topmost thing's class
 
 
+def parsed(text, sized, colored):
+    """What a caption says: the size, colour and class of each thing, and the relations between them."""
+    things, relations = [], []
+    for index, part in enumerate(text.removesuffix(".").split(", ")):
+        if index:
+            relation, part = re.fullmatch(r"(.+) (?:it|that) (an? .+)", part).groups()
+            relations.append(relation)
+        *_, name = words = part.lower().split()[1:]
+        things.append({"size": words[0] if sized else "", "color": words[-2] if colored else "", "category": name})
+    return things, relations
+
+
+@pytest.mark.parametrize("scenes", [{}, {"things": "digits"}, {"sizes": (10,), "overlap": 0.4, "most": 3}])
+def test_foils_have_one_thing_changed(scenes):
+    data = data_of(**scenes, train=4, test=120)
+    told, counts = (len(SceneSettings(**scenes).sizes) > 1, scenes.get("things") != "digits"), Counter()
+    assert not {"foils", "foil_kinds"} & set(data.train.column_names)
+    for row in data.test:
+        things, relations = parsed(row["caption"], *told)
+        several = len(things) > 1
+        kinds = ["color"] * told[1] + ["size"] * told[0] + ["category"] + ["relation", "omission"] * several
+        assert row["foil_kinds"] == kinds and len(row["foils"]) == len(kinds)
+        for kind, foil in zip(kinds, row["foils"], strict=True):
+            others, between = parsed(foil, *told)
+            if kind == "omission":
+                places = [place for place in range(len(things)) if things[:place] + things[place + 1 :] == others]
+                counts[kind, places[0]] += 1
+                continue
+            changed = [
+                (place, name)
+                for place, (one, other) in enumerate(zip(things, others, strict=True))
+                for name in one
+                if one[name] != other[name]
+            ]
+            if kind == "relation":
+                ((before, after),) = (
+                    (one, other) for one, other in zip(relations, between, strict=True) if one != other
+                )
+                assert not changed and (
+                    before == "in the middle of" or PLACES[before] == tuple(-x for x in PLACES[after])
+                )
+            else:
+                ((place, name),) = changed
+                assert name == kind and relations == between
+                counts[kind, place] += 1
+    assert all(counts[kind, place] for kind in {kind for kind, _ in counts} for place in (0, 1))
+
+
+def test_foils_are_the_scenes_own():
+    """… whatever others are made with it."""
+    few, many = data_of(train=4, test=3).test, data_of(train=4, test=9).test
+    assert few["foils"][:] == many["foils"][:3]
+
+
 def test_only_what_is_asked_for_is_asked():
     data = data_of(questions=("shape", "count"), train=40)
     assert {each["type"] for row in data.train for each in row["questions"]} == {"shape", "count"}

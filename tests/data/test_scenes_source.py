@@ -15,6 +15,8 @@ from llmimg.errors import UserError
 FEW = SceneSettings(train=60, validation=11, test=12)
 COLUMNS = {"image", "label", "id", "objects", "mask", "caption", "question", "answer", "question_type", "questions"}
 
+FOILS = {"foils", "foil_kinds"}  # of scenes that nothing learns from
+
 
 def settings_of(scenes=FEW, **more):
     return DataSettings("scenes", source="scenes", scenes=scenes, **more)
@@ -32,7 +34,7 @@ def test_rows_hold_what_was_made(kind, channels, classes):
     assert len(data.label_names) == classes
     made = make_scenes(wanted, "test", 4, np.arange(5))
     for row, image, mask, things in zip(data.test, made.images, made.masks, made.things, strict=True):
-        assert row.keys() == COLUMNS
+        assert row.keys() == COLUMNS | FOILS
         assert np.array_equal(decode(row["image"]), image) and image.shape == (33, 40, channels)
         assert np.array_equal(decode(row["mask"])[:, :, 0], mask)
         assert row["objects"]["bbox"] == [list(thing.box) for thing in things]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmimg.errors import UserError
 from llmimg.tasks.base import TASKS
 from llmimg.tokens.sample import Answer, RowText
 
@@ -82,7 +83,7 @@ def test_vectors_rank_by_cosine(images, most, seed):
     known = rows(*captions)
     task = TASK.of_split(known)
     seen, said = (5 * unit(rng.normal(size=(count, 3))).astype(np.float32) for count in (images, len(task.pool)))
-    predictions = task.read_vectors(seen, said, known)
+    predictions = task.read_vectors(seen, said, np.empty((images, 0, 3), np.float32), known)
     products = seen.astype(np.float64) @ said.T
     for row, (each, own) in enumerate(zip(predictions, captions, strict=True)):
         right = [task.pool.index(text) for text in own]
@@ -101,6 +102,39 @@ def test_vectors_rank_by_cosine(images, most, seed):
             to_image.append(np.mean([surprise(products[one, text], products[others, text]) for one in having]))
         assert each.nats == pytest.approx((np.mean(to_text) + np.mean(to_image)) / 2, rel=1e-4, abs=1e-6)
     assert set(task.as_json(predictions[0])["captions"][0]) == {"caption", "similarity"}
+
+
+def test_an_images_own_caption_is_held_against_its_foils():
+    known = [
+        {"id": "0", "caption": ["a", "b"], "foils": ["c", "d"], "foil_kinds": ["color", "relation"]},
+        {"id": "1", "caption": "b", "foils": ["a"], "foil_kinds": ["color"]},
+        {"id": "2", "caption": "e", "foils": [], "foil_kinds": []},
+        {"id": "3", "caption": "e", "foils": None, "foil_kinds": None},
+    ]
+    task = TASK.of_split(known)
+    scores = np.float32([[-3, -2, -9], [-5, -4, -9], [-1, -1, -1], [-1, -1, -1]])
+    foils = np.float32([[-2.5, -2], [-7, 0], [0, 0], [0, 0]])  # what fills up says nothing
+    answers = [Answer(scores=row, foils=own) for row, own in zip(scores, foils, strict=True)]
+    predictions = task.read_all(answers, known)
+    assert [each.margins for each in predictions] == [(0.5, 0.0), (3.0,), (), ()]
+    metrics = task.metrics(predictions, known, intervals=False)
+    found = {key: value for key, value in metrics.items() if key.startswith("foils")}
+    assert found == {"foils_beaten": 0.5, "foils_beaten_color": 1.0, "foils_beaten_relation": 0.0}
+    assert task.table(predictions, known)["foil_margins"] == [[0.5, 0.0], [3.0], [], []]
+    assert [figure.title for figure in task.figures(predictions, known)] == ["Found among the first", "Foils beaten"]
+    assert "foils_beaten" not in TASK.metrics(predictions[2:], known[2:], intervals=False)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"foils": ["b"], "foil_kinds": ["color", "size"]}, "Row 7 of the test split has 1 foils and 2 foil_kinds"),
+        ({"foils": ["b", "a  dog"], "foil_kinds": None}, "has its own caption among its foils .'a dog'.: a foil is"),
+    ],
+)
+def test_foils_that_are_none_are_refused(row, sentence):
+    with pytest.raises(UserError, match=sentence):
+        TASK.check_scored([{"id": "7", "caption": "a dog", **row}], "test")
 
 
 def unit(vectors):

@@ -12,7 +12,7 @@ from llmimg.data.annotations.labels import SplitLabels, canonical_labels, labels
 from llmimg.data.annotations.lying import Size
 from llmimg.data.annotations.masks import canonical_masks, mask_classes
 from llmimg.data.annotations.objects import ImageObjects, SplitObjects, canonical_objects
-from llmimg.data.annotations.words import WORDS, read_words, words_feature
+from llmimg.data.annotations.words import FOILS, WORDS, read_lists, read_words, words_feature
 from llmimg.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def annotate(
     Raises:
         UserError: annotations that cannot be right, with the first row.
     """
+    from datasets import List, Value
+
     found, classes, train = dict(splits), {}, settings.train_split
     if "objects" in columns:
         said = {split: _split_objects(found[split], read[split], split, columns["objects"]) for split in found}
@@ -76,6 +78,13 @@ def annotate(
                     read_words(read[split], columns[which]),
                     words_feature(read[split].features, columns[which]),
                 )
+                for split, data in found.items()
+            }
+    for which in FOILS if "caption" in columns else ():
+        if which in read[train].features:
+            feature = List(Value("string"))
+            found = {
+                split: with_column(data, which, read_lists(read[split], which), feature)
                 for split, data in found.items()
             }
     return Annotated(found, classes)

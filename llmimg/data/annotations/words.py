@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, Features
 
 WORDS = ("caption", "question", "answer")
+FOILS = ("foils", "foil_kinds")  # beside captions, by these names
 
 
 def is_words(feature: Any) -> bool:
@@ -47,3 +48,14 @@ def read_words(data: "Dataset", column: str) -> Sequence[Any]:
             value = [each for each in value if each and each.strip()]
         found.append(value if value and (isinstance(value, list) or value.strip()) else None)
     return found
+
+
+def read_lists(data: "Dataset", column: str) -> list[list[str]]:
+    """The texts of each row, one or several; none where there are none.
+
+    Raises:
+        UserError: a column of another type.
+    """
+    words_feature(data.features, column)
+    found = read_words(data, column)
+    return [[] if each is None else [each] if isinstance(each, str) else each for each in found]

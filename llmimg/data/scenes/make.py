@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmimg.data.rng import example_seeds, integers
+from llmimg.data.scenes import foils
 from llmimg.data.scenes.layout import lay_out
 from llmimg.data.scenes.picture import boxes, paint
 from llmimg.data.scenes.questions import NUMBERS, ask
@@ -15,6 +16,7 @@ from llmimg.data.scenes.words import Thing, Words, caption
 
 SPLITS = ("train", "validation", "test")
 _WORDS_STREAM = 2**30
+_FOILS_STREAM = 2**30 + 2**20
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Scenes:
         captions: one each.
         questions: of each scene one of every type that is asked and that it admits: (type, question, answer).
         chosen: int64 [N], which of its `questions` the scene's own one is; −1 where it has none.
+        foils: of each scene captions that are not its own, (kind, caption): none of training scenes.
     """
 
     images: np.ndarray
@@ -36,6 +39,7 @@ class Scenes:
     captions: list[str]
     questions: list[list[tuple[str, str, str]]]
     chosen: np.ndarray
+    foils: list[list[tuple[str, str]]]
 
 
 def scene_words(settings: SceneSettings) -> Words:
@@ -68,7 +72,8 @@ def make_scenes(settings: SceneSettings, split: str, seed: int, numbers: np.ndar
     counts = np.array([len(each) for each in asked], np.int64)
     chosen = np.where(counts > 0, integers(seeds, _WORDS_STREAM, np.maximum(counts, 1)), -1)
     captions = [caption(each, words) for each in lists]
-    return Scenes(paint(layout, things, settings, seeds), masks, lists, captions, asked, chosen)
+    changed = [] if split == "train" else _foils(lists, words, seeds)
+    return Scenes(paint(layout, things, settings, seeds), masks, lists, captions, asked, chosen, changed)
 
 
 def _in_reading_order(categories, colors, sizes, found, placed) -> list[list[Thing]]:
@@ -81,6 +86,11 @@ def _in_reading_order(categories, colors, sizes, found, placed) -> list[list[Thi
         [Thing(category, color, size, tuple(box)) for category, color, size, box in zip(*row, strict=True)][:count]
         for *row, count in zip(*columns, lying, counts, strict=True)
     ]
+
+
+def _foils(things: list[list[Thing]], words: Words, seeds: np.ndarray) -> list[list[tuple[str, str]]]:
+    numbers = np.stack([integers(seeds, _FOILS_STREAM + each, 2**31) for each in range(foils.NUMBERS)], axis=1)
+    return [foils.foils(row, words, each) for row, each in zip(things, numbers.tolist(), strict=True)]
 
 
 def _questions(

@@ -63,14 +63,19 @@ def offset(one: Thing, other: Thing) -> tuple[int, int]:
     return 2 * x + width - 2 * x2 - width2, 2 * y + height - 2 * y2 - height2
 
 
-def caption(things: Sequence[Thing], words: Words) -> str:
+def caption(things: Sequence[Thing], words: Words, relations: Sequence[str] | None = None) -> str:
     """All things in their order, and where each lies as seen from the one before: "A small red circle, right of it a
-    large blue square, below that …"."""
+    large blue square, below that …".
+
+    Args:
+        relations: where each but the first is said to lie; None as it does.
+    """
     if not things:
         return "Nothing."
+    if relations is None:
+        relations = [relation(thing, before) for before, thing in pairwise(things)]
     told = [article(words.of(things[0]))]
-    for before, thing in pairwise(things):
-        it = "it" if before is things[0] else "that"
-        told.append(f"{relation(thing, before)} {it} {article(words.of(thing))}")
+    for place, (lies, thing) in enumerate(zip(relations, things[1:], strict=True)):
+        told.append(f"{lies} {'that' if place else 'it'} {article(words.of(thing))}")
     text = ", ".join(told)
     return f"{text[0].upper()}{text[1:]}."

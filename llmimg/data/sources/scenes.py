@@ -6,6 +6,8 @@ Besides the canonical `image`, `label` and `id`, a row has
   `color` and `size` where there are several;
 - mask: PNG of one channel, 0 where the ground is seen, else 1 + the class;
 - caption;
+- foils, foil_kinds: captions that are like the scene's and not right, with one thing changed each, and what that is
+  (`llmimg.data.scenes.foils`); not of training scenes, as nothing learns from them;
 - questions: one of every type that is asked and that the scene admits, with its answer;
 - question, answer, question_type: one of these; null where there is none.
 
@@ -61,7 +63,7 @@ def fresh(settings: "DataSettings", ids: Sequence[str], epoch: int) -> dict[str,
 def _split(settings: "DataSettings", split: str, words: "Words", notes: list[str]) -> "Dataset":
     import pyarrow as pa
 
-    features = _features(words)
+    features = _features(words, split)
     batches = [
         pa.RecordBatch.from_pydict(_columns(scenes, numbers, words), features.arrow_schema)
         for numbers, scenes in _batches(settings, split)
@@ -89,7 +91,7 @@ def _fingerprint(settings: "DataSettings", split: str) -> str:
     return fingerprint(repr(sorted(given.items())), *versions, *(file.read_bytes() for file in code))
 
 
-def _features(words: "Words") -> "Features":
+def _features(words: "Words", split: str) -> "Features":
     from datasets import ClassLabel, Features, Image, List, Value
 
     objects = {"bbox": List(List(Value("float32"), length=4))}
@@ -104,6 +106,7 @@ def _features(words: "Words") -> "Features":
             "objects": objects,
             "mask": Image(decode=False),
             "caption": text,
+            **({} if split == "train" else dict.fromkeys(("foils", "foil_kinds"), List(text))),
             "question": text,
             "answer": text,
             "question_type": text,
@@ -134,11 +137,19 @@ def _columns(scenes: Scenes, numbers: np.ndarray, words: "Words") -> dict[str, l
         "objects": [_objects(row, words) for row in scenes.things],
         "mask": [{"bytes": data, "path": None} for data in png_files(scenes.masks)],
         "caption": scenes.captions,
+        **_foils(scenes),
         "question": [each["question"] for each in own],
         "answer": [each["answer"] for each in own],
         "question_type": [each["type"] for each in own],
         "questions": questions,
     }
+
+
+def _foils(scenes: Scenes) -> dict[str, list[list[str]]]:
+    if not scenes.foils:
+        return {}
+    kinds, texts = ([[each[part] for each in row] for row in scenes.foils] for part in (0, 1))
+    return {"foils": texts, "foil_kinds": kinds}
 
 
 def _objects(things: list["Thing"], words: "Words") -> dict[str, list[Any]]:
