@@ -15,10 +15,11 @@ from llmimg.settings import build
 from llmimg.tasks.figures import Figure
 from llmimg.tasks.info import NOTHING_KNOWN, DataInfo
 from llmimg.tasks.measure import ByRows, Measure, Table, Weights, of_rows
+from llmimg.tasks.predicting import Predicting
 from llmimg.tasks.prompting import Prompting, Row
 from llmimg.tasks.several import Asked, Prediction
 from llmimg.textify import Grammar, Lexicon, Textifier
-from llmimg.tokens.sample import Answer, Part
+from llmimg.tokens.sample import Part
 
 TASKS = Registry("task", "llmimg.tasks")
 
@@ -26,7 +27,7 @@ UNREAD = "(not read)"
 
 
 @dataclass(frozen=True)
-class Task(Prompting, Asked):
+class Task(Prompting, Asked, Predicting):
     """One thing to ask of rows. The smallest one says `Settings`, `readouts`, `columns`, `measures`, `answer`, `read`,
     `truth` and `per_row`; everything else has a default.
     """
@@ -40,7 +41,6 @@ class Task(Prompting, Asked):
         "score", "Score", "the score of each image by itself", "number", worst=None, best=None
     )
     Bounds: ClassVar[type | None] = None  # what `predict` can be told to leave out, as settings; None: nothing
-    by_split: ClassVar[bool] = False  # whether the rows of a split are held against each other (`of_split`)
     independent: ClassVar[bool] = False  # whether each of its classes holds or does not by itself; else one does
     exact: ClassVar[bool] = True  # whether an answer fills its budget, or at most does
     of_images: ClassVar[bool] = True  # whether rows are images, and not plain text
@@ -190,38 +190,6 @@ class Task(Prompting, Asked):
     @abc.abstractmethod
     def truth(self, row: Row) -> Prediction:
         """What is right, as a prediction."""
-
-    @abc.abstractmethod
-    def read(self, answer: Answer, row: Row) -> Prediction:
-        """A prediction, on the image that the row's `size` is of. What cannot be read is counted, never guessed."""
-
-    def of_split(self, rows: Iterable[Row]) -> Self:
-        """Itself for a split whose rows are held against each other, in this order."""
-        return self
-
-    @property
-    def held_against(self) -> tuple[tuple[Part, ...], ...] | None:
-        """The answers of a split that each of its rows is scored by, one after the other; None where it has its own."""
-        return None
-
-    def foils(self, row: Row) -> tuple[tuple[Part, ...], ...]:
-        """Answers that are not right, and that this row alone is scored by besides."""
-        return ()
-
-    def read_all(self, answers: Sequence[Answer], rows: Sequence[Row]) -> list[Prediction]:
-        """The predictions of a whole split."""
-        return [self.read(answer, row) for answer, row in zip(answers, rows, strict=True)]
-
-    def read_vectors(
-        self, images: np.ndarray, texts: np.ndarray, foils: np.ndarray, rows: Sequence[Row]
-    ) -> list[Prediction]:
-        """The predictions of a whole split, by float32 vectors of its images `[N, D]`, of what they are held against
-        `[K, D]`, and of each row's foils `[N, F, D]`, of which a row may have fewer: products of these are logits.
-
-        Raises:
-            NotImplementedError: a task whose rows are not held against each other.
-        """
-        raise NotImplementedError("Vectors answer tasks that hold the rows of a split against each other.")
 
     def metrics(
         self, predictions: Sequence[Prediction], rows: Sequence[Row], intervals: bool = True
