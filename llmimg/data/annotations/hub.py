@@ -1,6 +1,7 @@
 """Annotations of a set in the hub's layout → canonical columns."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,8 +43,6 @@ def annotate(
     Raises:
         UserError: annotations that cannot be right, with the first row.
     """
-    from datasets import List, Value
-
     found, classes, train = dict(splits), {}, settings.train_split
     if "objects" in columns:
         said = {split: _split_objects(found[split], read[split], split, columns["objects"]) for split in found}
@@ -69,25 +68,30 @@ def annotate(
         )
         feature = labels_feature(classes["labels"])
         found = {split: with_column(data, "labels", labels[split], feature) for split, data in found.items()}
-    for which in WORDS:
-        if which in columns:
-            found = {
-                split: with_column(
-                    data,
-                    which,
-                    read_words(read[split], columns[which]),
-                    words_feature(read[split].features, columns[which]),
-                )
-                for split, data in found.items()
-            }
-    for which in FOILS if "caption" in columns else ():
-        if which in read[train].features:
-            feature = List(Value("string"))
-            found = {
-                split: with_column(data, which, read_lists(read[split], which), feature)
-                for split, data in found.items()
-            }
+    for which, of_split in _texts(read, columns, train).items():
+        found = {split: with_column(data, which, *of_split(split)) for split, data in found.items()}
     return Annotated(found, classes)
+
+
+def _texts(
+    read: Mapping[str, "Dataset"], columns: Mapping[str, str], train: str
+) -> dict[str, Callable[[str], tuple[Sequence[Any], Any]]]:
+    """Of each canonical column of words that there is, what gives a split's values and their feature."""
+    from datasets import List, Value
+
+    words = {which: columns[which] for which in WORDS if which in columns}
+    foils = [which for which in FOILS if "caption" in columns and which in read[train].features]
+
+    def words_of(column: str, split: str) -> tuple[Sequence[Any], Any]:
+        return read_words(read[split], column), words_feature(read[split].features, column)
+
+    def lists_of(column: str, split: str) -> tuple[Sequence[Any], Any]:
+        return read_lists(read[split], column), List(Value("string"))
+
+    return {
+        **{which: functools.partial(words_of, column) for which, column in words.items()},
+        **{which: functools.partial(lists_of, which) for which in foils},
+    }
 
 
 def row_name(row: int, split: str) -> str:
