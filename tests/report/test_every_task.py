@@ -23,6 +23,7 @@ from llmimg.tasks.figures import Shown
 from llmimg.tasks.imagine import Imagined
 from llmimg.tasks.info import DataInfo
 from llmimg.tasks.measure import of_rows
+from llmimg.tasks.mixture import Mixture, MixtureSettings, OfPart
 from llmimg.tasks.pretrain import Cost
 from llmimg.tasks.retrieve import Ranking
 from llmimg.textify import make
@@ -30,9 +31,12 @@ from llmimg.textify import make
 SETTINGS = SceneSettings(most=2)
 NAMES = scene_words(SETTINGS).names
 # What is asked, by the settings of a task that are not as they are by default.
-ASKED = {**{name: {} for name in TASKS.entries()}, "segment": {"grid": (8, 8)}}
+ALONE = [name for name, kind in TASKS.entries().items() if kind.of_images and name != "mixture"]
+ASKED = {**{name: {} for name in ALONE}, "segment": {"grid": (8, 8)}}
 ASKED = {name: {"name": name, **settings} for name, settings in ASKED.items()}
 ASKED["several labels"] = {"name": "classify", "multiple": True}
+PARTS = {"boxes": "detect", "kinds": "classify"}
+ASKED["mixture"] = {"name": "mixture", "parts": {part: {"task": {"name": name}} for part, name in PARTS.items()}}
 TASK = pytest.mark.parametrize("name", sorted(ASKED))
 
 
@@ -45,6 +49,8 @@ def bound(name: str) -> Task:
     classes = {"labels": NAMES, "objects": NAMES, "mask": ("ground", *NAMES)}
     info = DataInfo(label_names=NAMES, classes=classes, answers=NAMES, size=(32, 32))
     settings = dict(ASKED[name])
+    if name == "mixture":
+        return Mixture.together(MixtureSettings(parts=settings["parts"]), {part: bound(PARTS[part]) for part in PARTS})
     return TASKS[settings.pop("name")].with_settings(info, **settings).bind(info, make("gray"))
 
 
@@ -55,18 +61,26 @@ def rows_of(scenes: Scenes) -> list[Row]:
         row = {"id": str(index), "label": index % len(NAMES), "objects": objects, "mask": scenes.masks[index]}
         row["labels"] = sorted(set(objects["category"]))
         row |= {"caption": scenes.captions[index], "question": "what is it?", "answer": NAMES[index % len(NAMES)]}
+        row |= {"part": sorted(PARTS)[index % 2]}
         rows.append({**row, "size": scenes.images[index].shape[:2], "placement": None})
     return rows
+
+
+def sure(label: Label) -> Label:
+    return Label(label.label, np.log(np.eye(len(NAMES))[label.label] * 0.6 + 0.4 / len(NAMES)))
 
 
 def predicted(task: Task, rows: list[Row], every: int) -> list[Prediction]:
     """Each the truth, but every so many that of a row of which something else is true, or dearer where nothing is."""
     found = []
     for index, row in enumerate(rows):
-        others = [each for each in rows if task.text(task.truth(each)) != task.text(task.truth(row))]
+        alike = [each for each in rows if task.part_of(each) == task.part_of(row)]
+        others = [each for each in alike if task.text(task.truth(each)) != task.text(task.truth(row))]
         truth = task.truth(others[index % len(others)] if others and index % every == 0 else row)
         if isinstance(truth, Label):
-            truth = Label(truth.label, np.log(np.eye(len(NAMES))[truth.label] * 0.6 + 0.4 / len(NAMES)))
+            truth = sure(truth)
+        if isinstance(truth, OfPart) and isinstance(truth.prediction, Label):
+            truth = truth._replace(prediction=sure(truth.prediction))
         if isinstance(truth, Ranking) and index % every == 0:
             truth = Ranking(9, (7,), truth.found)
         nats = 60.0 + index / 10 + 9 * (index % every == 0)
@@ -133,8 +147,10 @@ def test_a_page_shows_measures_figures_and_the_worst(name, scenes, tmp_path):
     scores = [example.score for example in record.mistakes]
     assert scores == sorted(scores) and 0 < len(scores) <= 8
     assert all(int(example.id) % 3 == 0 for example in record.mistakes[:4])
-    drawn = bound(name).draw(scenes.images[0], bound(name).truth(rows_of(scenes)[0])) is not None
-    assert page.count(">truth</figcaption>") == page.count(">prediction</figcaption>") == drawn * (8 + len(scores))
+    task, rows = bound(name), rows_of(scenes)
+    shown = [int(example.id) for example in (*record.examples, *record.mistakes)]
+    drawn = sum(task.draw(scenes.images[index], task.truth(rows[index])) is not None for index in shown)
+    assert page.count(">truth</figcaption>") == page.count(">prediction</figcaption>") == drawn
 
 
 @TASK
