@@ -57,7 +57,7 @@ def check_parts(configuration: "Configuration") -> None:
 def _check_images(configuration: "Configuration") -> None:
     """Refuse to take away an image where that leaves nothing."""
     images, model = configuration.data.images, configuration.model
-    if images == "own":
+    if images == "own" or not configuration.task_kind.of_images:
         return
     if configuration.readout_name in ("likelihood", "masked") or configuration.task_kind.writes_images:
         raise UserError(

@@ -102,7 +102,6 @@ class Configuration:
         """
         configuration = build(cls, resolved)
         _ = configuration.textifier
-        objective_of(resolved)
         configuration._check()
         for name, part in configuration.parts.items():
             with within(f"task.parts.{name}" if name else ""):
@@ -111,6 +110,7 @@ class Configuration:
             raise UserError("task=text is plain text beside images: name it in task.parts of task=mixture.")
         if configuration.readout_name == "mixture":
             check_mixture(configuration)
+        objective_of(resolved)
         _ = configuration.stops_by  # whether there is such a measure
         configuration._check_best()
         return configuration

@@ -45,6 +45,11 @@ def check_mixture(configuration: "Configuration") -> None:
                     f"task.parts.{name}.task.{setting} is for a task alone: set {instead}, for the texts that all "
                     "share."
                 )
+        if part.data.images != configuration.data.images:
+            raise UserError(
+                f"task.parts.{name}.data.images={part.data.images} is not the mixture's "
+                f"({configuration.data.images}): a control is for all tasks alike."
+            )
         if part.data is not configuration.data and part.data.balance:
             raise UserError(f"task.parts.{name}.data.balance is for a task alone: leave it out.")
         if not part.task_kind.of_images:

@@ -5,6 +5,7 @@ from typing import Any
 
 from llmimg.errors import UserError
 from llmimg.nearest import did_you_mean
+from llmimg.settings import build
 from llmimg.tasks.chosen import kind_of
 from llmimg.tasks.measure import LOSS, Measure
 
@@ -16,7 +17,9 @@ def objective_of(resolved: Mapping[str, Any]) -> tuple[str, Measure | None]:
     Raises:
         UserError: a score of the test split, by which nothing is to be chosen.
     """
-    measures = kind_of(resolved["task"]).measures
+    task = {name: value for name, value in resolved["task"].items() if name != "name"}
+    kind = kind_of(resolved["task"])
+    measures = kind.measures_for(build(kind.Settings, task))
     key = resolved.get("objective") or f"val/{measures[0].key}"
     if key.startswith("test/"):
         raise UserError(

@@ -1,7 +1,7 @@
 """Which data a run stands for: read for every kind of model by one way, known by pixels and labels, and held against
 what the run in a folder was of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,7 +136,7 @@ def identify(
     parts = parts_of(settings, data)
     hashes = {name: hashes[name] for name in parts}
     labels = {name: _labels(part) for name, part in parts.items()}
-    told = [str(each) for each in overlaps(hashes, labels)]
+    told = [str(each) for names in _beside(list(parts)) for each in overlaps(*_of(names, hashes, labels))]
     told += [each for name in parts if name.endswith("test") for each in _seen_before(settings, hashes[name])]
     if told and settings.data.overlap == "error":
         raise UserError(
@@ -156,6 +156,25 @@ def identify(
             "another run_dir=, or start over with force=true."
         )
     return identity
+
+
+def _beside(names: Sequence[str]) -> list[list[str]]:
+    """Which splits are held against each other: those of each set of data; and of two sets, what is learned of the one
+    and what is tested of the other."""
+    sets: dict[str, list[str]] = {}
+    for name in names:
+        sets.setdefault(name.rpartition("/")[0], []).append(name)
+    across = [
+        [one, other]
+        for one in names
+        for other in names
+        if one.endswith("train") and other.endswith("test") and one.rpartition("/")[0] != other.rpartition("/")[0]
+    ]
+    return [*sets.values(), *across]
+
+
+def _of(names: Sequence[str], *every: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{name: each[name] for name in names} for each in every]
 
 
 def _seen_before(settings: Configuration, test: Hashes) -> list[str]:

@@ -153,6 +153,7 @@ class Recogniser:
             "origin": relative_to(self.origin, folder),
             "data": self.data,
             "vocabulary": self.encoder.vocabulary.name,
+            "decoding": dataclasses.asdict(self.encoder.decoding),
             **({"parts": parts} if parts else described_task(self.encoder, self.readout)),
         }
         save_state(dict(self.encoder.textifier.state), folder)

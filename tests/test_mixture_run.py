@@ -53,9 +53,9 @@ def test_one_model_detects_answers_and_classifies_images_of_its_own(run, picture
         "all",
         "data=scenes",
         *SMALL,
+        digits,
         boxes,
         questions,
-        digits,
         drawn,
         "data.size=32",
         "data.fresh=true",
@@ -85,7 +85,13 @@ def test_one_model_detects_answers_and_classifies_images_of_its_own(run, picture
     capsys.readouterr()
     main(["predict", str(folder), str(picture), "task=questions", "question=how many shapes are there?"])
     assert json.loads(capsys.readouterr().out)["answer"] == answer["answer"]
-    with pytest.raises(UserError, match="has several tasks: say which by task=boxes, questions, digits, drawn"):
+    with pytest.raises(UserError, match="has several tasks: say which by task=digits, boxes, questions, drawn"):
         recogniser([str(picture)])
     with pytest.raises(UserError, match="did you mean 'boxes'"):
         recogniser([str(picture)], task="boxs")
+
+    # Another run may begin from it.
+    small = [each for each in SMALL if not each.startswith(("task=", "trainer.max_steps"))]
+    again = run("again", "data=scenes", "data.size=32", *small, "task=detect", "task.most=8", "model=pretrained",
+                f"model.path={folder}", "trainer.max_steps=1")  # fmt: skip
+    assert "test/map" in json.loads((again / "metrics.json").read_text())

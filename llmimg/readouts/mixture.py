@@ -10,7 +10,7 @@ from llmimg.readouts.base import Batch, Learning, TextReadout, tensors
 from llmimg.readouts.loss import IGNORED, Term
 from llmimg.readouts.packed import as_arguments, packed_batch
 from llmimg.tasks.mixture import Mixture
-from llmimg.tokens.layout import ANSWER, IMAGE, PADDING, Sequences
+from llmimg.tokens.layout import ANSWER, IMAGE, PADDING, Frame, Layout, Sequences, Span
 from llmimg.tokens.packing import NOBODY, SHARED, Packed, shared_or_side_by_side
 from llmimg.tokens.sample import Example
 
@@ -29,8 +29,9 @@ class Mixed(Learning):
     def __init__(self, task: Mixture, parts: Mapping[str, TextReadout]):
         super().__init__(task)
         self.parts = parts
-        # Rows are laid out for the longest of all: no task's own room is left free.
-        self.layout = max((each.layout for each in parts.values()), key=lambda layout: layout.context)
+        # Each task has laid its spans out by itself; nothing more stands around them.
+        widest = max((each.layout for each in parts.values()), key=lambda layout: layout.context)
+        self.layout = Layout(Frame(), widest.pad, widest.context)
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -40,7 +41,7 @@ class Mixed(Learning):
 
     def training_batch(self, examples: Sequence[Example]) -> Batch:
         samples = [
-            [(name, spans) for name in example.asked for spans in self.parts[name].learned(example)]
+            [(name, self._fitted(name, spans)) for name in example.asked for spans in self.parts[name].learned(example)]
             for example in examples
         ]
         names = [name for each in samples for name, _ in each]
@@ -54,6 +55,9 @@ class Mixed(Learning):
         sequence = np.where(laid.mask == 1, np.arange(len(names))[:, None], NOBODY)
         batch = tensors(input_ids=laid.ids, attention_mask=laid.mask)
         return self._labelled(batch, laid.ids, laid.roles, sequence, names, of_example)
+
+    def _fitted(self, name: str, spans: Sequence[Span]) -> list[Span]:
+        return [self.parts[name].layout.fitted(span) for span in spans]
 
     def _laid(self, samples: Sequence[Sequence]) -> Sequences:
         """As far as there is room; a task's own readout counts what it truncates in evaluations."""

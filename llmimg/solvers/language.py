@@ -66,13 +66,16 @@ class LanguageSolver(Solver):
             for name, each in data.every.items()
         }
         ids = {
-            name: {split: prepare_split(settings, each, split, reading[name], notes) for split in SPLITS}
+            name: {
+                split: prepare_split(settings.parts.get(name, settings), each, split, reading[name], notes)
+                for split in SPLITS
+            }
             for name, each in data.every.items()
         }
         self.hashes = {inside(name, split): each[split].pixels for name, each in ids.items() for split in SPLITS}
         self.text_scores: dict[str, dict[str, dict[str, float]]] = {}  # split → text → its metrics
         self.parts, self.encoder = make_parts(settings, data, task, reading, ids, notes)
-        first = next(iter(self.parts.values()))
+        first = self._first
         self.context = first.layout.context
         self.texts = {
             name: TextPart(each, task.asked[name], self.encoder, first.layout, notes)
@@ -120,7 +123,8 @@ class LanguageSolver(Solver):
 
     @property
     def _first(self) -> TaskPart:
-        return next(iter(self.parts.values()))
+        """Of the tasks that have no data of their own."""
+        return next(part for part in self.parts.values() if part.data is self.data)
 
     @property
     def _all(self) -> dict[str, TaskPart | TextPart]:

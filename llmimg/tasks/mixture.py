@@ -203,7 +203,7 @@ class Mixture(Task):
             here = np.flatnonzero(names == name)
             every = {column: [values[index] for index in here.tolist()] for column, values in dict(table).items()}
             own = {column: values for column, values in every.items() if any(each is not None for each in values)}
-            task = TASKS[own[KIND][0]]
+            task = _kind(own[KIND][0])
             if _is_bounded(task.measures[0]):
                 parts.append((task.measures[0], task.headline({**own, "score": own[OWN_SCORE]}), here))
         return _mean_of(parts)

@@ -118,7 +118,7 @@ class Layout:
         self.check(np.array([len(ids) for sample in samples for ids, role in sample if role == IMAGE]))
         before, after = ([Span(np.array(each, np.int64), WORDS)] for each in (self.frame.before, self.frame.after))
         whole = [
-            [*before, *map(self._fitted, sample), *(() if goes_on is not None and goes_on[row] else after)]
+            [*before, *map(self.fitted, sample), *(() if goes_on is not None and goes_on[row] else after)]
             for row, sample in enumerate(samples)
         ]
         lengths = np.array([sum(len(span.ids) for span in spans) for spans in whole])
@@ -133,7 +133,8 @@ class Layout:
         """Lay out image ids alone; arguments as of a call."""
         return self([[Span(each, IMAGE)] for each in images], goes_on=goes_on)
 
-    def _fitted(self, span: Span) -> Span:
+    def fitted(self, span: Span) -> Span:
+        """A span as it is laid out: of an image what there is room for, in its order."""
         if span.role != IMAGE:
             return span
         ids = span.ids[: self.room]

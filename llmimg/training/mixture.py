@@ -79,7 +79,8 @@ class Mixture(torch.utils.data.Dataset):
         self.streams, self.seed = tuple(streams), seed
         sizes = [len(stream.examples) for stream in streams]
         whole = next(index for index, stream in enumerate(streams) if stream.weight)
-        counts = [round(sizes[whole] * stream.weight / streams[whole].weight) for stream in streams]
+        wanted = [sizes[whole] * stream.weight / streams[whole].weight for stream in streams]
+        counts = [max(round(count), 1) if count else 0 for count in wanted]  # whatever has a weight comes
         self.ends = np.cumsum(counts)
         # Shared memory, so that loader workers that outlive an epoch learn of the next.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
