@@ -79,7 +79,7 @@ def test_what_a_tokenizer_does_not_know_is_its_unknown_token(minilm, tmp_path):
 def test_what_cannot_be_read_is_said(tmp_path, gpt2):
     (tmp_path / "latin.txt").write_bytes("fünf\n".encode("latin-1"))
     vocabulary = make_vocabulary("reuse", make("gray"), gpt2)
-    with pytest.raises(UserError, match=r"latin\.txt \(task\.text\) is not text in UTF-8"):
+    with pytest.raises(UserError, match=r"latin\.txt \(task\.files\) is not text in UTF-8"):
         text_stream(str(tmp_path), vocabulary, folder=tmp_path / "cache", about={})
     (tmp_path / "latin.txt").write_text("five\n")
     own = make_vocabulary("own", make("gray"), None)
