@@ -40,6 +40,33 @@ TINY = (
     "model.width=16",
 )
 
+# The same of made-up scenes.
+TINY_SCENES = (
+    "data=scenes",
+    "data.train_samples=32",
+    "data.val_samples=8",
+    "data.test_samples=8",
+    "data.scenes.train=40",
+    "data.scenes.validation=8",
+    "data.scenes.test=8",
+    "textify=patch_words",
+    "textify.patch=8",
+    "textify.words=1",
+    "textify.codes=16",
+)
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory) -> Path:
+    """A PNG file of noise, as large as a scene."""
+    import numpy as np
+
+    from llmimg.data.png import write_png
+
+    path = tmp_path_factory.mktemp("picture") / "picture.png"
+    write_png(path, np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8))
+    return path
+
 
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory) -> Callable[..., dict[str, Any]]:

@@ -8,22 +8,13 @@ import pytest
 
 from llmimg import Recogniser
 from llmimg.cli import main
-from llmimg.data.png import png_files
 from llmimg.errors import UserError
+from tests.conftest import TINY_SCENES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = (
-    "data.train_samples=32",
-    "data.val_samples=8",
-    "data.test_samples=8",
-    "data.scenes.train=40",
-    "data.scenes.validation=8",
-    "data.scenes.test=8",
-    "textify=patch_words",
-    "textify.patch=8",
-    "textify.words=1",
-    "textify.codes=16",
+    *TINY_SCENES,
     "task=mixture",
     "trainer.max_steps=4",
     "trainer.eval_strategy=steps",
@@ -36,13 +27,6 @@ def part(name: str, **settings) -> str:
     return f"+task.parts.{name}=" + json.dumps(settings).replace('"', "").replace(" ", "")
 
 
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    path = tmp_path_factory.mktemp("picture") / "picture.png"
-    path.write_bytes(png_files(np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8))[0])
-    return path
-
-
 def test_one_model_detects_answers_and_classifies_images_of_its_own(run, picture, capsys):
     boxes = part("boxes", task={"name": "detect", "most": 8})
     questions = part("questions", task={"name": "answer"}, weight=2)
@@ -51,7 +35,6 @@ def test_one_model_detects_answers_and_classifies_images_of_its_own(run, picture
     drawn = part("drawn", task={"name": "imagine"})
     folder = run(
         "all",
-        "data=scenes",
         *SMALL,
         digits,
         boxes,
@@ -92,6 +75,6 @@ def test_one_model_detects_answers_and_classifies_images_of_its_own(run, picture
 
     # Another run may begin from it.
     small = [each for each in SMALL if not each.startswith(("task=", "trainer.max_steps"))]
-    again = run("again", "data=scenes", "data.size=32", *small, "task=detect", "task.most=8", "model=pretrained",
+    again = run("again", "data.size=32", *small, "task=detect", "task.most=8", "model=pretrained",
                 f"model.path={folder}", "trainer.max_steps=1")  # fmt: skip
     assert "test/map" in json.loads((again / "metrics.json").read_text())

@@ -12,36 +12,19 @@ from PIL import Image
 from llmimg import Recogniser
 from llmimg.cli import main
 from llmimg.data import SceneSettings
-from llmimg.data.png import png_files
 from llmimg.data.scenes.make import make_scenes
 from llmimg.errors import UserError
 from llmimg.tokens.sample import Example
+from tests.conftest import TINY_SCENES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SCENES = (
-    "data=scenes",
-    "data.train_samples=32",
-    "data.val_samples=8",
-    "data.test_samples=8",
-    "data.scenes.train=40",
-    "data.scenes.validation=8",
-    "data.scenes.test=8",
-    "textify=patch_words",
-    "textify.patch=8",
-    "textify.words=1",
-    "textify.codes=16",
+    *TINY_SCENES,
     "trainer.max_steps=2",
     "trainer.save_strategy=no",
     "trainer.eval_strategy=no",
 )
-
-
-@pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "picture.png"
-    path.write_bytes(png_files(np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8))[0])
-    return path
 
 
 def metrics_of(folder) -> dict:
