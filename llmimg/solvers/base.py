@@ -122,9 +122,14 @@ def scores(outcomes: Mapping[str, Outcome], task: Task) -> dict[str, float]:
     found = {}
     for split, outcome in outcomes.items():
         name = "val" if split == "validation" else split
-        metrics = {}
-        for part, asked, predictions, rows, here in task.by_part(outcome.predictions, outcome.rows):
-            costs = None if outcome.costs is None else outcome.costs[here]
-            metrics[part] = asked.metrics(predictions, rows) | mean_loss(costs)
-        found |= {f"{name}/{key}": value for key, value in task.combined(metrics).items()}
+        found |= {f"{name}/{key}": value for key, value in task.combined(of_each(task, outcome)).items()}
+    return found
+
+
+def of_each(task: Task, outcome: Outcome, intervals: bool = True) -> dict[str, dict[str, float]]:
+    """The metrics of each of the tasks that rows are asked by, and its loss, by the tasks' names."""
+    found = {}
+    for part, asked, predictions, rows, here in task.by_part(outcome.predictions, outcome.rows):
+        costs = None if outcome.costs is None else outcome.costs[here]
+        found[part] = asked.metrics(predictions, rows, intervals) | mean_loss(costs)
     return found

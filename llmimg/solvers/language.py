@@ -20,7 +20,7 @@ from llmimg.readouts.settings import KINDS
 from llmimg.recogniser import Recogniser, together
 from llmimg.reloaded import check_recogniser
 from llmimg.run_folder import RunFolder
-from llmimg.solvers.base import Outcome, Solver
+from llmimg.solvers.base import Outcome, Solver, of_each
 from llmimg.solvers.costs import data_metrics, peak_memory_mb
 from llmimg.solvers.fidelity import fidelity_metrics
 from llmimg.solvers.imagined import imagined
@@ -31,7 +31,6 @@ from llmimg.solvers.mixture import (
     examples_of_all,
     learned_together,
     of_part,
-    scored,
 )
 from llmimg.solvers.parts import Answered, TaskPart, make_parts
 from llmimg.solvers.preparation import make_encoder, make_looks, prepare_split
@@ -163,14 +162,14 @@ class LanguageSolver(Solver):
 
     def predict(self, split: str) -> Outcome:
         found = {name: part.answered(self.trainer, split) for name, part in self.parts.items()}
-        outcomes = {name: each.outcome for name, each in found.items()}
+        outcome = as_one(self.task, {name: each.outcome for name, each in found.items()})
         self.text_scores[split] = {name: text.scores(self.trainer, split) for name, text in self.texts.items()}
         if split == "validation":
-            reached = scored(self.task, outcomes, self.text_scores[split])
-            self.notes.extend(notes_of_weights(self.trainer, reached))
+            reached = self.text_scores[split] | of_each(self.task, outcome, intervals=False)
+            self.notes.extend(notes_of_weights(self.trainer, self.task.combined(reached)))
         if split == "test":
             self.answered = found
-        return as_one(self.task, outcomes)
+        return outcome
 
     def metrics(self, outcomes: Mapping[str, Outcome], scores: Mapping[str, float]) -> dict[str, float]:
         first, seed = self._first, self.settings.data.split_seed

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from llmimg.readouts.base import Learning, Readout, mean_loss
+from llmimg.readouts.base import Learning, Readout
 from llmimg.readouts.mixture import Mixed, MixedMasked
 from llmimg.readouts.settings import PROMPTED
 from llmimg.solvers.base import Outcome
@@ -75,15 +75,6 @@ def as_one(task: Task, outcomes: Mapping[str, Outcome]) -> Outcome:
         np.full((len(each.numbers), 2), np.nan) if each.costs is None else each.costs for each in outcomes.values()
     ]
     return Outcome(numbers, rows, list(predictions), columns, np.concatenate(nothing))
-
-
-def scored(task: Task, outcomes: Mapping[str, Outcome], texts: Mapping[str, dict[str, float]]) -> dict[str, float]:
-    """The metrics of all tasks without intervals, and their losses; those of plain texts are given."""
-    found = dict(texts)
-    for name, each in outcomes.items():
-        metrics = task.asked[name].metrics(each.predictions, each.rows, intervals=False)
-        found[name] = {**metrics, **mean_loss(each.costs)}
-    return task.combined(found)
 
 
 def of_part(metrics: Mapping[str, float], name: str) -> dict[str, float]:
